@@ -1,0 +1,343 @@
+"""The frozen types that flow through v1sim. Arrays in them are read-only.
+
+Letters in shapes: n neurons, t cell types, s synapses, q spikes, c LGN cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from v1sim import units
+
+__all__ = [
+    "EXCITATORY_RECEPTORS",
+    "RECEPTORS",
+    "ArrayOrigin",
+    "CellTypeTable",
+    "CheckReport",
+    "Finding",
+    "LgnCellTable",
+    "NetworkModel",
+    "NeuronTable",
+    "Provenance",
+    "Severity",
+    "SourceFile",
+    "SpikeTable",
+    "SynapseTable",
+    "Trial",
+    "Verdict",
+    "VoltageTraces",
+]
+
+#: Receptor of a synapse by its index in the file, which is also the column of tau_syn.
+RECEPTORS = ("exc_to_exc", "inh_to_exc", "exc_to_inh", "inh_to_inh")
+#: Receptors whose presynaptic cell is excitatory; their weights are >= 0.
+EXCITATORY_RECEPTORS = (0, 2)
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+
+
+def _freeze(obj: object) -> None:
+    """Make every array field of a frozen dataclass read-only."""
+    for f in fields(obj):  # type: ignore[arg-type]
+        value = getattr(obj, f.name)
+        if isinstance(value, np.ndarray):
+            value.flags.writeable = False
+
+
+@dataclass(frozen=True, eq=False)
+class CellTypeTable:
+    """GLIF3 parameters, one row a cell type, in NEST's units.
+
+    Shapes are (t,), except ``k_per_ms`` and ``asc_amp_pa`` (t, 2) and
+    ``tau_syn_ms`` (t, 4). ``name`` and ``cell_class`` are None where the file
+    has none; `v1sim.cell_classes` then infers classes.
+    """
+
+    c_m_pf: F64
+    g_ns: F64
+    e_l_mv: F64
+    v_th_mv: F64
+    v_reset_mv: F64
+    t_ref_ms: F64
+    k_per_ms: F64
+    asc_amp_pa: F64
+    tau_syn_ms: F64
+    name: tuple[str, ...] | None = None
+    cell_class: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        _freeze(self)
+
+    def __len__(self) -> int:
+        return len(self.c_m_pf)
+
+    @property
+    def voltage_scale_mv(self) -> F64:
+        """``V_th - E_L`` of each type, shape (t,)."""
+        return self.v_th_mv - self.e_l_mv
+
+
+@dataclass(frozen=True, eq=False)
+class NeuronTable:
+    """Cell type (u2) and position in um (n, 3: x, y, z; |y| is depth) of each neuron."""
+
+    cell_type: NDArray[np.uint16]
+    position_um: NDArray[np.floating] | None = None
+
+    def __post_init__(self) -> None:
+        _freeze(self)
+
+    def __len__(self) -> int:
+        return len(self.cell_type)
+
+
+@dataclass(frozen=True, eq=False)
+class SynapseTable:
+    """Synapses as columns in the file's order; the weight is normalised as in the file."""
+
+    pre: NDArray[np.int32]
+    post: NDArray[np.int32]
+    receptor: NDArray[np.uint8]
+    delay_ms: F32
+    weight: F32
+
+    def __post_init__(self) -> None:
+        _freeze(self)
+
+    def __len__(self) -> int:
+        return len(self.pre)
+
+    def weight_pa(self, network: NetworkModel) -> F64:
+        """Physical weight of each synapse, pA, shape (s,)."""
+        return units.to_pa(self.weight, self.post, network.voltage_scale_mv)
+
+
+@dataclass(frozen=True, eq=False)
+class LgnCellTable:
+    """LGN cells and their spatiotemporal filters (REFERENCE: Billeh et al. 2020).
+
+    ``model_id`` (c,) names the class ("sON_TF1", "sONsOFF_001", ...). Positions
+    and sizes are in degrees of visual field. ``*_dom`` (c, 2) is the dominant
+    subunit's temporal kernel, ``*_non_dom`` (c, 2) the other subunit's (NaN for
+    single cells), ``subunit_angle_deg`` and ``subunit_distance_deg`` place the second one.
+    """
+
+    model_id: NDArray[np.str_]
+    x_deg: F64
+    y_deg: F64
+    spatial_size_deg: F64
+    kpeak_dom_ms: F64
+    weight_dom: F64
+    delay_dom_ms: F64
+    kpeak_non_dom_ms: F64
+    weight_non_dom: F64
+    delay_non_dom_ms: F64
+    subunit_angle_deg: F64
+    subunit_distance_deg: F64
+    field_deg: tuple[float, float] = (120.0, 80.0)
+
+    def __post_init__(self) -> None:
+        _freeze(self)
+
+    def __len__(self) -> int:
+        return len(self.x_deg)
+
+    def take(self, index: NDArray[np.integer]) -> LgnCellTable:
+        """The cells at ``index``, in that order."""
+        columns = {
+            f.name: getattr(self, f.name)[index]
+            for f in fields(self)
+            if isinstance(getattr(self, f.name), np.ndarray)
+        }
+        return LgnCellTable(**columns, field_deg=self.field_deg)
+
+
+@dataclass(frozen=True)
+class ArrayOrigin:
+    """Where one dataset of the file came from, and its sha256 (of canonical bytes)."""
+
+    origin: Literal["trained variable", "initial value", "recomputed", "constructed", "copied"]
+    sha256: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What the maker of a network file says it is, with a digest of every dataset."""
+
+    kind: Literal["trained", "untrained", "mixed", "constructed"]
+    made_by: str
+    made_at: str
+    command: str
+    arrays: Mapping[str, ArrayOrigin]
+    checkpoint: Mapping[str, Any] | None = None
+    details: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """The file a network was read from; ``stored_dtype`` by dataset, as it is on disk."""
+
+    path: str
+    sha256: str
+    format: Literal["hdf5", "sonata", "training_data", "column", "checkpoint"]
+    stored_dtype: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkModel:
+    """A network as its file says it is: nothing converted, nothing checked.
+
+    ``background_weight`` (n, 4) is normalised and ten times the training's
+    per-draw weight (see the file format); ``readout`` has one array of neuron
+    indices a class.
+    """
+
+    neurons: NeuronTable
+    cell_types: CellTypeTable
+    recurrent: SynapseTable
+    lgn: SynapseTable
+    n_lgn: int
+    source: SourceFile
+    background_weight: F32 | None = None
+    readout: tuple[NDArray[np.int32], ...] = ()
+    lgn_cells: LgnCellTable | None = None
+    provenance: Provenance | None = None
+
+    def __post_init__(self) -> None:
+        if self.background_weight is not None:
+            self.background_weight.flags.writeable = False
+        for group in self.readout:
+            group.flags.writeable = False
+
+    @property
+    def n_neurons(self) -> int:
+        return len(self.neurons)
+
+    @cached_property
+    def voltage_scale_mv(self) -> F64:
+        """``V_th - E_L`` of each neuron, shape (n,)."""
+        scale = self.cell_types.voltage_scale_mv[self.neurons.cell_type]
+        scale.flags.writeable = False
+        return scale
+
+
+class Severity(StrEnum):
+    """How much a finding matters. ``error`` refuses; a warning and information do not."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+class Verdict(StrEnum):
+    """What the weights are."""
+
+    TRAINED = "trained"
+    UNTRAINED = "untrained"
+    MIXED = "mixed"
+    CONSTRUCTED = "constructed"
+    UNDETERMINED = "undetermined"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that one check saw.
+
+    ``examples`` holds up to five readable examples; ``n_bad`` of ``n_seen``
+    values were bad; ``observed`` holds the numbers behind the message.
+    """
+
+    check: str
+    severity: Severity
+    where: str
+    message: str
+    hint: str = ""
+    n_bad: int = 0
+    n_seen: int = 0
+    examples: tuple[str, ...] = ()
+    observed: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """Everything the guards saw in one network."""
+
+    findings: tuple[Finding, ...]
+    checks_run: tuple[str, ...]
+    waived: Mapping[str, str]
+    verdict: Verdict
+    proof: Literal["provenance", "checkpoint", "baseline", "evidence"] | None
+    network_sha256: str
+    network_path: str
+    require: Literal["trained", "constructed", "any"]
+    groups: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def blocking(self) -> tuple[Finding, ...]:
+        """Errors that no waiver covers."""
+        return tuple(
+            f for f in self.findings if f.severity is Severity.ERROR and f.check not in self.waived
+        )
+
+    @property
+    def passed(self) -> bool:
+        return not self.blocking
+
+
+@dataclass(frozen=True, eq=False)
+class SpikeTable:
+    """Spikes of a run, sorted by trial, then time, then neuron.
+
+    ``time_ms`` (q,) is the start of the step in which the neuron spiked, counted
+    from the start of its trial: a spike at t fell in [t, t + dt). A TensorFlow
+    spike tensor ``z[trial, step, neuron]`` has the same indices with dt = 1 ms.
+    """
+
+    trial: NDArray[np.int32]
+    neuron: NDArray[np.int32]
+    time_ms: F64
+
+    def __post_init__(self) -> None:
+        _freeze(self)
+
+    def __len__(self) -> int:
+        return len(self.neuron)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial: where it lies on the run's time line and what was shown.
+
+    ``stimulus`` holds plain values ("direction_deg": 45.0, "repeat": 3,
+    "label": 7); ``window_ms`` is the part that analyses read, start included,
+    stop excluded.
+    """
+
+    index: int
+    start_ms: float
+    duration_ms: float
+    window_ms: tuple[float, float]
+    stimulus: Mapping[str, float | int | str]
+
+
+@dataclass(frozen=True, eq=False)
+class VoltageTraces:
+    """Membrane potential of chosen neurons: ``v_mv`` (trials, steps, m) for ``neuron`` (m,)."""
+
+    neuron: NDArray[np.int32]
+    v_mv: F32
+    dt_ms: float
+
+    def __post_init__(self) -> None:
+        _freeze(self)
