@@ -1,0 +1,74 @@
+"""Spikes drawn step by step from probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from v1sim.errors import StimulusError
+from v1sim.stimulus.random_streams import stream
+
+__all__ = ["LgnSpikes", "draw_spikes", "probability_of_rate"]
+
+#: Values drawn at a time: 16 MiB of uniform numbers.
+_BLOCK = 1 << 22
+
+
+@dataclass(frozen=True, eq=False)
+class LgnSpikes:
+    """Spikes of one trial, sorted by step, then source: ``step`` and ``source``, shape (q,)."""
+
+    step: NDArray[np.int32]
+    source: NDArray[np.int32]
+
+    def __post_init__(self) -> None:
+        self.step.flags.writeable = False
+        self.source.flags.writeable = False
+
+    def __len__(self) -> int:
+        return len(self.step)
+
+
+def probability_of_rate(rate_hz: NDArray[np.floating], dt_ms: float) -> NDArray[np.float32]:
+    """Probability of a spike within a step, ``1 - exp(-rate dt)``, of a Poisson process."""
+    return -np.expm1(np.asarray(rate_hz, dtype=np.float32) * np.float32(-dt_ms / 1000.0))
+
+
+def draw_spikes(probability: NDArray[np.floating], seed: int, trial: int) -> LgnSpikes:
+    """Draw the spikes of one trial: every step and every source independently.
+
+    The same seed and trial always give the same spikes, whatever else was drawn.
+
+    Parameters
+    ----------
+    probability : float array, shape (steps, n_sources)
+        Probability of a spike in each step, 0..1.
+    seed : int
+        Seed of the run.
+    trial : int
+        Index of the trial.
+
+    Raises
+    ------
+    StimulusError
+        If a value is not a probability.
+    """
+    n_steps, n_sources = probability.shape
+    rng = stream(seed, "lgn spikes", trial)
+    rows = max(1, _BLOCK // max(1, n_sources))
+    parts = [(np.empty(0, np.int32), np.empty(0, np.int32))]
+    for start in range(0, n_steps, rows):
+        block = probability[start : start + rows]
+        if block.size and not (block.min() >= 0 and block.max() <= 1):  # NaN fails both
+            raise StimulusError(
+                f"values from {block.min()} to {block.max()} where spikes are drawn",
+                where=f"LGN probabilities of trial {trial}",
+                expected="probabilities per step, 0 to 1",
+                hint="rates in Hz become probabilities by 1 - exp(-rate dt)",
+            )
+        step, source = np.nonzero(rng.random(block.shape, dtype=np.float32) < block)
+        parts.append(((step + start).astype(np.int32), source.astype(np.int32)))
+    steps, sources = zip(*parts, strict=True)
+    return LgnSpikes(np.concatenate(steps), np.concatenate(sources))
