@@ -1,0 +1,405 @@
+"""YAML to `RunConfig`: strict, and wrong input is answered with the key's full path and line.
+
+Unknown keys, repeated keys, infinities and numbers that YAML 1.1 reads as text
+("1e3") are refused. Relative paths in a file are relative to that file; those
+given with ``--set`` are relative to the working directory.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from v1sim.errors import ConfigError
+
+__all__ = [
+    "DT_MS",
+    "Background",
+    "BuiltInColumn",
+    "DriftingGratings",
+    "Probabilities",
+    "RecordingConfig",
+    "RunConfig",
+    "SimulationConfig",
+    "dump_config",
+    "load_config",
+    "load_yaml",
+    "validate",
+]
+
+#: The time step of the model: training, delays and LGN spikes are all on 1 ms.
+DT_MS = 1.0
+
+Background = Literal["none", "mean", "shared_binomial", "independent_poisson"]
+
+_NonNegative = Annotated[float, Field(ge=0)]
+_Positive = Annotated[float, Field(gt=0)]
+_KeyPath = tuple[str | int, ...]
+
+
+class _Section(BaseModel):
+    """A part of the configuration: frozen, and every key must be known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class BuiltInColumn(_Section):
+    """The column that v1sim builds itself (`v1sim.sources.column`)."""
+
+    neurons: Annotated[int, Field(ge=200, le=250_000)] = 2000
+    lgn: Annotated[int, Field(ge=100, le=20_000)] | None = None
+    seed: Annotated[int, Field(ge=0)] = 1
+
+
+class _NetworkSource(_Section):
+    built_in: BuiltInColumn
+
+
+class DriftingGratings(_Section):
+    """Drifting gratings: every direction ``trials`` times, a grey period before each.
+
+    0 degrees drifts rightward, 90 degrees upward.
+    """
+
+    kind: Literal["drifting_gratings"]
+    directions_deg: Annotated[
+        tuple[Annotated[float, Field(ge=0, lt=360)], ...], Field(min_length=1, strict=False)
+    ] = (0.0, 45.0, 90.0, 135.0, 180.0, 225.0, 270.0, 315.0)
+    trials: Annotated[int, Field(ge=1)] = 10
+    temporal_frequency_hz: _NonNegative = 2.0
+    spatial_frequency_cpd: _Positive = 0.04
+    contrast: Annotated[float, Field(ge=0, le=1)] = 0.8
+    grey_ms: _NonNegative = 500.0
+    grating_ms: _Positive = 2500.0
+    lgn_table: Annotated[Path, Field(strict=False)] | None = None
+
+    @model_validator(mode="after")
+    def _whole_steps(self) -> DriftingGratings:
+        for key in ("grey_ms", "grating_ms"):
+            if getattr(self, key) % DT_MS:
+                msg = f"{key} must be a whole number of {DT_MS:g} ms steps"
+                raise ValueError(msg)
+        if len(set(self.directions_deg)) != len(self.directions_deg):
+            msg = "directions_deg names a direction twice; use trials for repeats"
+            raise ValueError(msg)
+        return self
+
+
+class Probabilities(_Section):
+    """LGN firing probabilities from a stimulus file (``spike_trains``, 1.3 p)."""
+
+    kind: Literal["probabilities"]
+    file: Annotated[Path, Field(strict=False)]
+    samples: (
+        Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, strict=False)] | None
+    ) = None
+    response_window_ms: Annotated[tuple[_NonNegative, _Positive], Field(strict=False)] | None = None
+
+
+Stimulus = Annotated[DriftingGratings | Probabilities, Field(discriminator="kind")]
+
+
+class SimulationConfig(_Section):
+    """How the network is simulated.
+
+    ``between_trials`` says how the network returns to rest: ``rebuild`` makes
+    it anew for each trial; ``gap`` keeps it, sets membranes and after-spike
+    currents, and waits until nothing that is left of the synaptic currents
+    can change a float64 membrane potential.
+    """
+
+    dynamics: Literal["auto", "glif_psc"] = "auto"
+    threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
+    between_trials: Literal["gap", "rebuild"] = "gap"
+
+
+class RecordingConfig(_Section):
+    """What is written: spikes always; ``voltage_of`` names neurons of the file by index."""
+
+    voltage_of: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False)] = ()
+    nwb: bool = True
+    sonata: bool = True
+
+
+class RunConfig(_Section):
+    """One run, fully described."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)] = "run"
+    network: Annotated[Path, Field(strict=False)] | _NetworkSource = _NetworkSource(
+        built_in=BuiltInColumn()
+    )
+    require: Literal["trained", "constructed", "any"] = "trained"
+    strength: Literal["proof", "evidence"] = "evidence"
+    waive: dict[str, Annotated[str, Field(min_length=3)]] = Field(default_factory=dict)
+    stimulus: Stimulus
+    background: Background = "mean"
+    simulation: SimulationConfig = SimulationConfig()
+    recording: RecordingConfig = RecordingConfig()
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
+    output: Annotated[Path, Field(strict=False)] = Path("runs")
+
+
+#: Keys that name files to read; see the module docstring for what they are relative to.
+_INPUT_PATHS: tuple[_KeyPath, ...] = (
+    ("network",),
+    ("stimulus", "file"),
+    ("stimulus", "lgn_table"),
+)
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class _YamlReader:
+    """Plain values of a YAML text, with the line of every key and item."""
+
+    def __init__(self, text: str, where: str) -> None:
+        self.where = where
+        self.lines: dict[_KeyPath, int] = {}
+        self._loader = yaml.SafeLoader(text)
+        try:
+            node = self._loader.get_single_node()
+            self.value = {} if node is None else self._read(node, ())
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            line = f":{mark.line + 1}" if mark else ""
+            problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+            raise ConfigError(
+                f"this is not YAML: {problem}", where=f"{where}{line}", hint="check the indentation"
+            ) from None
+        finally:
+            self._loader.dispose()
+
+    def _read(self, node: yaml.Node, path: _KeyPath) -> Any:
+        self.lines[path] = node.start_mark.line + 1
+        if isinstance(node, yaml.MappingNode):
+            return self._read_mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self._read(item, (*path, i)) for i, item in enumerate(node.value)]
+        value = self._loader.construct_object(node)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(
+                f"{value} is not a usable number",
+                where=f"{self.where}:{self.lines[path]} ({_dotted(path)})",
+                expected="a finite number",
+            )
+        return value
+
+    def _read_mapping(self, node: yaml.MappingNode, path: _KeyPath) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = str(self._loader.construct_object(key_node))
+            line = key_node.start_mark.line + 1
+            if key in result:
+                raise ConfigError(
+                    f"the key is given twice; the first is on line {self.lines[(*path, key)]}",
+                    where=f"{self.where}:{line} ({_dotted((*path, key))})",
+                    hint="delete one of the two",
+                )
+            result[key] = self._read(value_node, (*path, key))
+            self.lines[(*path, key)] = line
+        return result
+
+
+def _dotted(path: Sequence[str | int]) -> str:
+    return ".".join(str(part) for part in path) or "the whole file"
+
+
+def load_yaml(path: Path) -> tuple[dict[str, Any], dict[_KeyPath, int]]:
+    """Mapping of a YAML file and the line of each key.
+
+    Raises
+    ------
+    ConfigError
+        If the file is not there, not text, not YAML, or not a mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(
+            f"the configuration cannot be read: {reason}",
+            where=str(path),
+            expected="a YAML file, for example configs/drifting_gratings.yaml",
+        ) from None
+    reader = _YamlReader(text, str(path))
+    if not isinstance(reader.value, dict):
+        raise ConfigError(
+            f"the file holds a {type(reader.value).__name__}, not keys and values",
+            where=str(path),
+            expected="lines like 'seed: 1'",
+        )
+    return reader.value, reader.lines
+
+
+def _apply_override(values: dict[str, Any], override: str) -> _KeyPath:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(
+            f"{override!r} sets nothing",
+            where="--set",
+            expected="key=value, for example stimulus.trials=2",
+        )
+    path: _KeyPath = tuple(key.strip().split("."))
+    value = _YamlReader(text, f"--set {key}").value
+    if path in _INPUT_PATHS and isinstance(value, str):
+        value = str(Path(value).absolute())
+    target = values
+    for i, part in enumerate(path[:-1]):
+        inner = target.get(str(part))
+        if not isinstance(inner, dict):
+            if inner is not None and not (i == 0 and part == "network"):
+                raise ConfigError(
+                    f"{_dotted(path[: i + 1])} holds {inner!r}, which has no keys of its own",
+                    where=f"--set {override}",
+                )
+            inner = {}
+        inner = dict(inner)
+        target[str(part)] = inner
+        target = inner
+    # An empty override ("--set network=") reads as {} from the YAML reader: say null.
+    target[str(path[-1])] = None if value == {} and not text.strip() else value
+    return path
+
+
+def _resolve_input_paths(values: dict[str, Any], base: Path) -> None:
+    for path in _INPUT_PATHS:
+        target: Any = values
+        for part in path[:-1]:
+            target = target.get(part) if isinstance(target, dict) else None
+        if isinstance(target, dict) and isinstance(target.get(path[-1]), str):
+            target[path[-1]] = str((base / target[path[-1]]).absolute())
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """The run that a YAML file and ``key=value`` overrides describe.
+
+    Raises
+    ------
+    ConfigError
+        With the full path of the key, and its line or ``--set``.
+    """
+    values, lines = load_yaml(path)
+    values.setdefault("name", path.stem)
+    overridden = [_apply_override(values, override) for override in overrides]
+    _resolve_input_paths(values, path.absolute().parent)
+    return validate(RunConfig, values, str(path), lines, overridden)
+
+
+def validate(
+    model: type[_Model],
+    values: Mapping[str, Any],
+    where: str,
+    lines: Mapping[_KeyPath, int] = MappingProxyType({}),
+    overridden: Sequence[_KeyPath] = (),
+) -> _Model:
+    """``values`` as a ``model``; the first error names its key, line, and the way out."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        problems = [_describe(p, values, model) for p in error.errors(include_url=False)]
+    # A union reports an error for each of its members: where one lies deeper, it
+    # is the member that was meant; at one key, every member's expectation counts.
+    keys = list(dict.fromkeys(key for key, _, _ in problems))
+    keys = [k for k in keys if not any(o != k and o[: len(k)] == k for o in keys)]
+    messages = []
+    for key in keys:
+        seen = next(seen for k, seen, _ in problems if k == key)
+        expected = " or ".join(dict.fromkeys(e for k, _, e in problems if k == key and e))
+        line = next((lines[key[:i]] for i in range(len(key), 0, -1) if key[:i] in lines), None)
+        by_set = any(key[: len(o)] == o for o in overridden)
+        place = "--set" if by_set else f"line {line}" if line else "missing"
+        messages.append((f"{_dotted(key)} ({place}): {seen}", expected))
+    if len(messages) == 1:
+        raise ConfigError(messages[0][0], where=where, expected=messages[0][1])
+    text = "".join(f"\n  - {m}" + (f"; expected {e}" if e else "") for m, e in messages)
+    raise ConfigError(f"{len(messages)} problems:{text}", where=where)
+
+
+def _describe(
+    problem: Any, values: Mapping[str, Any], model: type[BaseModel]
+) -> tuple[_KeyPath, str, str | None]:
+    """Key, what was seen, what was expected, of one pydantic error."""
+    key = _strip_union_tags(tuple(problem["loc"]), values)
+    kind, given = problem["type"], problem["input"]
+    if kind == "extra_forbidden":
+        known = _known_keys(model, key[:-1], values)
+        near = difflib.get_close_matches(str(key[-1]), known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(known)}"
+        return key, "unknown key", hint
+    if kind == "missing":
+        return key, "the key is missing", "a value for it"
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        tags = problem["ctx"].get("expected_tags", "'drifting_gratings', 'probabilities'")
+        tag = problem["ctx"].get("tag")
+        return (*key, "kind"), f"{tag!r} is unknown" if tag else "the key is missing", tags
+    seen = f"{given!r} is not allowed"
+    expected = str(problem["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
+    if kind == "path_type":
+        expected = "a path"
+    if isinstance(given, str) and _is_number(given):
+        seen = f"{given!r} is text to YAML, not a number"
+        expected += f" (write it as {float(given)!r})"
+    return key, seen, expected
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _strip_union_tags(loc: _KeyPath, values: Mapping[str, Any]) -> _KeyPath:
+    """Pydantic's location without the names of union members that it puts between keys."""
+    key: list[str | int] = []
+    here: Any = values
+    for i, part in enumerate(loc):
+        last = i == len(loc) - 1
+        inside = isinstance(here, Mapping) and part in here
+        item = isinstance(here, list | tuple) and isinstance(part, int)
+        if inside or item:
+            key.append(part)
+            here = here[part] if inside or int(part) < len(here) else None
+        elif last and isinstance(here, Mapping) and isinstance(part, str) and part.islower():
+            key.append(part)
+    return tuple(key)
+
+
+def _known_keys(
+    model: type[BaseModel], path: Sequence[str | int], values: Mapping[str, Any]
+) -> list[str]:
+    """Keys that may stand at ``path``."""
+    here: Any = values
+    current: type[BaseModel] | None = model
+    for part in path:
+        here = here[part]
+        if current is None or str(part) not in current.model_fields:
+            return []
+        candidates = _member_models(current.model_fields[str(part)].annotation)
+        tagged = [
+            m
+            for m in candidates
+            if "kind" in m.model_fields
+            and isinstance(here, Mapping)
+            and here.get("kind") in getattr(m.model_fields["kind"].annotation, "__args__", ())
+        ]
+        current = next(iter(tagged or candidates), None)
+    return list(current.model_fields) if current else []
+
+
+def _member_models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [m for inner in getattr(annotation, "__args__", ()) for m in _member_models(inner)]
+
+
+def dump_config(config: RunConfig) -> str:
+    """The resolved configuration as YAML that `load_config` reads back to an equal one."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
