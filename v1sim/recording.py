@@ -1,30 +1,42 @@
 """What a run recorded: frozen arrays, a Neo Block of them, and files that others can read.
 
-========================= =====================================================
-`Recording`               spikes, trials, classes and voltages of one run
-`Recording.to_neo`        the same as a `neo.Block`, one Segment a trial
-========================= =====================================================
+=============================== ===================================================
+`Recording`                     spikes, trials, classes and voltages of one run
+`Recording.to_neo`              the same as a `neo.Block`, one Segment a trial
+`write_nwb`, `read_nwb`         the whole Recording in one NWB file
+`write_sonata`, `read_sonata`   its spikes in the SONATA layout
+=============================== ===================================================
 
-This is the only module that uses neo.
+Files carry times on the run's time line, in which a trial begins at its
+``start_ms``. This is the only module that uses neo and pynwb; both take a second
+to import, so that the functions that need them import them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from v1sim.cell_classes import CellClasses
+from v1sim.errors import InputError
 from v1sim.model import SpikeTable, Trial, VoltageTraces
+from v1sim.output import replacing
 
 if TYPE_CHECKING:
     import neo
+    import pynwb
 
-__all__ = ["LGN", "V1", "Recording"]
+__all__ = ["LGN", "V1", "Recording", "read_nwb", "read_sonata", "write_nwb", "write_sonata"]
 
 #: Names of the two populations in Neo annotations and in files.
 V1 = "v1"
@@ -113,7 +125,7 @@ class Recording:
         ``window_stop_ms``). Voltages are one AnalogSignal in mV a trial, with
         ``neuron`` and ``cell_class`` as array annotations.
         """
-        import neo  # heavy: a report or a check of weights does without
+        import neo
         import quantities as pq
         from neo.core.spiketrainlist import SpikeTrainList
 
@@ -168,3 +180,354 @@ class Recording:
 def _trial_bounds(spikes: SpikeTable, n_trials: int) -> I64:
     """Index of each trial's first spike and, last, the number of spikes, shape (n_trials + 1,)."""
     return np.searchsorted(spikes.trial, np.arange(n_trials + 1)).astype(np.int64)
+
+
+def _run_ms(spikes: SpikeTable, trials: Sequence[Trial]) -> F64:
+    """Time of each spike on the run's time line."""
+    start_ms = np.array([trial.start_ms for trial in trials], dtype=np.float64)
+    return spikes.time_ms + start_ms[spikes.trial]
+
+
+def _spike_table(
+    neuron: NDArray[np.integer],
+    run_ms: F64,
+    trials: Sequence[Trial],
+    dt_ms: float,
+    path: Path,
+) -> SpikeTable:
+    """Undo `_run_ms`; times go back to the grid, which units of seconds rounded them off.
+
+    ``neuron`` is ascending among spikes of equal time.
+    """
+    if len(run_ms) == 0:
+        none = np.zeros(0, dtype=np.int32)
+        return SpikeTable(none, none.copy(), np.zeros(0))
+    order = np.argsort(run_ms, kind="stable")
+    run_ms = run_ms[order]
+    start_ms = np.array([trial.start_ms for trial in trials], dtype=np.float64)
+    duration_ms = np.array([trial.duration_ms for trial in trials], dtype=np.float64)
+    trial = np.searchsorted(start_ms - dt_ms / 2, run_ms, side="right") - 1
+    time_ms = np.rint((run_ms - start_ms[trial]) / dt_ms) * dt_ms
+    outside = (trial < 0) | (time_ms >= duration_ms[trial])
+    if outside.any():
+        raise InputError(
+            f"{outside.sum():,} of {len(run_ms):,} spikes lie in no trial, "
+            f"for example at {run_ms[outside][0]} ms",
+            where=str(path),
+            expected=f"spikes within the {len(trials)} trials of the run",
+            hint="give the trials of the run that wrote this file",
+        )
+    return SpikeTable(trial.astype(np.int32), neuron[order].astype(np.int32), time_ms)
+
+
+# --- NWB ------------------------------------------------------------------------------------
+
+
+def write_nwb(recording: Recording, path: Path) -> None:
+    """Write the whole Recording as one NWB 2 file.
+
+    The Units table has one row a neuron and LGN cell (columns of
+    `Recording.unit_columns`); the trials table has the stimulus and the analysis
+    window; voltages are one TimeSeries a trial, columns as in the table
+    ``processing/voltage/recorded_neurons``. What has no place in NWB (the
+    classes' order, annotations) is JSON in ``general/notes``.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    import pynwb
+
+    file = pynwb.NWBFile(
+        session_description="v1sim simulation of mouse V1",
+        identifier=str(uuid.uuid4()),
+        session_start_time=datetime.now(UTC),
+        notes=json.dumps(
+            {
+                "annotations": dict(recording.annotations),
+                "class_names": recording.classes.names,
+                "class_is_excitatory": recording.classes.is_excitatory.tolist(),
+                "classes_inferred": recording.classes.inferred,
+                "dt_ms": recording.dt_ms,
+                "n_lgn": recording.n_lgn,
+            }
+        ),
+    )
+    file.units = _nwb_units(recording)
+    if recording.trials:
+        file.trials = _nwb_trials(recording.trials)
+    if recording.voltage is not None:
+        _add_nwb_voltage(file, recording, recording.voltage)
+    with replacing(path) as temporary, pynwb.NWBHDF5IO(temporary, "w") as io:
+        io.write(file)
+
+
+def _nwb_units(recording: Recording) -> pynwb.misc.Units:
+    """Units table as ragged arrays: add_unit would take minutes."""
+    from hdmf.common import ElementIdentifiers, VectorData, VectorIndex
+    from pynwb.misc import Units
+
+    unit = np.concatenate(
+        [recording.spikes.neuron, recording.lgn_spikes.neuron + recording.n_neurons]
+    )
+    time_s = np.concatenate(
+        [
+            _run_ms(recording.spikes, recording.trials),
+            _run_ms(recording.lgn_spikes, recording.trials),
+        ]
+    )
+    time_s /= 1000.0
+    n_units = recording.n_neurons + recording.n_lgn
+    order = np.argsort(unit, kind="stable")  # keeps each unit's spikes in order of time
+    spike_times = VectorData(
+        name="spike_times",
+        description="start of the step in which the unit spiked, s from the start of the run",
+        data=time_s[order],
+    )
+    end_s = max((t.start_ms + t.duration_ms for t in recording.trials), default=0.0) / 1000.0
+    obs_intervals = VectorData(
+        name="obs_intervals",
+        # neo reads no more than one interval a unit, so that gaps cannot be left out
+        description="the whole run; spikes between trials, if there are gaps, are not recorded",
+        data=np.tile([0.0, end_s], (n_units, 1)),
+    )
+    descriptions = {
+        "source": "population: v1 (neurons of the network) or lgn (input cells)",
+        "neuron": "index of the unit within its population",
+        "cell_class": "class of the cell; lgn for all input cells",
+    }
+    columns = recording.unit_columns()
+    return Units(
+        name="units",
+        description="all neurons of the network, then all LGN cells",
+        id=ElementIdentifiers(name="id", data=np.arange(n_units)),
+        columns=[
+            VectorIndex(
+                name="spike_times_index",
+                target=spike_times,
+                data=np.cumsum(np.bincount(unit, minlength=n_units)),
+            ),
+            spike_times,
+            VectorIndex(
+                name="obs_intervals_index", target=obs_intervals, data=np.arange(1, n_units + 1)
+            ),
+            obs_intervals,
+            *(
+                VectorData(name=name, description=text, data=columns[name])
+                for name, text in descriptions.items()
+            ),
+        ],
+        resolution=recording.dt_ms / 1000.0,
+    )
+
+
+def _nwb_trials(trials: Sequence[Trial]) -> pynwb.epoch.TimeIntervals:
+    from hdmf.common import ElementIdentifiers, VectorData
+    from pynwb.epoch import TimeIntervals
+
+    columns: dict[str, tuple[str, list[Any]]] = {
+        "start_time": ("s", [t.start_ms / 1000.0 for t in trials]),
+        "stop_time": ("s", [(t.start_ms + t.duration_ms) / 1000.0 for t in trials]),
+        "window_start_time": (
+            "analysed from here, s (included)",
+            [(t.start_ms + t.window_ms[0]) / 1000.0 for t in trials],
+        ),
+        "window_stop_time": (
+            "analysed up to here, s (excluded)",
+            [(t.start_ms + t.window_ms[1]) / 1000.0 for t in trials],
+        ),
+    }
+    for key in dict.fromkeys(key for t in trials for key in t.stimulus):
+        values = [t.stimulus.get(key) for t in trials]
+        absent = "" if any(isinstance(value, str) for value in values) else np.nan
+        columns[key] = (
+            "stimulus; NaN or empty where a trial has none",
+            [absent if value is None else value for value in values],
+        )
+    return TimeIntervals(
+        name="trials",
+        description="trials of the run",
+        id=ElementIdentifiers(name="id", data=np.arange(len(trials))),
+        columns=[
+            VectorData(name=name, description=text, data=np.array(values))
+            for name, (text, values) in columns.items()
+        ],
+    )
+
+
+def _add_nwb_voltage(file: pynwb.NWBFile, recording: Recording, voltage: VoltageTraces) -> None:
+    import pynwb
+    from hdmf.common import DynamicTable, VectorData
+
+    for trial in recording.trials:
+        file.add_acquisition(
+            pynwb.TimeSeries(
+                name=f"{_VOLTAGE_SERIES}{trial.index:06d}",
+                description="membrane potential, one column a row of voltage/recorded_neurons",
+                data=voltage.v_mv[trial.index],
+                unit="volts",
+                conversion=1e-3,
+                starting_time=trial.start_ms / 1000.0,
+                rate=1000.0 / voltage.dt_ms,
+            )
+        )
+    table = DynamicTable(
+        name="recorded_neurons",
+        description="neurons whose membrane potential was recorded",
+        columns=[
+            VectorData(name="neuron", description="index of the neuron", data=voltage.neuron),
+            VectorData(
+                name="cell_class",
+                description="class of the neuron",
+                data=recording.unit_columns()["cell_class"][voltage.neuron],
+            ),
+        ],
+    )
+    file.create_processing_module("voltage", "what the voltage series hold").add(table)
+
+
+#: Name of the voltage series of trial i, less the six digits of i.
+_VOLTAGE_SERIES = "membrane_potential_trial_"
+
+
+def read_nwb(path: Path) -> Recording:
+    """Read back what `write_nwb` wrote.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be opened or was not written by `write_nwb`.
+    """
+    import pynwb
+
+    try:
+        with pynwb.NWBHDF5IO(path, "r") as io:
+            return _from_nwb(io.read(), path)
+    except (OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        raise InputError(
+            f"cannot be read as a recording: {error}",
+            where=str(path),
+            expected="an NWB file written by v1sim run",
+            hint="give a complete run folder",
+        ) from error
+
+
+def _from_nwb(file: pynwb.NWBFile, path: Path) -> Recording:
+    notes = json.loads(file.notes)
+    dt_ms, n_lgn = float(notes["dt_ms"]), int(notes["n_lgn"])
+    names = tuple(notes["class_names"])
+    trials = _from_nwb_trials(file.trials)
+    units = file.units
+    n_v1 = len(units) - n_lgn
+    index = units["spike_times"]
+    stops = index.data[:]
+    unit = np.repeat(np.arange(len(stops), dtype=np.int32), np.diff(stops, prepend=0))
+    run_ms = index.target.data[:] * 1000.0
+    n_v1_spikes = int(stops[n_v1 - 1]) if n_v1 else 0
+    rank = {name: i for i, name in enumerate(names)}
+    unit_names, of_unit = np.unique(units["cell_class"].data[:n_v1], return_inverse=True)
+    ranks = np.array([rank[str(name)] for name in unit_names], dtype=np.uint16)
+    voltage = None
+    if "voltage" in file.processing:
+        series = [file.acquisition[f"{_VOLTAGE_SERIES}{i:06d}"] for i in range(len(trials))]
+        voltage = VoltageTraces(
+            neuron=file.processing["voltage"]["recorded_neurons"]["neuron"].data[:],
+            v_mv=np.stack([one.data[:] for one in series]),
+            dt_ms=1000.0 / series[0].rate,
+        )
+    v1, lgn = slice(0, n_v1_spikes), slice(n_v1_spikes, None)
+    return Recording(
+        spikes=_spike_table(unit[v1], run_ms[v1], trials, dt_ms, path),
+        lgn_spikes=_spike_table(unit[lgn] - n_v1, run_ms[lgn], trials, dt_ms, path),
+        trials=trials,
+        classes=CellClasses(
+            names=names,
+            of_neuron=ranks[of_unit],
+            is_excitatory=np.array(notes["class_is_excitatory"], dtype=bool),
+            inferred=bool(notes["classes_inferred"]),
+        ),
+        n_lgn=n_lgn,
+        dt_ms=dt_ms,
+        voltage=voltage,
+        annotations=notes["annotations"],
+    )
+
+
+def _from_nwb_trials(table: pynwb.epoch.TimeIntervals | None) -> tuple[Trial, ...]:
+    if table is None:
+        return ()
+    columns = {name: table[name].data[:].tolist() for name in table.colnames}
+    times = [
+        # Seconds round a time of milliseconds off by 1e-13; nobody means less than a picosecond.
+        [round(1000.0 * value, 9) for value in columns.pop(name)]
+        for name in ("start_time", "stop_time", "window_start_time", "window_stop_time")
+    ]
+    trials = []
+    for i, (start, stop, window_start, window_stop) in enumerate(zip(*times, strict=True)):
+        stimulus = {key: values[i] for key, values in columns.items()}
+        trials.append(
+            Trial(
+                index=i,
+                start_ms=start,
+                duration_ms=round(stop - start, 9),
+                window_ms=(round(window_start - start, 9), round(window_stop - start, 9)),
+                stimulus={k: v for k, v in stimulus.items() if v != "" and v == v},
+            )
+        )
+    return tuple(trials)
+
+
+# --- SONATA ---------------------------------------------------------------------------------
+
+#: Attribute "magic" of every SONATA file (SONATA developer guide, section 2).
+_SONATA_MAGIC = 0x0A7A
+_SONATA_SORTING = h5py.enum_dtype({"none": 0, "by_id": 1, "by_time": 2}, basetype="u1")
+
+
+def write_sonata(recording: Recording, path: Path) -> None:
+    """Write the spikes in the SONATA layout: ``/spikes/{v1,lgn}/{node_ids,timestamps}``.
+
+    Sorted by time; timestamps in ms on the run's time line. The layout has no
+    place for trials, classes or voltages: see `write_nwb`. Dai et al. 2020, doi
+    10.1371/journal.pcbi.1007696.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["magic"] = np.uint32(_SONATA_MAGIC)
+        file.attrs["version"] = np.array([0, 1], dtype=np.uint32)
+        for population, spikes in ((V1, recording.spikes), (LGN, recording.lgn_spikes)):
+            group = file.create_group(f"spikes/{population}")
+            group.attrs.create("sorting", 2, dtype=_SONATA_SORTING)
+            group.create_dataset("node_ids", data=spikes.neuron.astype(np.uint64))
+            times = group.create_dataset("timestamps", data=_run_ms(spikes, recording.trials))
+            times.attrs["units"] = "milliseconds"
+
+
+def read_sonata(path: Path, trials: Sequence[Trial], dt_ms: float) -> tuple[SpikeTable, SpikeTable]:
+    """Read the spikes of V1 and LGN back; the file knows no trials, so that they are given.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be opened, has not this layout, or has spikes outside
+        the trials.
+    """
+    tables = []
+    try:
+        with h5py.File(path, "r") as file:
+            for population in (V1, LGN):
+                group = file[f"spikes/{population}"]
+                neuron, run_ms = group["node_ids"][:], group["timestamps"][:]
+                tables.append(_spike_table(neuron, run_ms, trials, dt_ms, path))
+    except (OSError, KeyError) as error:
+        raise InputError(
+            f"cannot be read as SONATA spikes: {error}",
+            where=str(path),
+            expected="groups /spikes/v1 and /spikes/lgn with node_ids and timestamps",
+        ) from error
+    return tables[0], tables[1]
