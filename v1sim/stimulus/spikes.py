@@ -33,7 +33,9 @@ class LgnSpikes:
 
 def probability_of_rate(rate_hz: NDArray[np.floating], dt_ms: float) -> NDArray[np.float32]:
     """Probability of a spike within a step, ``1 - exp(-rate dt)``, of a Poisson process."""
-    return -np.expm1(np.asarray(rate_hz, dtype=np.float32) * np.float32(-dt_ms / 1000.0))
+    exponent = np.asarray(rate_hz, dtype=np.float32) * np.float32(-dt_ms / 1000.0)
+    probability: NDArray[np.float32] = -np.expm1(exponent)
+    return probability
 
 
 def draw_spikes(probability: NDArray[np.floating], seed: int, trial: int) -> LgnSpikes:

@@ -1,0 +1,271 @@
+"""Sinusoidal gratings, drifting or static, and what LGN cells answer to them.
+
+Convention
+----------
+Direction is where the bars move to: 0 degrees drifts towards +x (rightward),
+90 degrees towards +y of the cell table, whose y counts the movie's rows. Bars
+stand at right angles to the direction: at 0 degrees they are vertical. The luminance at
+position u along the direction, in degrees of visual field, and time t after onset is
+``contrast * sin(2 pi (spatial_frequency u - temporal_frequency t) + phase)``
+around grey; a temporal frequency of 0 stands still.
+
+A grating is the real part of a standing complex pattern times ``exp(-i omega t)``. So
+each cell's spatial filter is applied once to two static images, and its
+temporal filter becomes a running sum of ``kernel(j) exp(i omega j)``: exact, onset
+transient included, with neither a movie nor a Fourier transform.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from v1sim.errors import StimulusError
+from v1sim.model import LgnCellTable, Trial
+from v1sim.stimulus.lgn import DT_MS, LgnFilters, lgn_filters, spatial_operator
+from v1sim.stimulus.presentation import Presentation
+from v1sim.stimulus.spikes import probability_of_rate
+
+__all__ = ["Grating", "grating_movie", "grating_presentation", "grating_rates"]
+
+F32 = NDArray[np.float32]
+C64 = NDArray[np.complex64]
+
+#: Subunits whose running sums are held in double precision at a time.
+_BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class Grating:
+    """Grey, then a grating, as one trial shows it.
+
+    Parameters
+    ----------
+    direction_deg : float
+        Direction of drift, see the module's convention.
+    temporal_frequency_hz : float
+        Cycles a second; 0 is a static grating.
+    spatial_frequency_cpd : float
+        Cycles a degree of visual field.
+    contrast : float
+        0..1.
+    grey_ms, grating_ms : float
+        Durations in whole milliseconds.
+    phase_deg : float
+        Phase at the origin of the field at onset.
+
+    Raises
+    ------
+    StimulusError
+        If a value cannot be shown at one frame a millisecond and one pixel a degree.
+    """
+
+    direction_deg: float
+    temporal_frequency_hz: float = 2.0
+    spatial_frequency_cpd: float = 0.04
+    contrast: float = 0.8
+    grey_ms: float = 500.0
+    grating_ms: float = 2500.0
+    phase_deg: float = 0.0
+
+    def __post_init__(self) -> None:
+        nyquist_hz = 500.0 / DT_MS
+        rules = {
+            "direction_deg": (np.isfinite(self.direction_deg), "a finite angle"),
+            "phase_deg": (np.isfinite(self.phase_deg), "a finite angle"),
+            "temporal_frequency_hz": (
+                0 <= self.temporal_frequency_hz <= nyquist_hz,
+                f"0 to {nyquist_hz:g} Hz: one frame a millisecond shows no more",
+            ),
+            "spatial_frequency_cpd": (
+                0 <= self.spatial_frequency_cpd <= 0.5,
+                "0 to 0.5 cycles a degree: one pixel a degree shows no more",
+            ),
+            "contrast": (0 <= self.contrast <= 1, "0 to 1"),
+            "grey_ms": (
+                self.grey_ms >= 0 and self.grey_ms % DT_MS == 0,
+                "whole milliseconds, 0 or more",
+            ),
+            "grating_ms": (
+                self.grating_ms > 0 and self.grating_ms % DT_MS == 0,
+                "whole milliseconds, more than 0",
+            ),
+        }
+        for name, (good, expected) in rules.items():
+            if not good:
+                seen = f"{name} is {getattr(self, name)}"
+                raise StimulusError(seen, where="grating", expected=expected)
+
+    @property
+    def n_grey_steps(self) -> int:
+        """Frames of grey before the onset."""
+        return round(self.grey_ms / DT_MS)
+
+    @property
+    def n_grating_steps(self) -> int:
+        """Frames from the onset on."""
+        return round(self.grating_ms / DT_MS)
+
+    @property
+    def radians_per_step(self) -> float:
+        """Change of phase from frame to frame."""
+        return 2 * np.pi * self.temporal_frequency_hz * DT_MS / 1000.0
+
+    def pattern(self, field_px: tuple[int, int]) -> C64:
+        """Complex pattern whose real part is the frame at onset, shape (height, width)."""
+        angle = np.deg2rad(self.direction_deg)
+        width, height = field_px
+        y_deg, x_deg = np.mgrid[:height, :width]  # one pixel a degree
+        along = x_deg * np.cos(angle) + y_deg * np.sin(angle)
+        phase = 2 * np.pi * self.spatial_frequency_cpd * along + np.deg2rad(self.phase_deg)
+        # sin a = Re(-i exp(i a))
+        pattern: C64 = (-1j * self.contrast * np.exp(1j * phase)).astype(np.complex64)
+        return pattern
+
+
+def grating_movie(grating: Grating, field_deg: tuple[float, float] = (120.0, 80.0)) -> F32:
+    """The grating as a movie (steps, height, width), -1..1, grey is 0.
+
+    One frame a millisecond, one pixel a degree; rows count y, columns x.
+    """
+    width, height = (round(side) for side in field_deg)
+    pattern = grating.pattern((width, height))
+    turn = grating.radians_per_step * np.arange(grating.n_grating_steps)
+    movie = np.zeros((grating.n_grey_steps + len(turn), height, width), dtype=np.float32)
+    shown = movie[grating.n_grey_steps :]
+    np.multiply(pattern.real, np.cos(turn).astype(np.float32)[:, None, None], out=shown)
+    shown += pattern.imag * np.sin(turn).astype(np.float32)[:, None, None]
+    return movie
+
+
+def _running_response(filters: LgnFilters, radians_per_step: float) -> C64:
+    """Running sum over lags of ``kernel(j) exp(i omega j)``, shape (m, lags)."""
+    turn = np.exp(1j * radians_per_step * np.arange(filters.kernel.shape[1]))
+    response = np.empty(filters.kernel.shape, dtype=np.complex64)
+    for start in range(0, len(filters), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        response[part] = np.cumsum(filters.kernel[part] * turn, axis=1)
+    return response
+
+
+def _rates(filters: LgnFilters, grating: Grating, amplitude: C64, running: C64) -> F32:
+    """Rates (steps, c) from the spatially filtered pattern (m,) and the running sums (m, lags)."""
+    n_grey, n_on = grating.n_grey_steps, grating.n_grating_steps
+    turn = grating.radians_per_step * np.arange(n_on)
+    cos, sin = np.cos(turn).astype(np.float32), np.sin(turn).astype(np.float32)
+    drive = np.zeros((len(filters), n_grey + n_on), dtype=np.float32)
+    n_onset = min(running.shape[1], n_on)
+    onset = amplitude[:, np.newaxis] * running[:, :n_onset]
+    steady = (amplitude * running[:, -1])[:, np.newaxis]
+    # Re(z exp(-i turn)) = Re z cos turn + Im z sin turn
+    for response, first, last in ((onset, 0, n_onset), (steady, n_onset, n_on)):
+        shown = drive[:, n_grey + first : n_grey + last]
+        np.multiply(response.real, cos[first:last], out=shown)
+        shown += response.imag * sin[first:last]
+    return filters.rates(drive)
+
+
+def grating_rates(cells: LgnCellTable, grating: Grating) -> F32:
+    """Rates of LGN cells that see a grating, Hz, shape (steps, c).
+
+    What `v1sim.stimulus.lgn.rates_of_movie` gives for `grating_movie`, directly.
+    """
+    filters = lgn_filters(cells)
+    pattern = grating.pattern(filters.field_px).reshape(-1)
+    amplitude = spatial_operator(filters) @ pattern
+    return _rates(filters, grating, amplitude, _running_response(filters, grating.radians_per_step))
+
+
+def grating_presentation(
+    cells: LgnCellTable,
+    *,
+    directions_deg: Sequence[float] = (0, 45, 90, 135, 180, 225, 270, 315),
+    repeats: int = 10,
+    temporal_frequency_hz: float = 2.0,
+    spatial_frequency_cpd: float = 0.04,
+    contrast: float = 0.8,
+    grey_ms: float = 500.0,
+    grating_ms: float = 2500.0,
+    phase_deg: float = 0.0,
+    window_ms: tuple[float, float] | None = None,
+) -> Presentation:
+    """Gratings of several directions, each repeated.
+
+    Trials are in the order of the directions, all repeats of one after each other:
+    trials are independent of each other, so their order has no effect. Repeats have equal
+    rates; spikes are drawn anew for each.
+
+    Parameters
+    ----------
+    cells : LgnCellTable
+        The cells that see them.
+    directions_deg : sequence of float
+        Directions, see the module's convention.
+    repeats : int
+        Trials of each direction.
+    temporal_frequency_hz, spatial_frequency_cpd, contrast, grey_ms, grating_ms, phase_deg
+        See `Grating`.
+    window_ms : (float, float), optional
+        Part of each trial that analyses read; by default the grating.
+
+    Returns
+    -------
+    Presentation
+        Trials carry ``direction_deg``, ``repeat``, ``temporal_frequency_hz``,
+        ``spatial_frequency_cpd`` and ``contrast``.
+
+    Raises
+    ------
+    StimulusError
+        If a value cannot be shown, or the cells have no filters.
+    """
+    if repeats < 1 or not directions_deg:
+        seen = f"{len(directions_deg)} directions, {repeats} repeats"
+        raise StimulusError(seen, where="gratings", expected="at least one of each")
+    gratings = [
+        Grating(
+            direction,
+            temporal_frequency_hz,
+            spatial_frequency_cpd,
+            contrast,
+            grey_ms,
+            grating_ms,
+            phase_deg,
+        )
+        for direction in directions_deg
+    ]
+    duration_ms = grey_ms + grating_ms
+    window = window_ms if window_ms is not None else (grey_ms, duration_ms)
+    if not 0 <= window[0] < window[1] <= duration_ms:
+        seen = f"window_ms is {window}"
+        raise StimulusError(seen, where="gratings", expected=f"within 0..{duration_ms:g} ms")
+    stimulus_of_trial = tuple(np.repeat(np.arange(len(gratings)), repeats).tolist())
+    trials = tuple(
+        Trial(
+            index=index,
+            start_ms=index * duration_ms,
+            duration_ms=duration_ms,
+            window_ms=window,
+            stimulus={
+                "direction_deg": float(gratings[stimulus].direction_deg),
+                "repeat": index % repeats,
+                "temporal_frequency_hz": temporal_frequency_hz,
+                "spatial_frequency_cpd": spatial_frequency_cpd,
+                "contrast": contrast,
+            },
+        )
+        for index, stimulus in enumerate(stimulus_of_trial)
+    )
+    filters = lgn_filters(cells)
+    patterns = np.stack([grating.pattern(filters.field_px).reshape(-1) for grating in gratings])
+    amplitudes = spatial_operator(filters) @ patterns.T
+    running = _running_response(filters, gratings[0].radians_per_step)
+
+    def load(stimulus: int) -> F32:
+        rate_hz = _rates(filters, gratings[stimulus], amplitudes[:, stimulus], running)
+        return probability_of_rate(rate_hz, DT_MS)
+
+    return Presentation(len(cells), DT_MS, trials, stimulus_of_trial, load)

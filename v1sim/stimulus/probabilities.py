@@ -1,0 +1,236 @@
+"""The stimulus HDF5 of the training code: LGN spike probabilities of many samples.
+
+``spike_trains`` (samples, T, n_input) is not spikes: it holds 1.3 times the
+probability of a spike in each millisecond, and training drew a spike where
+``clip(value / 1.3, 0, 1) > uniform``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from v1sim.errors import StimulusError
+from v1sim.model import Trial
+from v1sim.stimulus.presentation import Presentation
+
+__all__ = ["SCALE", "StimulusFile", "file_presentation", "open_stimulus_file"]
+
+F32 = NDArray[np.float32]
+
+#: Stored value of a certain spike.
+SCALE = 1.3
+
+_DT_MS = 1.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class StimulusFile:
+    """What a stimulus file holds; samples are read one at a time.
+
+    ``label`` (samples,); ``response_window_ms`` is what the file says, None where
+    it says nothing; ``time_windows_ms`` (chunks, 2) are the parts of a sample.
+    """
+
+    path: Path
+    n_samples: int
+    n_steps: int
+    n_input: int
+    label: NDArray[np.int64] | None
+    response_window_ms: tuple[float, float] | None
+    time_windows_ms: tuple[tuple[float, float], ...]
+
+    def probability(self, sample: int) -> F32:
+        """Probability of a spike in each millisecond, shape (n_steps, n_input).
+
+        Raises
+        ------
+        StimulusError
+            If the sample holds spikes, rates or broken values instead.
+        """
+        try:
+            with h5py.File(self.path, "r") as file:
+                values: F32 = file["spike_trains"][sample].astype(np.float32, copy=False)
+        except OSError as error:
+            seen = f"sample {sample} cannot be read: {error}"
+            raise StimulusError(seen, where=f"{self.path}:/spike_trains") from error
+        self._refuse_other_quantities(values, sample)
+        largest = float(values.max(initial=0))
+        if largest > SCALE:
+            _log.warning(
+                "%s: sample %d holds values up to %.3g; above %.1f a spike is certain "
+                "and the excess is cut off",
+                self.path, sample, largest, SCALE,
+            )  # fmt: skip
+        probability: F32 = np.clip(values / np.float32(SCALE), 0, 1)
+        return probability
+
+    def _refuse_other_quantities(self, values: F32, sample: int) -> None:
+        where = f"{self.path}:/spike_trains, sample {sample}"
+        expected = f"{SCALE} times the probability of a spike in each millisecond"
+        if not np.isfinite(values).all() or values.min(initial=0) < 0:
+            n_bad = int((~(values >= 0) | ~np.isfinite(values)).sum())
+            seen = f"{n_bad} of {values.size} values are negative or not finite"
+            raise StimulusError(seen, where=where, expected=expected)
+        if values.any() and np.isin(values, (0, 1)).all():
+            seen = "only zeros and ones: these are spikes, not probabilities"
+            raise StimulusError(
+                seen,
+                where=where,
+                expected=expected,
+                hint="drawing spikes from spikes would lose a quarter of them",
+            )
+
+
+def open_stimulus_file(path: Path, n_input: int) -> StimulusFile:
+    """Open a stimulus file for a network with ``n_input`` LGN cells.
+
+    Raises
+    ------
+    StimulusError
+        If the file cannot be read, lacks a dataset, or does not fit the network.
+    """
+    if not path.is_file():
+        seen = "no such file" if not path.exists() else "not a file"
+        raise StimulusError(seen, where=str(path), expected="a stimulus HDF5 file")
+    try:
+        with h5py.File(path, "r") as file:
+            return _describe(path, file, n_input)
+    except OSError as error:
+        seen = f"cannot be read as HDF5: {error}"
+        raise StimulusError(
+            seen, where=str(path), expected="a stimulus HDF5 file that was written to its end"
+        ) from error
+
+
+def _describe(path: Path, file: h5py.File, n_input: int) -> StimulusFile:
+    data = file.get("spike_trains")
+    if not isinstance(data, h5py.Dataset):
+        seen = f"no dataset 'spike_trains', but {', '.join(sorted(file)) or 'nothing at all'}"
+        raise StimulusError(seen, where=str(path), expected="a stimulus file, not a network")
+    where = f"{path}:/spike_trains"
+    if data.ndim != 3 or 0 in data.shape or data.dtype.kind not in "fiu":
+        seen = f"shape {data.shape} of {data.dtype}"
+        raise StimulusError(seen, where=where, expected="(samples, T ms, n_input) of float32")
+    n_samples, n_steps, n_stored = data.shape
+    if n_stored != n_input:
+        seen = f"{n_stored} LGN cells"
+        hint = "the file was made for another network"
+        if n_steps == n_input:
+            hint = "its last two axes look swapped: the order is (samples, T, n_input)"
+        raise StimulusError(seen, where=where, expected=f"{n_input}, as the network has", hint=hint)
+    label = _column(path, file, "labels", (n_samples,))
+    window = _column(path, file, "response_window", (2,))
+    windows = _column(path, file, "time_windows", (None, 2))
+    for name, times in (("response_window", window), ("time_windows", windows)):
+        for start, stop in np.reshape(times, (-1, 2)) if times is not None else ():
+            if not 0 <= start < stop <= n_steps:
+                seen = f"a window from {start:g} to {stop:g} ms"
+                raise StimulusError(
+                    seen, where=f"{path}:/{name}", expected=f"within the {n_steps} ms of a sample"
+                )
+    return StimulusFile(
+        path=path,
+        n_samples=n_samples,
+        n_steps=n_steps,
+        n_input=n_stored,
+        label=label.astype(np.int64) if label is not None else None,
+        response_window_ms=(float(window[0]), float(window[1])) if window is not None else None,
+        time_windows_ms=tuple(
+            (float(start), float(stop)) for start, stop in (windows if windows is not None else ())
+        ),
+    )
+
+
+def _column(
+    path: Path, file: h5py.File, name: str, shape: tuple[int | None, ...]
+) -> NDArray[np.generic] | None:
+    """A small dataset that may be absent, of a known shape (None: any length)."""
+    if name not in file:
+        return None
+    values: NDArray[np.generic] = file[name][()]
+    fits = values.ndim == len(shape) and all(
+        want in (None, seen) for want, seen in zip(shape, values.shape, strict=True)
+    )
+    if not fits or values.dtype.kind not in "fiu":
+        seen = f"shape {values.shape} of {values.dtype}"
+        raise StimulusError(seen, where=f"{path}:/{name}", expected=f"numbers of shape {shape}")
+    return values
+
+
+def file_presentation(
+    path: Path,
+    n_input: int,
+    *,
+    samples: Sequence[int] | None = None,
+    repeats: int = 1,
+    window_ms: tuple[float, float] | None = None,
+) -> Presentation:
+    """Samples of a stimulus file, each a trial.
+
+    Parameters
+    ----------
+    path : Path
+        The stimulus HDF5.
+    n_input : int
+        LGN cells of the network.
+    samples : sequence of int, optional
+        Which samples, in the order in which to show them; by default all.
+    repeats : int
+        Trials of each sample, one after the other, with spikes drawn anew.
+    window_ms : (float, float), optional
+        Part of each trial that analyses read. By default the file's response
+        window, or the whole sample. Files are known to name a window that
+        training did not read: give the one that training used.
+
+    Returns
+    -------
+    Presentation
+        Trials carry ``sample``, ``repeat`` and, where the file has labels, ``label``.
+
+    Raises
+    ------
+    StimulusError
+        If the file, a sample or the window cannot be used.
+    """
+    file = open_stimulus_file(path, n_input)
+    chosen = list(range(file.n_samples)) if samples is None else list(samples)
+    bad = [sample for sample in chosen if not 0 <= sample < file.n_samples]
+    if bad or not chosen or repeats < 1:
+        seen = f"samples {bad or chosen}, {repeats} repeats"
+        raise StimulusError(
+            seen,
+            where=str(path),
+            expected=f"samples from 0 to {file.n_samples - 1}, 1 repeat or more",
+        )
+    duration_ms = file.n_steps * _DT_MS
+    window = window_ms or file.response_window_ms or (0.0, duration_ms)
+    if not 0 <= window[0] < window[1] <= duration_ms:
+        seen = f"window_ms is {window}"
+        raise StimulusError(seen, where=str(path), expected=f"within 0..{duration_ms:g} ms")
+    stimulus_of_trial = tuple(np.repeat(np.arange(len(chosen)), repeats).tolist())
+    trials = tuple(
+        Trial(
+            index=index,
+            start_ms=index * duration_ms,
+            duration_ms=duration_ms,
+            window_ms=window,
+            stimulus={"sample": chosen[stimulus], "repeat": index % repeats}
+            | ({"label": int(file.label[chosen[stimulus]])} if file.label is not None else {}),
+        )
+        for index, stimulus in enumerate(stimulus_of_trial)
+    )
+    return Presentation(
+        file.n_input,
+        _DT_MS,
+        trials,
+        stimulus_of_trial,
+        lambda stimulus: file.probability(chosen[stimulus]),
+    )
