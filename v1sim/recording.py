@@ -14,9 +14,11 @@ to import, so that the functions that need them import them.
 
 from __future__ import annotations
 
+import io
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -220,6 +222,20 @@ def _spike_table(
     return SpikeTable(trial.astype(np.int32), neuron[order].astype(np.int32), time_ms)
 
 
+@contextmanager
+def _new_hdf5(path: Path) -> Iterator[h5py.File]:
+    """Give a new HDF5 file that is written to ``path`` when the block ends well.
+
+    It is made in memory and written as bytes, because the HDF5 library cannot
+    close a file that it failed to write: on a full disk it ends the process.
+    """
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        yield file
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.getbuffer())
+
+
 # --- NWB ------------------------------------------------------------------------------------
 
 
@@ -259,8 +275,8 @@ def write_nwb(recording: Recording, path: Path) -> None:
         file.trials = _nwb_trials(recording.trials)
     if recording.voltage is not None:
         _add_nwb_voltage(file, recording, recording.voltage)
-    with replacing(path) as temporary, pynwb.NWBHDF5IO(temporary, "w") as io:
-        io.write(file)
+    with _new_hdf5(path) as hdf5, pynwb.NWBHDF5IO(file=hdf5, mode="w") as nwb:
+        nwb.write(file)
 
 
 def _nwb_units(recording: Recording) -> pynwb.misc.Units:
@@ -402,8 +418,8 @@ def read_nwb(path: Path) -> Recording:
     import pynwb
 
     try:
-        with pynwb.NWBHDF5IO(path, "r") as io:
-            return _from_nwb(io.read(), path)
+        with pynwb.NWBHDF5IO(path, "r") as nwb:
+            return _from_nwb(nwb.read(), path)
     except (OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
         raise InputError(
             f"cannot be read as a recording: {error}",
@@ -497,7 +513,7 @@ def write_sonata(recording: Recording, path: Path) -> None:
     OutputError
         If the file cannot be written.
     """
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with _new_hdf5(path) as file:
         file.attrs["magic"] = np.uint32(_SONATA_MAGIC)
         file.attrs["version"] = np.array([0, 1], dtype=np.uint32)
         for population, spikes in ((V1, recording.spikes), (LGN, recording.lgn_spikes)):
