@@ -1,0 +1,1 @@
+"""From a checked network to spikes: plan, PyNN objects on NEST, read-back, run."""

@@ -1,0 +1,132 @@
+"""From a plan to PyNN populations and projections on NEST."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from v1sim.simulation.cells import create_population, glif3_creations
+from v1sim.simulation.connectors import connect_projection
+from v1sim.simulation.kernel import backend, reset_kernel
+from v1sim.simulation.plan import BuildPlan
+
+__all__ = ["Progress", "Simulation", "build"]
+
+#: Told the stage, how much of it is done, and how much there is.
+Progress = Callable[[str, float, float], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Simulation:
+    """A built network.
+
+    ``populations["e23"]`` and ``projections["recurrent"]`` are PyNN objects;
+    the i-th cell of a population is neuron ``plan.populations[...].neuron[i]``
+    of the network file (also in the population's annotation ``neuron``).
+    ``neuron_node`` (n,) and ``source_node`` by projection give NEST's node ids.
+    """
+
+    plan: BuildPlan
+    threads: int
+    populations: Mapping[str, Any]
+    projections: Mapping[str, Any]
+    neuron_node: NDArray[np.int64]
+    source_node: Mapping[str, NDArray[np.int64]]
+    spike_recorder: Any
+    multimeter: Any
+    voltage_of: NDArray[np.int32]
+
+
+def _quiet(stage: str, done: float, total: float) -> None:
+    """No progress wanted."""
+
+
+def build(
+    plan: BuildPlan,
+    *,
+    threads: int,
+    voltage_of: NDArray[np.int32] | None = None,
+    progress: Progress = _quiet,
+) -> Simulation:
+    """Create the plan's populations and projections in a fresh kernel.
+
+    Parameters
+    ----------
+    plan : BuildPlan
+        From `v1sim.simulation.plan.make_plan`.
+    threads : int
+        NEST's threads.
+    voltage_of : int array, optional
+        Neurons of the file whose membrane potential is recorded at every step.
+    progress : callable, optional
+        Told ``(stage, done, total)``.
+    """
+    nest, pynn = backend()
+    reset_kernel(dt_ms=plan.dt_ms, threads=threads, seed=plan.seed, max_delay_ms=plan.max_delay_ms)
+    populations: dict[str, Any] = {}
+    neuron_node = np.zeros(plan.n_neurons, dtype=np.int64)
+    for i, part in enumerate(plan.populations):
+        creations = list(glif3_creations(part, plan.cell_types))
+        population = create_population(part.label, "glif_psc", creations)
+        population.annotate(neuron=part.neuron)
+        neuron_node[part.neuron] = np.asarray(population.node_collection.tolist())
+        populations[part.label] = population
+        progress("populations", i + 1, len(plan.populations))
+    v1 = pynn.Assembly(*populations.values(), label="v1")
+
+    source_node: dict[str, NDArray[np.int64]] = {"recurrent": neuron_node}
+    projections: dict[str, Any] = {}
+    done = 0
+
+    def on_block(n_synapses: int) -> None:
+        nonlocal done
+        done += n_synapses
+        progress("synapses", done, plan.n_synapses)
+
+    for projection in plan.projections:
+        if projection.label == "recurrent":
+            pre = v1
+        else:
+            pre = _create_sources(projection.label, plan)
+            populations[projection.label] = pre
+            source_node[projection.label] = np.asarray(pre.node_collection.tolist())
+        projections[projection.label] = connect_projection(
+            projection, pre, v1, source_node[projection.label], neuron_node, on_block
+        )
+
+    recorder = nest.Create("spike_recorder")
+    nest.Connect(nest.NodeCollection(np.sort(neuron_node)), recorder)
+    multimeter = None
+    voltage_of = np.unique(voltage_of if voltage_of is not None else []).astype(np.int32)
+    if voltage_of.size:
+        multimeter = nest.Create(
+            "multimeter", params={"record_from": ["V_m"], "interval": plan.dt_ms}
+        )
+        nest.Connect(multimeter, nest.NodeCollection(np.sort(neuron_node[voltage_of])))
+    return Simulation(
+        plan=plan,
+        threads=threads,
+        populations=MappingProxyType(populations),
+        projections=MappingProxyType(projections),
+        neuron_node=neuron_node,
+        source_node=MappingProxyType(source_node),
+        spike_recorder=recorder,
+        multimeter=multimeter,
+        voltage_of=voltage_of,
+    )
+
+
+def _create_sources(label: str, plan: BuildPlan) -> Any:
+    """LGN cells, or the one source of the background."""
+    if label == "lgn":
+        return create_population(label, "spike_train_injector", [({}, plan.n_lgn)])
+    if plan.background == "independent_poisson":
+        # Ten draws a step at probability 0.1: one event a step on average.
+        rate_hz = 1000.0 / plan.dt_ms
+        return create_population(label, "poisson_generator", [({"rate": rate_hz}, 1)])
+    return create_population(label, "spike_train_injector", [({}, 1)])

@@ -1,0 +1,214 @@
+"""What is to be built, as arrays: no simulator here.
+
+A `BuildPlan` refers to the columns of the checked network; nothing is copied.
+Physical units appear when a projection's synapses are asked for, block by
+block, on their way into NEST.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from v1sim import units
+from v1sim.cell_classes import CellClasses, cell_classes
+from v1sim.config import DT_MS, Background
+from v1sim.digests import SynapseDigest, synapse_digest
+from v1sim.guard import CheckedNetwork
+from v1sim.model import CellTypeTable, SynapseTable
+from v1sim.stimulus.background import event_weight
+
+__all__ = [
+    "BuildPlan",
+    "PopulationPlan",
+    "ProjectionPlan",
+    "Synapses",
+    "make_plan",
+    "memory_estimate_mb",
+]
+
+#: Synapses handed over at a time: bounds the 64-bit arrays that nest.Connect needs.
+_BLOCK = 1 << 21
+
+
+@dataclass(frozen=True, eq=False)
+class Synapses:
+    """A block of synapses in physical units: indices, receptor 0..3, ms and pA, shape (m,)."""
+
+    pre: NDArray[np.integer]
+    post: NDArray[np.integer]
+    receptor: NDArray[np.integer]
+    delay_ms: NDArray[np.floating]
+    weight_pa: NDArray[np.float64]
+
+    def digest(self, dt_ms: float) -> SynapseDigest:
+        """Digest that ignores the order."""
+        steps = units.to_steps(self.delay_ms, dt_ms)
+        return synapse_digest(self.pre, self.post, self.receptor, steps, self.weight_pa)
+
+
+@dataclass(frozen=True, eq=False)
+class PopulationPlan:
+    """One cell class: its neurons in the order of the PyNN population.
+
+    Neurons are ordered by cell type, then index, so that each type is one run:
+    ``type_index`` (k,) and ``type_count`` (k,).
+    """
+
+    label: str
+    neuron: NDArray[np.int32]
+    type_index: NDArray[np.intp]
+    type_count: NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class ProjectionPlan:
+    """Synapses of one projection in physical units, given block by block.
+
+    ``scale`` (n,) turns the table's normalised weight into pA by target neuron.
+    """
+
+    label: str
+    table: SynapseTable
+    scale: NDArray[np.float64]
+    dt_ms: float
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def blocks(self, size: int = _BLOCK) -> Iterator[Synapses]:
+        """The synapses in file order, at most ``size`` at a time."""
+        t = self.table
+        for start in range(0, len(t), size):
+            part = slice(start, start + size)
+            yield Synapses(
+                pre=t.pre[part],
+                post=t.post[part],
+                receptor=t.receptor[part],
+                delay_ms=t.delay_ms[part],
+                weight_pa=units.to_pa(t.weight[part], t.post[part], self.scale),
+            )
+
+    @cached_property
+    def digest(self) -> SynapseDigest:
+        """Digest of the whole projection that ignores the order of its synapses."""
+        total = SynapseDigest(0, (0, 0))
+        for block in self.blocks():
+            total += block.digest(self.dt_ms)
+        return total
+
+
+@dataclass(frozen=True, eq=False)
+class BuildPlan:
+    """Everything that is to exist in the simulator."""
+
+    classes: CellClasses
+    cell_types: CellTypeTable
+    populations: tuple[PopulationPlan, ...]
+    projections: tuple[ProjectionPlan, ...]
+    n_neurons: int
+    n_lgn: int
+    background: Background
+    dt_ms: float
+    seed: int
+    network_sha256: str
+
+    @property
+    def n_synapses(self) -> int:
+        """Synapses of all projections."""
+        return sum(len(p) for p in self.projections)
+
+    @property
+    def max_delay_ms(self) -> float:
+        """The longest delay, at least one step."""
+        longest = [float(p.table.delay_ms.max()) for p in self.projections if len(p)]
+        return max([self.dt_ms, *longest])
+
+
+def make_plan(checked: CheckedNetwork, *, background: Background, seed: int) -> BuildPlan:
+    """The plan of a network that passed the guards.
+
+    Parameters
+    ----------
+    checked : CheckedNetwork
+        From `v1sim.guard.admit`; nothing else is accepted.
+    background : {"none", "mean", "shared_binomial", "independent_poisson"}
+        What drives the file's background weights.
+    seed : int
+        Of NEST's random numbers (used by ``independent_poisson`` alone).
+
+    Raises
+    ------
+    TypeError
+        If given anything but a `CheckedNetwork`.
+    """
+    if not isinstance(checked, CheckedNetwork):
+        msg = f"a plan is made of a CheckedNetwork (v1sim.guard.admit), not {type(checked)!r}"
+        raise TypeError(msg)
+    network = checked.network
+    classes = cell_classes(network)
+    scale = network.voltage_scale_mv
+    projections = [
+        ProjectionPlan("recurrent", network.recurrent, scale, DT_MS),
+        ProjectionPlan("lgn", network.lgn, scale, DT_MS),
+    ]
+    if background != "none" and network.background_weight is not None:
+        projections.append(
+            ProjectionPlan(
+                "background",
+                _background_table(network.background_weight),
+                scale * event_weight(background),
+                DT_MS,
+            )
+        )
+    return BuildPlan(
+        classes=classes,
+        cell_types=network.cell_types,
+        populations=_populations(classes, network.neurons.cell_type),
+        projections=tuple(projections),
+        n_neurons=network.n_neurons,
+        n_lgn=network.n_lgn,
+        background=background,
+        dt_ms=DT_MS,
+        seed=seed,
+        network_sha256=checked.report.network_sha256,
+    )
+
+
+def _populations(classes: CellClasses, cell_type: NDArray[np.uint16]) -> tuple[PopulationPlan, ...]:
+    order = np.lexsort((cell_type, classes.of_neuron)).astype(np.int32)
+    bounds = np.searchsorted(classes.of_neuron[order], np.arange(len(classes.names) + 1))
+    plans = []
+    for name, start, stop in zip(classes.names, bounds[:-1], bounds[1:], strict=True):
+        neuron = order[start:stop]
+        if not len(neuron):
+            continue
+        types, counts = np.unique(cell_type[neuron], return_counts=True)
+        plans.append(PopulationPlan(name, neuron, types.astype(np.intp), counts))
+    return tuple(plans)
+
+
+def _background_table(weight: NDArray[np.float32]) -> SynapseTable:
+    """One synapse from the one background source for each neuron and receptor with a weight."""
+    post, receptor = np.nonzero(weight)
+    return SynapseTable(
+        pre=np.zeros(len(post), dtype=np.int32),
+        post=post.astype(np.int32),
+        receptor=receptor.astype(np.uint8),
+        delay_ms=np.full(len(post), DT_MS, dtype=np.float32),
+        weight=weight[post, receptor],
+    )
+
+
+def memory_estimate_mb(plan: BuildPlan) -> float:
+    """Peak memory that the run is expected to need, MB.
+
+    Per synapse: 17 bytes of file columns, 48 in NEST (measured: 46-48 after
+    connecting). Per neuron: 2 kB of glif_psc and its buffers and 33 kB that NEST
+    spends on each recorded neuron. 400 MB for Python, NEST and the libraries.
+    """
+    return 400 + plan.n_synapses * 65e-6 + plan.n_neurons * 35e-3 + plan.n_lgn * 1e-3

@@ -1,0 +1,138 @@
+"""What NEST holds after building, compared whole with what the plan says.
+
+Each projection has its own synapse model, so its synapses can be asked for by
+name. They are read in chunks of targets, turned back into the file's indices,
+and digested whatever their order. PyNEST builds a dict for every synapse (about
+15 us and 2 kB each), hence the chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from v1sim.digests import SynapseDigest
+from v1sim.errors import ReadbackError
+from v1sim.model import RECEPTORS
+from v1sim.simulation.build import Progress, Simulation
+from v1sim.simulation.kernel import backend
+from v1sim.simulation.plan import ProjectionPlan, Synapses
+
+__all__ = ["ProjectionReadback", "read_back"]
+
+#: Synapses asked for at a time: about 200 MB of dicts.
+_CHUNK = 100_000
+
+
+@dataclass(frozen=True)
+class ProjectionReadback:
+    """One projection as planned and as NEST holds it; the digests are equal."""
+
+    label: str
+    n_synapses: int
+    digest: str
+    by_receptor: dict[str, int]
+
+
+def read_back(simulation: Simulation, progress: Progress) -> tuple[ProjectionReadback, ...]:
+    """Read every synapse back from NEST and compare it with the plan.
+
+    Raises
+    ------
+    ReadbackError
+        Naming the projection, the counts and up to five synapses that differ.
+    """
+    results = []
+    done, total = 0, simulation.plan.n_synapses
+    for plan in simulation.plan.projections:
+        digest = SynapseDigest(0, (0, 0))
+        counts = np.zeros(len(RECEPTORS), dtype=np.int64)
+        for block in _held(simulation, plan):
+            digest += block.digest(plan.dt_ms)
+            counts += np.bincount(block.receptor, minlength=len(RECEPTORS))
+            done += len(block.pre)
+            progress("read-back", done, total)
+        if digest != plan.digest:
+            raise _difference(simulation, plan)
+        results.append(
+            ProjectionReadback(
+                plan.label,
+                digest.n_synapses,
+                str(digest),
+                {name: int(n) for name, n in zip(RECEPTORS, counts, strict=True)},
+            )
+        )
+    return tuple(results)
+
+
+def _held(simulation: Simulation, plan: ProjectionPlan) -> Iterator[Synapses]:
+    """A projection's synapses as NEST holds them, in the file's indices, by chunks of targets."""
+    nest, _ = backend()
+    neuron_of = _inverse(simulation.neuron_node)
+    source_of = _inverse(simulation.source_node[plan.label])
+    model = simulation.projections[plan.label].nest_synapse_model
+    n_held = int(nest.GetDefaults(model)["num_connections"])
+    nodes = np.sort(simulation.neuron_node)
+    n_chunks = max(1, -(-n_held // _CHUNK))
+    for targets in np.array_split(nodes, min(n_chunks, len(nodes))):
+        found = nest.GetConnections(target=nest.NodeCollection(targets), synapse_model=model)
+        if len(found):
+            yield _synapses(found, source_of, neuron_of)
+
+
+def _synapses(
+    connections: Any, source_of: NDArray[np.int64], neuron_of: NDArray[np.int64]
+) -> Synapses:
+    names = ("source", "target", "receptor", "delay", "weight")
+    held = connections.get(list(names))
+    source, target, port, delay, weight = (np.atleast_1d(held[name]) for name in names)
+    return Synapses(
+        pre=source_of[source],
+        post=neuron_of[target],
+        receptor=port.astype(np.int64) - 1,
+        delay_ms=delay.astype(np.float64),
+        weight_pa=weight.astype(np.float64),
+    )
+
+
+def _inverse(node: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Index of each node id; -1 for nodes that are none of these."""
+    index = np.full(int(node.max()) + 1, -1, dtype=np.int64)
+    index[node] = np.arange(len(node))
+    return index
+
+
+def _difference(simulation: Simulation, plan: ProjectionPlan) -> ReadbackError:
+    """The error that says how plan and NEST differ."""
+    planned = _table(plan.blocks())
+    held = _table(_held(simulation, plan))
+    only_planned = np.setdiff1d(planned, held)
+    only_held = np.setdiff1d(held, planned)
+    examples = [
+        f"{side}: neuron {row['pre']} -> {row['post']}, {RECEPTORS[row['receptor']]}, "
+        f"{row['delay']} ms, {row['weight']:.6g} pA"
+        for side, rows in (("only in the plan", only_planned), ("only in NEST", only_held))
+        for row in rows[:5]
+    ]
+    return ReadbackError(
+        f"NEST holds {len(held):,} synapses, the plan {len(planned):,}; {len(only_planned):,} "
+        f"of the plan are not in NEST as planned" + "".join(f"\n    {e}" for e in examples),
+        where=f"projection {plan.label}",
+        expected="the same synapses: pre, post, receptor, delay and weight",
+        hint="do not use results of this run; please report this with the run's log",
+    )
+
+
+def _table(blocks: Iterator[Synapses]) -> NDArray[np.void]:
+    fields = [("post", "i8"), ("pre", "i8"), ("receptor", "i8"), ("delay", "f8"), ("weight", "f8")]
+    parts = [np.empty(0, dtype=fields)]
+    for block in blocks:
+        part = np.empty(len(block.pre), dtype=fields)
+        part["post"], part["pre"], part["receptor"] = block.post, block.pre, block.receptor
+        part["delay"], part["weight"] = block.delay_ms, block.weight_pa
+        parts.append(part)
+    return np.concatenate(parts)

@@ -1,0 +1,272 @@
+"""Running trials: stimulus in, spikes and voltages out.
+
+Time. Training's step t is NEST's interval (T0 + t, T0 + t + 1] of a trial that
+starts at T0. A neuron that spikes in it has NEST's stamp T0 + t + 1; an LGN spike of
+step t is sent with stamp T0 + t and a delay of one step, so that it acts in step t. Each trial
+therefore begins one step after the network is at rest. Recorded times are t.
+
+Between trials. ``rebuild`` makes the network anew. ``gap`` switches all input off and
+waits until no neuron has spiked for `QUIET_TIME_CONSTANTS` of the slowest synapse,
+then sets every membrane and after-spike current to its start. What is left
+of the synaptic currents then is below the rounding of a float64 membrane
+potential, so that the next trial's spikes are those of a fresh network.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from v1sim.errors import SimulationError
+from v1sim.model import SpikeTable, VoltageTraces
+from v1sim.simulation.build import Progress, Simulation, build
+from v1sim.simulation.cells import glif3_parameters
+from v1sim.simulation.kernel import backend
+from v1sim.simulation.plan import BuildPlan
+from v1sim.simulation.readback import ProjectionReadback, read_back
+from v1sim.stimulus import background
+from v1sim.stimulus.presentation import Presentation
+from v1sim.stimulus.spikes import LgnSpikes, draw_spikes
+
+__all__ = ["QUIET_TIME_CONSTANTS", "Output", "run_trials"]
+
+#: exp(-45) is 3e-20: a current of 1e4 pA has become 3e-16 pA, which moves no membrane
+#: potential of tens of mV in float64 (spacing 7e-15 mV).
+QUIET_TIME_CONSTANTS = 45
+#: A network that fires on this long without any input has no resting state to return to.
+_LONGEST_GAP_MS = 5000.0
+
+
+@dataclass(frozen=True, eq=False)
+class Output:
+    """What a simulation gave.
+
+    ``seconds`` holds the wall time of each stage, ``gap_ms`` the simulated time
+    spent between trials.
+    """
+
+    spikes: SpikeTable
+    lgn_spikes: SpikeTable
+    voltage: VoltageTraces | None
+    readback: tuple[ProjectionReadback, ...]
+    simulation: Simulation
+    gap_ms: float
+    seconds: Mapping[str, float]
+
+
+@dataclass
+class _Collected:
+    """Arrays of the trials so far."""
+
+    spikes: list[tuple[int, NDArray[np.int32], NDArray[np.float64]]] = field(default_factory=list)
+    lgn: list[tuple[int, NDArray[np.int32], NDArray[np.float64]]] = field(default_factory=list)
+    voltage: list[NDArray[np.float32]] = field(default_factory=list)
+    gap_ms: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def timed(self, stage: str, since: float) -> None:
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - since
+
+
+def run_trials(
+    plan: BuildPlan,
+    presentation: Presentation,
+    *,
+    threads: int,
+    between_trials: Literal["gap", "rebuild"],
+    voltage_of: NDArray[np.int32],
+    progress: Progress,
+) -> Output:
+    """Build the network, prove what was built, and run every trial.
+
+    Parameters
+    ----------
+    plan : BuildPlan
+        From `v1sim.simulation.plan.make_plan`.
+    presentation : Presentation
+        Trials and LGN probabilities, on the plan's time step.
+    threads : int
+        NEST's threads.
+    between_trials : {"gap", "rebuild"}
+        How the network returns to its start; see the module.
+    voltage_of : int array
+        Neurons whose membrane potential is recorded.
+    progress : callable
+        Told ``(stage, done, total)``.
+
+    Raises
+    ------
+    ReadbackError
+        If NEST does not hold what the plan says.
+    SimulationError
+        If NEST fails, or the network does not fall silent between trials.
+    """
+    nest, _ = backend()
+    collected = _Collected()
+    simulation: Simulation | None = None
+    readback: tuple[ProjectionReadback, ...] = ()
+    total_ms = sum(trial.duration_ms for trial in presentation.trials)
+    done_ms = 0.0
+    try:
+        for trial in presentation.trials:
+            if simulation is None or between_trials == "rebuild":
+                since = time.perf_counter()
+                simulation = build(plan, threads=threads, voltage_of=voltage_of, progress=progress)
+                collected.timed("build", since)
+                if not readback:
+                    since = time.perf_counter()
+                    readback = read_back(simulation, progress)
+                    collected.timed("read-back", since)
+            else:
+                since = time.perf_counter()
+                collected.gap_ms += _return_to_rest(simulation)
+                collected.timed("between trials", since)
+            since = time.perf_counter()
+            lgn = draw_spikes(presentation.probability(trial.index), plan.seed, trial.index)
+            collected.timed("stimulus", since)
+            since = time.perf_counter()
+            _run_trial(simulation, presentation.n_steps(trial.index), trial.index, lgn, collected)
+            collected.timed("simulate", since)
+            done_ms += trial.duration_ms
+            progress("simulate", done_ms, total_ms)
+    except nest.NESTError as error:
+        raise SimulationError(f"NEST failed: {error}", where="simulation") from error
+    if simulation is None:
+        raise SimulationError("there are no trials to run", where="stimulus")
+    return Output(
+        spikes=_spike_table(collected.spikes),
+        lgn_spikes=_spike_table(collected.lgn),
+        voltage=(
+            VoltageTraces(simulation.voltage_of, np.stack(collected.voltage), plan.dt_ms)
+            if collected.voltage
+            else None
+        ),
+        readback=readback,
+        simulation=simulation,
+        gap_ms=collected.gap_ms,
+        seconds=collected.seconds,
+    )
+
+
+def _run_trial(
+    simulation: Simulation, n_steps: int, trial: int, lgn: LgnSpikes, collected: _Collected
+) -> None:
+    nest, _ = backend()
+    plan = simulation.plan
+    start_ms = nest.biological_time + plan.dt_ms
+    _load_sources(simulation, start_ms, n_steps, trial, lgn)
+    nest.Simulate(plan.dt_ms)
+    _set_start_state(simulation)
+    # One step more: NEST hands over a step's voltages in the next.
+    nest.Simulate((n_steps + 1) * plan.dt_ms)
+    stop_ms = start_ms + n_steps * plan.dt_ms
+    neuron, time_ms = _recorded(simulation, start_ms, stop_ms)
+    collected.spikes.append((trial, neuron, time_ms))
+    collected.lgn.append((trial, lgn.source, lgn.step * plan.dt_ms))
+    if simulation.multimeter is not None:
+        collected.voltage.append(_recorded_voltage(simulation, start_ms, n_steps))
+
+
+def _load_sources(
+    simulation: Simulation, start_ms: float, n_steps: int, trial: int, lgn: LgnSpikes
+) -> None:
+    """Give each source its spikes of this trial."""
+    plan = simulation.plan
+    order = np.argsort(lgn.source, kind="stable")
+    stamps = start_ms + lgn.step[order] * plan.dt_ms
+    first = np.searchsorted(lgn.source[order], np.arange(1, plan.n_lgn))
+    simulation.populations["lgn"].node_collection.set(
+        [{"spike_times": times} for times in np.split(stamps, first)]
+    )
+    source = simulation.populations.get("background")
+    if source is None:
+        return
+    if plan.background == "independent_poisson":
+        source.node_collection.set(
+            start=start_ms - plan.dt_ms, stop=start_ms + (n_steps - 1) * plan.dt_ms
+        )
+        return
+    events = background.events(plan.background, n_steps, plan.seed, trial)
+    step = np.flatnonzero(events)
+    source.node_collection.set(
+        spike_times=start_ms + step * plan.dt_ms, spike_multiplicities=events[step]
+    )
+
+
+def _set_start_state(simulation: Simulation) -> None:
+    """Membranes to V_reset and after-spike currents to zero, type by type."""
+    plan = simulation.plan
+    for part in plan.populations:
+        nodes = simulation.populations[part.label].node_collection
+        stops = np.cumsum(part.type_count)
+        for index, start, stop in zip(part.type_index, stops - part.type_count, stops, strict=True):
+            start_mv = glif3_parameters(plan.cell_types, int(index))["V_m"]
+            nodes[int(start) : int(stop)].set(V_m=start_mv, ASCurrents=[0.0, 0.0])
+
+
+def _return_to_rest(simulation: Simulation) -> float:
+    """Wait, without input, until nothing is left of the trial; the time it took in ms."""
+    nest, _ = backend()
+    plan = simulation.plan
+    tau_ms = float(plan.cell_types.tau_syn_ms.max())
+    quiet_ms = np.ceil(QUIET_TIME_CONSTANTS * tau_ms + plan.max_delay_ms)
+    begin_ms = last_spike_ms = nest.biological_time
+    while nest.biological_time < last_spike_ms + quiet_ms:
+        nest.Simulate(last_spike_ms + quiet_ms - nest.biological_time)
+        times = simulation.spike_recorder.events["times"]
+        simulation.spike_recorder.n_events = 0
+        if len(times):
+            last_spike_ms = float(times.max())
+        if nest.biological_time - begin_ms > _LONGEST_GAP_MS:
+            raise SimulationError(
+                f"the network still fires {_LONGEST_GAP_MS / 1000:g} s after its input ended",
+                where="the gap between trials",
+                expected="silence without input",
+                hint="set simulation.between_trials: rebuild",
+            )
+    return float(nest.biological_time - begin_ms)
+
+
+def _recorded(
+    simulation: Simulation, start_ms: float, stop_ms: float
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Neuron and time within the trial of each spike, sorted by time, then neuron."""
+    plan = simulation.plan
+    events = simulation.spike_recorder.events
+    simulation.spike_recorder.n_events = 0
+    stamp, sender = np.asarray(events["times"]), np.asarray(events["senders"])
+    inside = (stamp > start_ms) & (stamp <= stop_ms)
+    neuron_of = np.zeros(int(simulation.neuron_node.max()) + 1, dtype=np.int32)
+    neuron_of[simulation.neuron_node] = np.arange(plan.n_neurons, dtype=np.int32)
+    neuron = neuron_of[sender[inside]]
+    step = np.rint((stamp[inside] - start_ms) / plan.dt_ms).astype(np.int64) - 1
+    order = np.lexsort((neuron, step))
+    return neuron[order], step[order] * plan.dt_ms
+
+
+def _recorded_voltage(simulation: Simulation, start_ms: float, n_steps: int) -> NDArray[np.float32]:
+    """Membrane potential after each step, shape (n_steps, m)."""
+    plan = simulation.plan
+    events = simulation.multimeter.events
+    simulation.multimeter.n_events = 0
+    step = np.rint((np.asarray(events["times"]) - start_ms) / plan.dt_ms).astype(np.int64) - 1
+    nodes = simulation.neuron_node[simulation.voltage_of]
+    by_node = np.argsort(nodes)
+    column = by_node[np.searchsorted(nodes[by_node], np.asarray(events["senders"]))]
+    inside = (step >= 0) & (step < n_steps)
+    v_mv = np.full((n_steps, len(nodes)), np.nan, dtype=np.float32)
+    v_mv[step[inside], column[inside]] = np.asarray(events["V_m"])[inside]
+    return v_mv
+
+
+def _spike_table(parts: list[tuple[int, Any, Any]]) -> SpikeTable:
+    return SpikeTable(
+        trial=np.concatenate([np.full(len(n), i, dtype=np.int32) for i, n, _ in parts]),
+        neuron=np.concatenate([n for _, n, _ in parts]).astype(np.int32),
+        time_ms=np.concatenate([t for _, _, t in parts]).astype(np.float64),
+    )
