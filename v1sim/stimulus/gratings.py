@@ -3,9 +3,10 @@
 Convention
 ----------
 Direction is where the bars move to: 0 degrees drifts towards +x (rightward),
-90 degrees towards +y of the cell table, whose y counts the movie's rows. Bars
-stand at right angles to the direction: at 0 degrees they are vertical. The luminance at
-position u along the direction, in degrees of visual field, and time t after onset is
+90 degrees towards +y of the cell table (upward where y is drawn upward); a
+movie's rows count y. Bars stand at right angles to the direction: at 0 degrees
+they are vertical. The luminance at position u along the direction, in degrees of
+visual field, and time t after onset is
 ``contrast * sin(2 pi (spatial_frequency u - temporal_frequency t) + phase)``
 around grey; a temporal frequency of 0 stands still.
 

@@ -159,6 +159,9 @@ def read_lgn_table(path: Path) -> LgnCellTable:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # "input contained no data": below
             cells = np.loadtxt(io.StringIO(body), dtype=np.str_, ndmin=2, comments=None)
+        if cells.size and cells.shape[1] != len(names):
+            msg = f"{cells.shape[1]} values on each line under {len(names)} names"
+            raise ValueError(msg)
         values = {
             name: cells[:, names.index(name)].astype(np.float64)
             for name in needed

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lgn_cells import make_cells
+
+from v1sim.errors import StimulusError
+from v1sim.stimulus.gratings import (
+    Grating,
+    grating_movie,
+    grating_presentation,
+    grating_rates,
+)
+from v1sim.stimulus.lgn import rates_of_movie
+
+ALL = ("sON_TF8", "tOFF_TF4", "sONsOFF_001", "sONtOFF_001")
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    direction_deg=st.floats(0, 360),
+    temporal_frequency_hz=st.sampled_from([0.0, 1.0, 2.0, 7.5, 15.0]),
+    spatial_frequency_cpd=st.floats(0.0, 0.3),
+    contrast=st.floats(0, 1),
+    grey_ms=st.sampled_from([0.0, 30.0]),
+    grating_ms=st.sampled_from([50.0, 900.0]),  # shorter and longer than the kernels
+    phase_deg=st.floats(-180, 180),
+)
+def test_rates_equal_those_of_the_movie(**parameters):
+    cells = make_cells(ALL, (20, 61.3, 100, 119), (20, 40.2, 70, 1))
+    grating = Grating(**parameters)
+    direct = grating_rates(cells, grating)
+    filmed = rates_of_movie(cells, grating_movie(grating))
+    np.testing.assert_allclose(direct, filmed, atol=1e-3)
+
+
+def test_movie_is_grey_then_the_documented_sinusoid():
+    grating = Grating(30.0, 3.0, 0.05, contrast=0.7, grey_ms=20, grating_ms=40, phase_deg=15)
+    movie = grating_movie(grating)
+    assert movie.shape == (60, 80, 120)
+    assert not movie[:20].any()
+    y, x = np.mgrid[:80, :120]
+    along = x * np.cos(np.pi / 6) + y * np.sin(np.pi / 6)
+    for step in (0, 17, 39):
+        phase = 2 * np.pi * (0.05 * along - 3.0 * step / 1000) + np.deg2rad(15)
+        np.testing.assert_allclose(movie[20 + step], 0.7 * np.sin(phase), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("direction_deg", "axis", "shift"), [(0, 1, 1), (180, 1, -1), (90, 0, 1), (270, 0, -1)]
+)
+def test_bars_move_in_their_direction(direction_deg, axis, shift):
+    """At 1 Hz and 0.1 cycles/degree a bar moves one pixel in 100 ms."""
+    movie = grating_movie(Grating(direction_deg, 1.0, 0.1, grey_ms=0, grating_ms=101))
+    moved = np.roll(movie[0], shift, axis=axis)
+    interior = (slice(2, -2), slice(2, -2))
+    np.testing.assert_allclose(movie[100][interior], moved[interior], atol=1e-4)
+
+
+def test_a_leftward_grating_reaches_cells_on_the_right_first():
+    cells = make_cells(("sON_TF8",) * 2, (58.0, 62.0), (40, 40))
+    lag_ms = {}
+    for direction in (0.0, 180.0):
+        rates = grating_rates(cells, Grating(direction, 1.0, 0.05, grey_ms=0, grating_ms=3000))
+        steady = rates[1000:]
+        peaks = steady[:1000].argmax(axis=0)
+        lag_ms[direction] = (peaks[1] - peaks[0] + 500) % 1000 - 500
+    # 4 pixels (119/120 of 4 degrees) at 20 degrees a second
+    assert lag_ms[0.0] == pytest.approx(198, abs=3)
+    assert lag_ms[180.0] == pytest.approx(-198, abs=3)
+
+
+def test_composite_cell_answers_to_the_order_of_its_subunits():
+    """ON lies at +x of OFF: the order in which bars cross them follows the direction."""
+    cells = make_cells(("sONtOFF_001",), (60,), (40,), size_deg=3.0)
+    modulation = {}
+    for direction in (0.0, 180.0):
+        steady = grating_rates(cells, Grating(direction, 4.0, 0.05, 1.0, 0, 2000))[1000:, 0]
+        spectrum = np.abs(np.fft.rfft(steady)) / len(steady)
+        modulation[direction] = 2 * spectrum[4] / spectrum[0]
+    assert abs(modulation[0.0] - modulation[180.0]) > 0.2
+
+
+def test_static_grating_settles():
+    cells = make_cells(ALL, (20, 61, 100, 110), (20, 40, 70, 1))
+    rates = grating_rates(cells, Grating(45.0, 0.0, grey_ms=100, grating_ms=1500))
+    np.testing.assert_array_equal(rates[1000:], np.tile(rates[1000], (600, 1)))
+    assert np.ptp(rates[100:1000], axis=0).min() > 0.1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"direction_deg": np.nan},
+        {"temporal_frequency_hz": -1.0},
+        {"temporal_frequency_hz": 501.0},
+        {"spatial_frequency_cpd": 0.6},
+        {"contrast": 1.01},
+        {"contrast": np.nan},
+        {"grey_ms": -1.0},
+        {"grey_ms": 0.5},
+        {"grating_ms": 0.0},
+        {"phase_deg": np.inf},
+    ],
+)
+def test_grating_refuses(wrong):
+    with pytest.raises(StimulusError, match=next(iter(wrong))):
+        Grating(**({"direction_deg": 0.0} | wrong))
+
+
+def test_presentation():
+    cells = make_cells(ALL, (20, 61, 100, 110), (20, 40, 70, 1))
+    shown = grating_presentation(
+        cells, directions_deg=(0, 90), repeats=3, grey_ms=50, grating_ms=150
+    )
+    assert shown.n_lgn == 4
+    assert [t.stimulus["direction_deg"] for t in shown.trials] == [0, 0, 0, 90, 90, 90]
+    assert [t.stimulus["repeat"] for t in shown.trials] == [0, 1, 2, 0, 1, 2]
+    assert [t.start_ms for t in shown.trials] == [0, 200, 400, 600, 800, 1000]
+    assert {t.window_ms for t in shown.trials} == {(50, 200)}
+    assert shown.probability(1) is shown.probability(2)
+    rate = grating_rates(cells, Grating(90, grey_ms=50, grating_ms=150))
+    np.testing.assert_allclose(shown.probability(4), 1 - np.exp(-rate / 1000), atol=1e-6)
+    with pytest.raises(ValueError, match="read-only"):
+        shown.probability(0)[0, 0] = 1
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"repeats": 0}, {"directions_deg": ()}, {"window_ms": (0, 5000)}, {"contrast": 2}]
+)
+def test_presentation_refuses(wrong):
+    with pytest.raises(StimulusError):
+        grating_presentation(make_cells(("sON_TF8",), (60,), (40,)), **wrong)

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import logging
+
+import h5py
+import numpy as np
+import pytest
+
+from v1sim.errors import StimulusError
+from v1sim.stimulus.presentation import Presentation
+from v1sim.stimulus.probabilities import file_presentation, open_stimulus_file
+
+N_SAMPLES, N_STEPS, N_INPUT = 3, 20, 8
+
+
+@pytest.fixture
+def good():
+    values = np.random.default_rng(1).uniform(0, 0.1, (N_SAMPLES, N_STEPS, N_INPUT))
+    return {
+        "spike_trains": values.astype(np.float32),
+        "labels": np.array([4, 0, 9], dtype=np.int32),
+        "response_window": np.array([10, 15], dtype=np.int32),
+        "time_windows": np.array([[0, 10], [10, 20]], dtype=np.int32),
+    }
+
+
+def write(path, datasets):
+    with h5py.File(path, "w") as file:
+        for name, values in datasets.items():
+            file[name] = values
+    return path
+
+
+def test_values_are_probabilities_times_1_3(tmp_path, good):
+    path = write(tmp_path / "s.h5", good)
+    shown = file_presentation(path, N_INPUT, samples=[2, 0], repeats=2)
+    assert [t.stimulus["sample"] for t in shown.trials] == [2, 2, 0, 0]
+    assert [t.stimulus["label"] for t in shown.trials] == [9, 9, 4, 4]
+    assert [t.start_ms for t in shown.trials] == [0, 20, 40, 60]
+    assert shown.trials[0].window_ms == (10, 15)
+    assert shown.probability(0).dtype == np.float32
+    np.testing.assert_allclose(shown.probability(1), good["spike_trains"][2] / 1.3, rtol=1e-6)
+    np.testing.assert_allclose(shown.probability(2), good["spike_trains"][0] / 1.3, rtol=1e-6)
+
+
+def test_describes_the_file(tmp_path, good):
+    file = open_stimulus_file(write(tmp_path / "s.h5", good), N_INPUT)
+    assert (file.n_samples, file.n_steps, file.n_input) == (N_SAMPLES, N_STEPS, N_INPUT)
+    assert file.label.tolist() == [4, 0, 9]
+    assert file.time_windows_ms == ((0, 10), (10, 20))
+
+
+def test_the_small_datasets_may_be_absent(tmp_path, good):
+    path = write(tmp_path / "s.h5", {"spike_trains": good["spike_trains"]})
+    shown = file_presentation(path, N_INPUT)
+    assert len(shown.trials) == N_SAMPLES
+    assert "label" not in shown.trials[0].stimulus
+    assert shown.trials[0].window_ms == (0, N_STEPS)
+
+
+def test_window_given_by_the_user_wins(tmp_path, good):
+    path = write(tmp_path / "s.h5", good)
+    assert file_presentation(path, N_INPUT, window_ms=(0, 5)).trials[0].window_ms == (0, 5)
+
+
+def test_values_above_1_3_are_cut_off_and_noted(tmp_path, good, caplog):
+    good["spike_trains"][0, 0, 0] = 2.6
+    shown = file_presentation(write(tmp_path / "s.h5", good), N_INPUT)
+    with caplog.at_level(logging.WARNING):
+        assert shown.probability(0)[0, 0] == 1
+    assert "values up to 2.6" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.pop("spike_trains"), "no dataset 'spike_trains'"),
+        (lambda d: d.update(spike_trains=d["spike_trains"][0]), r"shape \(20, 8\)"),
+        (lambda d: d.update(spike_trains=d["spike_trains"][:0]), r"shape \(0, 20, 8\)"),
+        (lambda d: d.update(spike_trains=d["spike_trains"][:, :, :7]), "7 LGN cells"),
+        (lambda d: d.update(spike_trains=d["spike_trains"].swapaxes(1, 2)), "look swapped"),
+        (lambda d: d.update(labels=np.zeros(2)), "labels"),
+        (lambda d: d.update(labels=np.array([b"a"] * 3)), "labels"),
+        (lambda d: d.update(response_window=np.array([15, 10])), "window from 15 to 10"),
+        (lambda d: d.update(response_window=np.array([10, 21])), "within the 20 ms"),
+        (lambda d: d.update(time_windows=np.zeros((2, 3))), "time_windows"),
+    ],
+)
+def test_refuses_files(tmp_path, good, change, message):
+    change(good)
+    with pytest.raises(StimulusError, match=message):
+        file_presentation(write(tmp_path / "s.h5", good), N_INPUT)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(np.nan, "not finite"), (np.inf, "not finite"), (-0.1, "negative")],
+)
+def test_refuses_broken_values(tmp_path, good, value, message):
+    good["spike_trains"][1, 3, 3] = value
+    shown = file_presentation(write(tmp_path / "s.h5", good), N_INPUT)
+    shown.probability(0)
+    with pytest.raises(StimulusError, match=message):
+        shown.probability(1)
+
+
+def test_refuses_spikes(tmp_path, good):
+    good["spike_trains"] = (good["spike_trains"] > 0.09).astype(np.float32)
+    shown = file_presentation(write(tmp_path / "s.h5", good), N_INPUT)
+    with pytest.raises(StimulusError, match="these are spikes"):
+        shown.probability(0)
+
+
+def test_refuses_paths(tmp_path, good):
+    text = tmp_path / "text.h5"
+    text.write_text("no HDF5")
+    whole = write(tmp_path / "s.h5", good).read_bytes()
+    (tmp_path / "cut.h5").write_bytes(whole[: len(whole) // 2])
+    for path in (tmp_path / "absent.h5", tmp_path, text, tmp_path / "cut.h5"):
+        with pytest.raises(StimulusError, match=str(path)):
+            open_stimulus_file(path, N_INPUT)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"samples": [3]}, {"samples": [-1]}, {"samples": []}, {"repeats": 0},
+              {"window_ms": (10, 30)}]
+)  # fmt: skip
+def test_refuses_selections(tmp_path, good, wrong):
+    with pytest.raises(StimulusError, match=r"s\.h5"):
+        file_presentation(write(tmp_path / "s.h5", good), N_INPUT, **wrong)
+
+
+def test_reference_file(shared_data):
+    shown = file_presentation(shared_data / "trained_a" / "stimuli_A.h5", 600, samples=[5])
+    probability = shown.probability(0)
+    assert probability.shape == (200, 600)
+    assert 0 < probability.mean() < 0.05
+    assert shown.trials[0].window_ms == (150, 200)
+
+
+def test_a_stimulus_of_another_shape_than_its_trial_is_refused(tmp_path, good):
+    shown = file_presentation(write(tmp_path / "s.h5", good), N_INPUT)
+    broken = Presentation(
+        N_INPUT, 1.0, shown.trials, shown.stimulus_of_trial, lambda _: np.zeros((5, N_INPUT))
+    )
+    with pytest.raises(StimulusError, match=r"shape \(5, 8\)"):
+        broken.probability(0)
+    with pytest.raises(ValueError, match="3 trials, but 1 stimuli"):
+        Presentation(N_INPUT, 1.0, shown.trials, (0,), shown.load)
