@@ -162,8 +162,8 @@ class _YamlReader:
     def __init__(self, text: str, where: str) -> None:
         self.where = where
         self.lines: dict[_KeyPath, int] = {}
-        self._loader = yaml.SafeLoader(text)
         try:
+            self._loader = yaml.SafeLoader(text)
             node = self._loader.get_single_node()
             self.value = {} if node is None else self._read(node, ())
         except yaml.YAMLError as error:
@@ -173,8 +173,6 @@ class _YamlReader:
             raise ConfigError(
                 f"this is not YAML: {problem}", where=f"{where}{line}", hint="check the indentation"
             ) from None
-        finally:
-            self._loader.dispose()
 
     def _read(self, node: yaml.Node, path: _KeyPath) -> Any:
         self.lines[path] = node.start_mark.line + 1
@@ -313,7 +311,7 @@ def validate(
         seen = next(seen for k, seen, _ in problems if k == key)
         expected = " or ".join(dict.fromkeys(e for k, _, e in problems if k == key and e))
         line = next((lines[key[:i]] for i in range(len(key), 0, -1) if key[:i] in lines), None)
-        by_set = any(key[: len(o)] == o for o in overridden)
+        by_set = any(key[: len(o)] == o or key == o[: len(key)] for o in overridden)
         place = "--set" if by_set else f"line {line}" if line else "missing"
         messages.append((f"{_dotted(key)} ({place}): {seen}", expected))
     if len(messages) == 1:

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from v1sim.config import DriftingGratings, Probabilities, RunConfig, dump_config, load_config
+from v1sim.errors import ConfigError
+
+GRATINGS = "stimulus:\n  kind: drifting_gratings\n"
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    def _write(text: str) -> Path:
+        path = tmp_path / "experiment.yaml"
+        path.write_text(text)
+        return path
+
+    return _write
+
+
+def error_of(path: Path, *overrides: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, overrides)
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+def test_defaults_require_trained_weights(write):
+    config = load_config(write(GRATINGS))
+    assert config.require == "trained"
+    assert config.name == "experiment"
+    assert isinstance(config.stimulus, DriftingGratings)
+
+
+@pytest.mark.parametrize("path", sorted(Path("configs").glob("*.yaml")), ids=str)
+def test_shipped_configurations_load(path):
+    assert load_config(path).name == path.stem
+
+
+def test_dumped_configuration_reads_back_equal(write, tmp_path):
+    config = load_config(
+        write(GRATINGS + "waive: {weight.size: known outlier}\nseed: 7\n"),
+        ["network=net.h5", "stimulus.trials=2", "recording.voltage_of=[1, 2]"],
+    )
+    again = tmp_path / "resolved.yaml"
+    again.write_text(dump_config(config))
+    assert load_config(again) == config
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        (GRATINGS + "  trails: 3\n", ["stimulus.trails", "line 3", "unknown", "'trials'"]),
+        (GRATINGS + "seed: 1\nseed: 2\n", ["seed", ":4", "twice", "line 3"]),
+        (GRATINGS + "  trials: three\n", ["stimulus.trials", "line 3", "'three'", "integer"]),
+        (GRATINGS + "  trials: 0\n", ["stimulus.trials", "line 3", "0", "greater"]),
+        (GRATINGS + "  contrast: .inf\n", [":3", "stimulus.contrast", "inf", "finite"]),
+        (GRATINGS + "  grey_ms: 1e3\n", ["stimulus.grey_ms", "text to YAML", "1000.0"]),
+        (GRATINGS + "  grey_ms: 10.5\n", ["stimulus", "whole number", "steps"]),
+        (GRATINGS + "  directions_deg: [0, 0]\n", ["direction twice", "trials"]),
+        ("stimulus:\n  kind: movie_star\n", ["stimulus.kind", "movie_star", "drifting_gratings"]),
+        ("stimulus:\n  trials: 2\n", ["stimulus.kind", "missing"]),
+        ("seed: 1\n", ["stimulus", "missing"]),
+        (GRATINGS + "network:\n  built_in:\n    neurons: 3\n", ["network.built_in.neurons", "200"]),
+        (GRATINGS + "waive: {weight.size: ''}\n", ["waive.weight.size", "at least 3"]),
+        ("- 1\n", ["list", "keys"]),
+        ("a: [1\n", ["not YAML"]),
+        ("a: \x00", ["not YAML"]),
+    ],
+)
+def test_wrong_yaml_names_key_line_and_way_out(write, text, parts):
+    message = error_of(write(text))
+    assert "experiment.yaml" in message
+    for part in parts:
+        assert part in message
+
+
+def test_several_problems_are_told_at_once(write):
+    message = error_of(write(GRATINGS + "  trials: 0\n  contrast: 2\nseeds: 1\n"))
+    assert "3 problems" in message
+    for key in ("stimulus.trials", "stimulus.contrast", "seeds"):
+        assert key in message
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("stimulus.trials=x", ["stimulus.trials", "--set", "'x'"]),
+        ("stimulus.trails=2", ["stimulus.trails", "--set", "unknown", "'trials'"]),
+        ("trials", ["--set", "key=value"]),
+        ("seed.x=1", ["seed", "--set", "integer"]),
+        ("network=3", ["network", "--set", "path"]),
+    ],
+)
+def test_wrong_override_is_named(write, override, parts):
+    message = error_of(write(GRATINGS), override)
+    for part in parts:
+        assert part in message
+
+
+def test_override_replaces_a_path_by_a_column(write):
+    config = load_config(write(GRATINGS + "network: net.h5\n"), ["network.built_in.neurons=300"])
+    assert config.network.built_in.neurons == 300
+
+
+def test_paths_are_relative_to_the_file_and_overrides_to_the_working_directory(
+    write, tmp_path, monkeypatch
+):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    path = write("network: nets/a.h5\nstimulus: {kind: probabilities, file: s.h5}\n")
+    config = load_config(path)
+    assert config.network == tmp_path / "nets" / "a.h5"
+    assert isinstance(config.stimulus, Probabilities)
+    assert config.stimulus.file == tmp_path / "s.h5"
+    assert load_config(path, ["network=b.h5"]).network == elsewhere / "b.h5"
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe\x00"])
+def test_unreadable_file(tmp_path, content):
+    path = tmp_path / "x.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    assert "cannot be read" in error_of(path)
+
+
+def test_configuration_is_frozen(write):
+    config = load_config(write(GRATINGS))
+    with pytest.raises(ValueError, match="frozen"):
+        config.seed = 3  # type: ignore[misc]
+    assert isinstance(config, RunConfig)

@@ -1,0 +1,215 @@
+"""The command line: parse, call one function, print, exit.
+
+Exit codes: 0 done, 1 refused by the guards, 2 usage or input, 3 simulation failed
+(or interrupted).
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+
+from v1sim.errors import GuardRefusal, InputError, NetworkFileError, SimulationError, V1simError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Guarded simulation of the Billeh/Allen mouse V1 model through PyNN on NEST.",
+)
+_out = Console(highlight=False)
+_err = Console(stderr=True, highlight=False)
+
+_Require = Literal["trained", "constructed", "any"]
+_Strength = Literal["proof", "evidence"]
+_Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Override a key, for example stimulus.trials=2."
+    ),
+]
+_Waive = Annotated[
+    list[str] | None,
+    typer.Option("--waive", metavar="CHECK=REASON", help="Let one check pass, for a reason."),
+]
+
+
+def _command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a command; Ctrl-C in it is an error of ours, not an exit code of typer's."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def interruptible(**arguments: Any) -> None:
+            try:
+                function(**arguments)
+            except KeyboardInterrupt:
+                raise SimulationError("interrupted; nothing was left under a final name") from None
+
+        app.command(name)(interruptible)
+        return function
+
+    return register
+
+
+def _waivers(given: Sequence[str] | None) -> dict[str, str]:
+    waivers = {}
+    for item in given or ():
+        check, equals, reason = item.partition("=")
+        if not (check.strip() and equals and reason.strip()):
+            raise InputError(
+                f"{item!r} waives nothing",
+                where="--waive",
+                expected="CHECK=REASON, for example 'structure.duplicates=known, see notebook 12'",
+            )
+        waivers[check.strip()] = reason.strip()
+    return waivers
+
+
+@_command("run")
+def run(
+    config: Annotated[Path, typer.Argument(help="A run's YAML file.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Run folder; default: runs/NAME_TIME.")
+    ] = None,
+    overrides: _Set = None,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="NEST's threads.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the network and print what would be built.")
+    ] = False,
+    waive: _Waive = None,
+) -> None:
+    """Check a network, simulate it, and leave a folder with spikes, figure and report."""
+    from v1sim import pipeline
+    from v1sim.config import load_config
+    from v1sim.report.terminal import StageProgress, check_report
+
+    settings = load_config(config, [*(overrides or ()), *_thread_override(threads)])
+    settings = settings.model_copy(update={"waive": {**settings.waive, **_waivers(waive)}})
+    if dry_run:
+        preview = pipeline.preview(settings)
+        _out.print(check_report(preview.report))
+        _out.print("\n" + preview.text)
+        return
+    with StageProgress(_err) as progress:
+        result = pipeline.run(settings, out=out, progress=progress, command=shlex.join(sys.argv))
+    _out.print(check_report(result.check_report))
+    _out.print("\n" + result.text)
+
+
+def _thread_override(threads: int | None) -> list[str]:
+    return [] if threads is None else [f"simulation.threads={threads}"]
+
+
+@_command("check")
+def check(
+    network: Annotated[Path, typer.Argument(help="A network's HDF5 file.")],
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the report as JSON ('-': to the screen).")
+    ] = None,
+    require: Annotated[_Require, typer.Option(help="What the weights must be.")] = "trained",
+    strength: Annotated[_Strength, typer.Option(help="What settles it.")] = "evidence",
+    waive: _Waive = None,
+) -> None:
+    """Say what a network file's weights are, and everything that is wrong with it."""
+    from v1sim import guard
+    from v1sim.report.terminal import check_report
+    from v1sim.sources.hdf5 import read_network
+
+    policy = guard.Policy(require=require, strength=strength, waivers=_waivers(waive))
+    try:
+        report = guard.examine(read_network(network), policy)
+    except NetworkFileError as error:
+        _write_json(json_file, guard.unreadable_to_json(error))
+        raise
+    _write_json(json_file, guard.report_to_json(report))
+    if str(json_file) != "-":
+        _out.print(check_report(report))
+    if not report.passed:
+        raise typer.Exit(GuardRefusal.exit_code)
+
+
+def _write_json(path: Path | None, content: dict[str, Any]) -> None:
+    from v1sim.output import replacing
+
+    if path is None:
+        return
+    text = json.dumps(content, indent=2)
+    if str(path) == "-":
+        sys.stdout.write(text + "\n")
+        return
+    with replacing(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+@_command("build-column")
+def build_column(
+    out: Annotated[Path, typer.Option("--out", help="Network file to write.")],
+    neurons: Annotated[int, typer.Option("--neurons", min=200, max=250_000)] = 2000,
+    lgn: Annotated[int | None, typer.Option("--lgn", min=100, help="LGN cells.")] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 1,
+) -> None:
+    """Write the built-in column: constructed from published figures, not trained."""
+    from v1sim import pipeline
+
+    network = pipeline.write_column(
+        out, neurons=neurons, lgn=lgn, seed=seed, command=shlex.join(sys.argv)
+    )
+    _out.print(
+        f"{out}: {network.n_neurons:,} neurons, {network.n_lgn:,} LGN cells, "
+        f"{len(network.recurrent):,} recurrent and {len(network.lgn):,} LGN synapses "
+        "(constructed, not trained)"
+    )
+
+
+@_command("info")
+def info() -> None:
+    """Print versions, threads and the NEST build."""
+    from v1sim import pipeline
+
+    for name, value in pipeline.describe_machine().items():
+        _out.print(f"{name:<22}{value}")
+
+
+def main() -> None:
+    """Run the command line; every error ends as one message and an exit code."""
+    debug = "--debug" in sys.argv
+    arguments = [a for a in sys.argv[1:] if a != "--debug"]
+    try:
+        app(arguments, prog_name="v1sim", standalone_mode=True)
+    except V1simError as error:
+        if debug:
+            raise
+        if isinstance(error, GuardRefusal):
+            from v1sim.report.terminal import check_report
+
+            _out.print(check_report(error.report))
+        _err.print(f"v1sim: {error}", style="red", markup=False)
+        sys.exit(error.exit_code)
+    except MemoryError:
+        if debug:
+            raise
+        _err.print(
+            "v1sim: out of memory\n  what to do: v1sim run --dry-run says how much a run needs",
+            style="red",
+        )
+        sys.exit(3)
+    except Exception as error:
+        if debug:
+            raise
+        _err.print(
+            f"v1sim: unexpected {type(error).__name__}: {error}\n"
+            "  what to do: this is a fault of v1sim; repeat with --debug and report the trace",
+            style="red",
+            markup=False,
+        )
+        sys.exit(3)

@@ -1,0 +1,116 @@
+"""What the command line shows: the guards' report as a table, and progress."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from v1sim.model import CheckReport, Severity
+
+__all__ = ["StageProgress", "check_report"]
+
+_STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "dim"}
+
+
+def check_report(report: CheckReport, *, show_info: bool = False) -> RenderableType:
+    """The guards' report: verdict first, then what refuses, what warns, what was waived.
+
+    Information is left out unless ``show_info``; the JSON and HTML reports have all of it.
+    """
+    passed = report.passed
+    head = Text.assemble(
+        ("PASSED  " if passed else "REFUSED  ", "bold green" if passed else "bold red"),
+        (report.network_path, "bold"),
+        f"\nweights: {report.verdict}",
+        f" (proof: {report.proof})" if report.proof else " (no proof)",
+        f"; required: {report.require}; {len(report.checks_run)} checks",
+        f"\nnetwork sha256: {report.network_sha256[:16]}…" if report.network_sha256 else "",
+    )
+    shown = [f for f in report.findings if show_info or f.severity is not Severity.INFO]
+    parts: list[RenderableType] = [head]
+    if shown:
+        table = Table(box=None, show_header=True, padding=(0, 1), expand=True)
+        table.add_column("", no_wrap=True)
+        table.add_column("check", style="bold", overflow="fold", ratio=1)
+        table.add_column("what was seen, where, what to do", overflow="fold", ratio=4)
+        for finding in shown:
+            waived = report.waived.get(finding.check)
+            label = "waived" if waived else str(finding.severity)
+            lines = [escape(finding.message)]
+            if finding.where:
+                lines[0] = f"[cyan]{escape(finding.where)}[/cyan]: {lines[0]}"
+            lines += [f"[dim]· {escape(example)}[/dim]" for example in finding.examples]
+            if finding.hint:
+                lines.append(f"→ {escape(finding.hint)}")
+            if waived:
+                lines.append(f"[magenta]waived: {escape(waived)}[/magenta]")
+            table.add_row(
+                Text(label, style="magenta" if waived else _STYLE[finding.severity]),
+                escape(finding.check),
+                "\n".join(lines),
+            )
+        parts.append(table)
+    n_info = len(report.findings) - len(shown)
+    if n_info:
+        parts.append(Text(f"{n_info} more for information: --json or --html", style="dim"))
+    return Group(*parts)
+
+
+class StageProgress:
+    """Progress by stage: bars on a terminal, a plain line a stage (and tenth) in a log.
+
+    Use as a context manager; call it with ``(stage, done, total)``.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars = (
+            Progress(
+                TextColumn("{task.description:<14}"),
+                BarColumn(),
+                TextColumn("{task.fields[amount]}"),
+                TimeElapsedColumn(),
+                console=console,
+            )
+            if console.is_terminal
+            else None
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._begun: dict[str, float] = {}
+        self._tenths: dict[str, int] = {}
+
+    def __enter__(self) -> StageProgress:
+        if self._bars:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bars:
+            self._bars.stop()
+
+    def __call__(self, stage: str, done: float, total: float) -> None:
+        """Show that ``done`` of ``total`` of a stage is done."""
+        begun = self._begun.setdefault(stage, time.monotonic())
+        elapsed = time.monotonic() - begun
+        rate = f", {done / elapsed:,.0f}/s" if elapsed > 0.5 else ""
+        amount = f"{done:,.0f} of {total:,.0f}{rate}"
+        if self._bars:
+            if stage not in self._tasks:
+                self._tasks[stage] = self._bars.add_task(stage, total=total, amount=amount)
+            self._bars.update(self._tasks[stage], completed=done, total=total, amount=amount)
+            return
+        tenth = int(10 * done / total) if total else 10
+        if tenth > self._tenths.get(stage, -1) and (tenth == 10 or elapsed > 2):
+            self._tenths[stage] = tenth
+            self._console.print(f"{stage}: {amount}, {elapsed:.1f} s", highlight=False)
