@@ -1,0 +1,1 @@
+"""Pure functions on recorded spikes: rates, tuning, and both by class."""
