@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from v1sim.analysis.tuning import PUBLISHED_TUNING, direction_tuning, published_tuning
+from v1sim.analysis.tuning import (
+    PUBLISHED_TUNING,
+    aligned_curves,
+    direction_tuning,
+    published_tuning,
+)
 from v1sim.model import Trial
 
 DIRECTIONS = np.arange(0.0, 360.0, 45.0)
@@ -101,6 +106,32 @@ def test_indices_do_not_depend_on_preferred_direction_or_rate(
         assert -1e-12 <= tuning.osi[0] <= 1 + 1e-12
     else:
         assert np.isnan(tuning.osi[0])
+
+
+def test_aligned_curves_start_from_the_preferred_direction() -> None:
+    curve = np.array([9, 5, 1, 0, 3, 0, 1, 5])
+    counts = np.stack([np.roll(curve, 3), np.roll(curve, -1), np.zeros(8, dtype=int)], axis=1)
+    offset_deg, rate_hz = aligned_curves(np.tile(counts, (2, 1)), gratings(repeats=2))
+    np.testing.assert_array_equal(offset_deg, [-135, -90, -45, 0, 45, 90, 135, 180])
+    for neuron in (0, 1):
+        np.testing.assert_allclose(rate_hz[:, neuron] * 2.0, np.roll(curve, 3))
+    assert np.isnan(rate_hz[:, 2]).all()
+
+
+def test_aligned_curves_of_noise_have_no_peak() -> None:
+    rng = np.random.default_rng(4)
+    counts = rng.poisson(4.0, (40, 5000))
+    offset_deg, rate_hz = aligned_curves(counts, gratings(repeats=5))
+    assert rate_hz[offset_deg == 0].mean() == pytest.approx(2.0, abs=0.05)
+    same_trials = direction_tuning(counts, gratings(repeats=5)).rate_hz.max(axis=0)
+    assert same_trials.mean() > 2.4  # what aligning on the same trials would have shown
+
+
+def test_aligned_curves_need_repeats_and_even_directions() -> None:
+    assert aligned_curves(np.ones((8, 1), dtype=int), gratings()) is None
+    uneven = gratings([0.0, 45.0, 180.0], repeats=2)
+    assert aligned_curves(np.ones((6, 1), dtype=int), uneven) is None
+    assert aligned_curves(np.ones((0, 1), dtype=int), ()) is None
 
 
 def test_published_classes() -> None:

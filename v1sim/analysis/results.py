@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from v1sim.analysis.rates import mean_rate_hz, spike_counts
-from v1sim.analysis.tuning import DirectionTuning, direction_tuning
+from v1sim.analysis.tuning import DirectionTuning, aligned_curves, direction_tuning
 from v1sim.cell_classes import CellClasses
 from v1sim.recording import Recording
 
@@ -36,13 +36,15 @@ class Results:
     """Results of one recording.
 
     ``rate_hz`` (n,) and ``lgn_rate_hz`` (n_lgn,) are over the windows of all
-    trials; ``tuning`` is None for a run without directions.
+    trials; ``tuning`` is None for a run without directions, ``aligned``
+    (see `v1sim.analysis.tuning.aligned_curves`) also for one without repeats.
     """
 
     rate_hz: F64
     lgn_rate_hz: F64
     classes: tuple[ClassResult, ...]
     tuning: DirectionTuning | None
+    aligned: tuple[F64, F64] | None
 
     def __post_init__(self) -> None:
         self.rate_hz.flags.writeable = False
@@ -62,6 +64,7 @@ def analyse(recording: Recording) -> Results:
         ),
         classes=_by_class(recording.classes, rate_hz, tuning),
         tuning=tuning,
+        aligned=aligned_curves(counts, trials),
     )
 
 

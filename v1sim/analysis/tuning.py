@@ -2,6 +2,7 @@
 
 ===================== ===========================================================
 `direction_tuning`    mean rates by direction, OSI, DSI, preferred direction
+`aligned_curves`      rates by direction from each neuron's preferred one
 `PUBLISHED_TUNING`    the same figures of the published column, by class
 `published_tuning`    the published figures to set beside one of our classes
 ===================== ===========================================================
@@ -25,6 +26,7 @@ __all__ = [
     "PUBLISHED_TUNING",
     "DirectionTuning",
     "PublishedTuning",
+    "aligned_curves",
     "direction_tuning",
     "published_tuning",
 ]
@@ -72,6 +74,20 @@ class DirectionTuning:
                 value.flags.writeable = False
 
 
+def _directions(trials: Sequence[Trial]) -> tuple[list[int], F64, I64]:
+    """Trials that showed a direction, the directions, and which of them each showed."""
+    shown = [i for i, trial in enumerate(trials) if "direction_deg" in trial.stimulus]
+    of_trial = np.array([float(trials[i].stimulus["direction_deg"]) for i in shown])
+    direction_deg, which = np.unique(of_trial, return_inverse=True)
+    return shown, direction_deg, which
+
+
+def _mean_by(group: I64, n_groups: int) -> F64:
+    """Matrix (n_groups, len(group)) that takes the mean of each group's rows."""
+    member = group == np.arange(n_groups)[:, None]
+    return member / member.sum(axis=1, keepdims=True)
+
+
 def _selectivity(rate_hz: F64, angle_rad: F64) -> F64:
     """``|sum r e^(i angle)| / sum r`` over the first axis; NaN where the sum is 0."""
     total = rate_hz.sum(axis=0)
@@ -100,23 +116,18 @@ def direction_tuning(counts: I64, trials: Sequence[Trial]) -> DirectionTuning | 
     DirectionTuning or None
         None with fewer than three directions, for which the indices mean nothing.
     """
-    shown = [i for i, trial in enumerate(trials) if "direction_deg" in trial.stimulus]
-    direction_of_trial = np.array([float(trials[i].stimulus["direction_deg"]) for i in shown])
-    direction_deg, which, n_repeats = np.unique(
-        direction_of_trial, return_inverse=True, return_counts=True
-    )
+    shown, direction_deg, which = _directions(trials)
     n_directions = len(direction_deg)
     if n_directions < 3:
         return None
     rate_of_trial = counts[shown] / window_s(trials)[shown, None]
-    average = (which == np.arange(n_directions)[:, None]) / n_repeats[:, None]
-    rate_hz = average @ rate_of_trial
+    rate_hz = _mean_by(which, n_directions) @ rate_of_trial
     theta = np.deg2rad(direction_deg)
     equal = np.ones(n_directions)
     silent = ~rate_hz.any(axis=0)
     return DirectionTuning(
         direction_deg=direction_deg,
-        n_repeats=n_repeats,
+        n_repeats=np.bincount(which, minlength=n_directions),
         rate_hz=rate_hz,
         osi=_selectivity(rate_hz, 2 * theta),
         dsi=_selectivity(rate_hz, theta),
@@ -124,6 +135,46 @@ def direction_tuning(counts: I64, trials: Sequence[Trial]) -> DirectionTuning | 
         untuned_osi=float(_selectivity(equal, 2 * theta)),
         untuned_dsi=float(_selectivity(equal, theta)),
     )
+
+
+def aligned_curves(counts: I64, trials: Sequence[Trial]) -> tuple[F64, F64] | None:
+    """Rate of each neuron by direction from its preferred one.
+
+    The preferred direction is found on every second repeat and the rates are
+    those of the others: with the same trials for both, noise alone would make a
+    peak. Neurons silent in the first half get NaN.
+
+    Parameters
+    ----------
+    counts, trials
+        As in `direction_tuning`.
+
+    Returns
+    -------
+    offset_deg : float array, shape (d,)
+        From the preferred direction, ascending, in (-180, 180].
+    rate_hz : float array, shape (d, n)
+        None instead of both, if a direction has but one trial or the
+        directions (three or more) are not spread evenly over the circle.
+    """
+    shown, direction_deg, which = _directions(trials)
+    n_directions = len(direction_deg)
+    step = 360.0 / max(n_directions, 1)
+    if n_directions < 3 or not np.allclose(np.diff(direction_deg), step):
+        return None
+    if np.bincount(which).min() < 2:
+        return None
+    repeat = (np.tril(which[:, None] == which, -1)).sum(axis=1)  # 0, 1, ... within a direction
+    rate_of_trial = counts[shown] / window_s(trials)[shown, None]
+    finding, showing = (
+        _mean_by(which[half], n_directions) @ rate_of_trial[half]
+        for half in (repeat % 2 == 0, repeat % 2 == 1)
+    )
+    turn = np.arange(n_directions) - (n_directions - 1) // 2
+    row = (finding.argmax(axis=0) + turn[:, None]) % n_directions
+    rate_hz = np.take_along_axis(showing, row, axis=0)
+    rate_hz[:, ~finding.any(axis=0)] = np.nan
+    return turn.astype(np.float64) * step, rate_hz
 
 
 @dataclass(frozen=True)
