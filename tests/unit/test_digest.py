@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from v1sim.analysis.results import ClassResult, Results
+from v1sim.analysis.tuning import DirectionTuning
+from v1sim.cell_classes import CellClasses
+from v1sim.errors import OutputError
+from v1sim.report.digest import REPORT_FORMAT, build_report, write_json, write_tables
+
+CLASSES = CellClasses(
+    names=("e4", "granule"),
+    of_neuron=np.array([0, 1, 0], dtype=np.uint16),
+    is_excitatory=np.array([True, False]),
+    inferred=False,
+)
+
+
+def make_results(*, tuned: bool = True) -> Results:
+    nan = np.nan
+    tuning = DirectionTuning(
+        direction_deg=np.array([0.0, 120.0, 240.0]),
+        n_repeats=np.array([2, 2, 1]),
+        rate_hz=np.array([[3.0, 0.0, 1.0]] * 3),
+        osi=np.array([0.25, nan, 0.125]),
+        dsi=np.array([0.5, nan, 0.75]),
+        preferred_deg=np.array([120.0, nan, 240.0]),
+        untuned_osi=0.0,
+        untuned_dsi=0.0,
+    )
+    indices = (0.1875, 0.625) if tuned else (nan, nan)
+    return Results(
+        rate_hz=np.array([3.0, 0.0, 1.0 / 3.0]),
+        lgn_rate_hz=np.zeros(0),
+        classes=(
+            ClassResult("e4", True, 2, 0, 5 / 3, 5 / 3, *indices),
+            ClassResult("granule", False, 1, 1, 0.0, nan, nan, nan),
+        ),
+        tuning=tuning if tuned else None,
+        aligned=None,
+    )
+
+
+def make_report(**changes: Any) -> dict[str, Any]:
+    parts: dict[str, Any] = {
+        "config": {"name": "a run", "seed": 7, "network": Path("net.h5")},
+        "command": "v1sim run a.yaml",
+        "began": "2024-05-01T10:00:00+02:00",
+        "machine": {"v1sim": "0.1.0", "nest-simulator": "3.10.0"},
+        "network": {
+            "path": "net.h5",
+            "network_sha256": "ab" * 32,
+            "n_neurons": np.int64(3),
+            "populations": {"e4": 2, "granule": 1},
+        },
+        "guard": {
+            "verdict": "constructed",
+            "proof": "provenance",
+            "passed": True,
+            "findings": [],
+            "network_sha256": "ab" * 32,
+        },
+        "simulation": {
+            "n_trials": 5,
+            "read_back": [{"projection": "recurrent", "n_synapses": 1234, "equal_to_plan": True}],
+        },
+        "timings_s": {"load": 0.5, "run": np.float64(12.25)},
+        "peak_memory_mb": 321.5,
+        "results": make_results(),
+        "notes": ["The network is constructed, not trained."],
+    }
+    return build_report(**(parts | changes))
+
+
+def test_the_report_says_what_design_asks_for() -> None:
+    report = make_report()
+    assert report["format"] == REPORT_FORMAT
+    assert set(report) == {
+        "format", "notes", "guard", "network", "simulation", "results", "timings_s",
+        "peak_memory_mb", "command", "began", "config", "machine",
+    }  # fmt: skip
+    results = report["results"]
+    assert results["mean_rate_hz"] == pytest.approx(10 / 9)
+    assert results["lgn_mean_rate_hz"] is None
+    assert results["n_silent"] == 1
+    e4, granule = results["classes"]
+    assert (e4["name"], e4["n"], e4["median_osi"]) == ("e4", 2, 0.1875)
+    assert e4["published"]["name"] == "e4"
+    assert e4["published"]["median_osi"] == 0.273
+    assert (granule["median_osi"], granule["published"]) == (None, None)
+    assert results["tuning"]["direction_deg"] == [0.0, 120.0, 240.0]
+    assert results["tuning"]["n_repeats"] == [2, 2, 1]
+
+
+def test_without_directions_nothing_published_is_set_beside() -> None:
+    results = make_report(results=make_results(tuned=False))["results"]
+    assert results["tuning"] is None
+    assert [row["published"] for row in results["classes"]] == [None, None]
+
+
+def test_json_is_strict_and_comes_back(tmp_path: Path) -> None:
+    report = make_report(
+        simulation={
+            "nan": np.nan,
+            "inf": [float("inf"), 1.5],
+            "array": np.array([[1, 2]]),
+            "scalar": np.float32(0.5),
+            "flag": np.bool_(True),
+            "text": np.str_("é"),
+            "path": Path("a/b"),
+            "none": None,
+        }
+    )
+    write_json(report, tmp_path / "report.json")
+
+    def refuse(constant: str) -> None:
+        pytest.fail(f"{constant} is not JSON")
+
+    text = (tmp_path / "report.json").read_text(encoding="utf-8")
+    back = json.loads(text, parse_constant=refuse)
+    assert back == report
+    assert back["simulation"] == {
+        "nan": None, "inf": [None, 1.5], "array": [[1, 2]], "scalar": 0.5, "flag": True,
+        "text": "é", "path": "a/b", "none": None,
+    }  # fmt: skip
+    assert back["config"]["network"] == "net.h5"
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_tables_with_tuning(tmp_path: Path) -> None:
+    write_tables(make_results(), CLASSES, tmp_path)
+    e4, granule = read_csv(tmp_path / "classes.csv")
+    assert (e4["name"], e4["n"], e4["n_silent"], e4["mean_rate_hz"]) == ("e4", "2", "0", "1.66667")
+    assert (e4["median_osi"], e4["published_class"]) == ("0.1875", "e4")
+    assert e4["published_median_osi"] == "0.273"
+    assert (granule["median_osi"], granule["published_class"]) == ("", "")
+    assert granule["published_mean_rate_hz"] == ""
+    assert read_csv(tmp_path / "neurons.csv") == [
+        {"neuron": "0", "cell_class": "e4", "rate_hz": "3", "osi": "0.25", "dsi": "0.5",
+         "preferred_deg": "120"},
+        {"neuron": "1", "cell_class": "granule", "rate_hz": "0", "osi": "", "dsi": "",
+         "preferred_deg": ""},
+        {"neuron": "2", "cell_class": "e4", "rate_hz": "0.333333", "osi": "0.125", "dsi": "0.75",
+         "preferred_deg": "240"},
+    ]  # fmt: skip
+
+
+def test_tables_without_tuning(tmp_path: Path) -> None:
+    write_tables(make_results(tuned=False), CLASSES, tmp_path)
+    assert list(read_csv(tmp_path / "classes.csv")[0]) == [
+        "name", "n", "n_silent", "mean_rate_hz", "median_rate_hz",
+    ]  # fmt: skip
+    assert list(read_csv(tmp_path / "neurons.csv")[0]) == ["neuron", "cell_class", "rate_hz"]
+
+
+def test_an_absent_folder(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"report\.json"):
+        write_json(make_report(), tmp_path / "absent" / "report.json")
+    with pytest.raises(OutputError, match=r"classes\.csv"):
+        write_tables(make_results(), CLASSES, tmp_path / "absent")

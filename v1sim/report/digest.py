@@ -1,0 +1,195 @@
+"""The report of a run as data: ``report.json``, ``classes.csv`` and ``neurons.csv``."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from v1sim.analysis.results import ClassResult, Results
+from v1sim.analysis.tuning import published_tuning
+from v1sim.cell_classes import CellClasses
+from v1sim.output import replacing
+
+__all__ = ["REPORT_FORMAT", "build_report", "write_json", "write_tables"]
+
+#: Raised by one whenever a key of the report changes its meaning or goes.
+REPORT_FORMAT = 1
+
+
+def build_report(
+    *,
+    config: Mapping[str, Any],
+    command: str,
+    began: str,
+    machine: Mapping[str, str],
+    network: Mapping[str, Any],
+    guard: Mapping[str, Any],
+    simulation: Mapping[str, Any],
+    timings_s: Mapping[str, float],
+    peak_memory_mb: float,
+    results: Results,
+    notes: Sequence[str],
+) -> dict[str, Any]:
+    """Everything that a run's report says, in values that JSON knows.
+
+    NaN and infinities become None, arrays lists, paths and the like text.
+
+    Parameters
+    ----------
+    config : mapping
+        The resolved configuration, seeds included.
+    command, began : str
+        The command line, and when it was given (ISO 8601).
+    machine : mapping
+        Versions by package, and what the machine is.
+    network : mapping
+        Path, digests and sizes of the network.
+    guard : mapping
+        The guards' report, as ``v1sim check --json`` writes it.
+    simulation : mapping
+        What was simulated and what the read-back found.
+    timings_s : mapping
+        Wall time of each stage, s.
+    peak_memory_mb : float
+        Peak resident memory of the process.
+    results : Results
+        Rates and tuning; written by class.
+    notes : sequence of str
+        What a reader must know to judge the run.
+    """
+    report: dict[str, Any] = _plain(
+        {
+            "format": REPORT_FORMAT,
+            "notes": notes,
+            "guard": guard,
+            "network": network,
+            "simulation": simulation,
+            "results": _results(results),
+            "timings_s": timings_s,
+            "peak_memory_mb": peak_memory_mb,
+            "command": command,
+            "began": began,
+            "config": config,
+            "machine": machine,
+        }
+    )
+    return report
+
+
+def _results(results: Results) -> dict[str, Any]:
+    tuning = results.tuning
+    return {
+        "mean_rate_hz": _mean(results.rate_hz),
+        "lgn_mean_rate_hz": _mean(results.lgn_rate_hz),
+        "n_silent": int(np.count_nonzero(results.rate_hz == 0)),
+        "classes": [_class_row(row, published=tuning is not None) for row in results.classes],
+        "tuning": None
+        if tuning is None
+        else {
+            "direction_deg": tuning.direction_deg,
+            "n_repeats": tuning.n_repeats,
+            "untuned_osi": tuning.untuned_osi,
+            "untuned_dsi": tuning.untuned_dsi,
+        },
+    }
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return float(values.mean()) if values.size else math.nan
+
+
+def _class_row(row: ClassResult, *, published: bool) -> dict[str, Any]:
+    """One class beside the published one, whose figures are for gratings only."""
+    nearest = published_tuning(row.name) if published else None
+    return {**asdict(row), "published": None if nearest is None else asdict(nearest)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, str | int | None) else str(value)
+
+
+def write_json(report: Mapping[str, Any], path: Path) -> None:
+    """Write what `build_report` gave as JSON.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
+    with replacing(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def write_tables(results: Results, classes: CellClasses, folder: Path) -> None:
+    """Write ``classes.csv`` (one row a class) and ``neurons.csv`` (one row a neuron).
+
+    Rates are over the windows of all trials. An empty field is a value that does
+    not exist, such as the OSI of a silent neuron. Tuning columns are there for
+    runs with directions only.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    tuning = results.tuning
+    dropped = {"is_excitatory"} | (set() if tuning else {"median_osi", "median_dsi"})
+    rows = [
+        {key: value for key, value in asdict(row).items() if key not in dropped}
+        for row in results.classes
+    ]
+    if tuning:
+        for row in rows:
+            published = published_tuning(row["name"])
+            row["published_class"] = published.name if published else ""
+            for key in ("median_osi", "median_dsi", "mean_rate_hz"):
+                row[f"published_{key}"] = getattr(published, key) if published else math.nan
+    header = list(rows[0]) if rows else ["name"]
+    columns = [np.array([row[key] for row in rows]) for key in header]
+    _write_csv(folder / "classes.csv", header, columns)
+
+    per_neuron: dict[str, NDArray[Any]] = {
+        "neuron": np.arange(len(classes.of_neuron)),
+        "cell_class": np.array(classes.names)[classes.of_neuron],
+        "rate_hz": results.rate_hz,
+    }
+    if tuning:
+        per_neuron |= {
+            "osi": tuning.osi,
+            "dsi": tuning.dsi,
+            "preferred_deg": tuning.preferred_deg,
+        }
+    _write_csv(folder / "neurons.csv", list(per_neuron), list(per_neuron.values()))
+
+
+def _write_csv(path: Path, header: Sequence[str], columns: Iterable[NDArray[Any]]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(zip(*(_fields(column) for column in columns), strict=True))
+    with replacing(path) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8")
+
+
+def _fields(column: NDArray[Any]) -> list[Any]:
+    if column.dtype.kind != "f":
+        return column.tolist()
+    return np.where(np.isnan(column), "", np.char.mod("%.6g", column)).tolist()
