@@ -19,7 +19,14 @@ from numpy.typing import NDArray
 
 from v1sim.model import NetworkModel, SynapseTable
 
-__all__ = ["SynapseDigest", "array_sha256", "file_sha256", "network_sha256", "synapse_digest"]
+__all__ = [
+    "SynapseDigest",
+    "array_sha256",
+    "file_sha256",
+    "network_sha256",
+    "synapse_digest",
+    "table_digest",
+]
 
 U64 = NDArray[np.uint64]
 
@@ -38,7 +45,7 @@ def array_sha256(values: NDArray[np.generic]) -> str:
     """sha256 over dtype, shape and the little-endian C-order bytes of an array."""
     little = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
     digest = hashlib.sha256(f"{little.dtype.str}{little.shape}".encode())
-    digest.update(little.view(np.uint8).reshape(-1) if little.size else b"")
+    digest.update(memoryview(little).cast("B") if little.size else b"")
     return digest.hexdigest()
 
 
@@ -103,7 +110,8 @@ def synapse_digest(
     return SynapseDigest(n, (sums[0], sums[1]))
 
 
-def _table_digest(table: SynapseTable) -> SynapseDigest:
+def table_digest(table: SynapseTable) -> SynapseDigest:
+    """Digest of a table's synapses that does not depend on their order; any delay will do."""
     # The delay enters by its bits: a digest must exist for any value, on the grid or not.
     delay_bits = table.delay_ms.view(np.uint32)
     bits = (delay_bits >> np.uint32(16)) ^ delay_bits
@@ -124,6 +132,6 @@ def network_sha256(network: NetworkModel) -> str:
         *network.readout,
     ):  # fmt: skip
         digest.update(array_sha256(values).encode())
-    digest.update(str(_table_digest(network.recurrent)).encode())
-    digest.update(str(_table_digest(network.lgn)).encode())
+    digest.update(str(table_digest(network.recurrent)).encode())
+    digest.update(str(table_digest(network.lgn)).encode())
     return digest.hexdigest()

@@ -200,7 +200,8 @@ class NetworkModel:
 
     ``background_weight`` (n, 4) is normalised and ten times the training's
     per-draw weight (see the file format); ``readout`` has one array of neuron
-    indices a class.
+    indices a class. ``provenance_problem`` says why a provenance that the file
+    has could not be read.
     """
 
     neurons: NeuronTable
@@ -213,6 +214,7 @@ class NetworkModel:
     readout: tuple[NDArray[np.int32], ...] = ()
     lgn_cells: LgnCellTable | None = None
     provenance: Provenance | None = None
+    provenance_problem: str | None = None
 
     def __post_init__(self) -> None:
         if self.background_weight is not None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 __all__ = [
     "GRID_TOLERANCE_STEPS",
     "on_time_grid",
+    "peak_psp_mv_per_pa",
     "to_normalised",
     "to_pa",
     "to_steps",
@@ -67,3 +68,32 @@ def to_steps(time_ms: NDArray[np.floating], dt_ms: float) -> NDArray[np.int64]:
         msg = f"{bad.size} times are not multiples of {dt_ms} ms, for example {bad[0]} ms"
         raise ValueError(msg)
     return np.rint(np.asarray(time_ms, dtype=np.float64) / dt_ms).astype(np.int64)
+
+
+def peak_psp_mv_per_pa(c_m_pf: F64, g_ns: F64, tau_syn_ms: F64) -> F64:
+    """Peak of the postsynaptic potential that an alpha current of 1 pA peak gives, mV/pA.
+
+    The maximum over time of the solution of ``C dV/dt = -g V + (t / tau) exp(1 - t / tau)``
+    from rest, within 0.01 %.
+
+    Parameters
+    ----------
+    c_m_pf, g_ns : float arrays, shape (n_types,)
+        Capacitance in pF and leak conductance in nS, both > 0.
+    tau_syn_ms : float array, shape (n_types, n_receptors)
+        Synaptic time constants in ms, > 0.
+
+    Returns
+    -------
+    float array, shape (n_types, n_receptors)
+    """
+    tau = tau_syn_ms[..., np.newaxis]
+    tau_m = (c_m_pf / g_ns)[:, np.newaxis, np.newaxis]
+    rate = 1 / tau - 1 / tau_m
+    # Equal time constants make the solution 0 / 0; a ten-thousandth apart it is not.
+    rate = np.where(np.abs(rate) * tau < 1e-4, 1e-4 / tau, rate)
+    # The peak lies between a fraction of and a few times the two time constants.
+    time_ms = (tau + tau_m) * np.geomspace(1e-3, 5.0, 3000)
+    shape = np.exp(-time_ms / tau_m) - np.exp(-time_ms / tau) * (1 + rate * time_ms)
+    peak: F64 = (np.e / (tau * c_m_pf[:, np.newaxis, np.newaxis]) * shape / rate**2).max(axis=-1)
+    return peak

@@ -1,0 +1,179 @@
+"""Checks of values: finite, of the right sign, not constant, delays on the time grid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from v1sim import units
+from v1sim.checks.examples import N_EXAMPLES, synapse_examples
+from v1sim.checks.registry import Context, Observation, check, is_inhibitory
+from v1sim.model import RECEPTORS, Severity
+from v1sim.sources.provenance import TYPE_COLUMNS
+
+__all__ = ["MAX_DELAY_MS", "MIN_VARIED"]
+
+#: Longest delay in ms. Networks in use have 1..5; four times that leaves room
+#: for distance-dependent delays of wider models, and finds microseconds and seconds.
+MAX_DELAY_MS = 20.0
+#: Weights of one receptor that cannot all be equal by chance. Training moves each
+#: weight by itself, and initial weights are drawn or depend on distance and tuning.
+MIN_VARIED = 20
+
+
+@check(
+    "values.finite",
+    severity=Severity.ERROR,
+    reason="NEST takes a NaN weight as 'not given' and uses its default of 1 pA instead; an "
+    "infinite one silences or explodes the target.",
+    calibration="Exact.",
+    waivable=False,
+)
+def finite(context: Context) -> Iterator[Observation]:
+    """No NaN and no infinity, in any array."""
+    network = context.network
+    for group, table in context.tables.items():
+        for dataset, values in (("weights", table.weight), ("delays", table.delay_ms)):
+            bad = ~np.isfinite(values)
+            if bad.any():
+                yield _not_finite(f"{group}/{dataset}", values, bad, synapse_examples(table, bad))
+    arrays: dict[str, NDArray[np.floating]] = {
+        f"neurons/glif3_params/{name}": getattr(network.cell_types, key)
+        for key, name in TYPE_COLUMNS.items()
+    }
+    if network.background_weight is not None:
+        arrays["input/bkg_weights"] = network.background_weight
+    if network.neurons.position_um is not None:
+        arrays["neurons/positions"] = network.neurons.position_um
+    for path, values in arrays.items():
+        bad = ~np.isfinite(values)
+        if bad.any():
+            rows = [tuple(int(i) for i in row) for row in np.argwhere(bad)[:N_EXAMPLES]]
+            shown = tuple(f"[{', '.join(map(str, row))}]: {values[row]}" for row in rows)
+            yield _not_finite(path, values, bad, shown)
+
+
+def _not_finite(
+    path: str,
+    values: NDArray[np.floating],
+    bad: NDArray[np.bool_],
+    examples: tuple[str, ...],
+) -> Observation:
+    n_nan, n_bad = int(np.isnan(values).sum()), int(bad.sum())
+    return Observation(
+        path,
+        f"{n_bad:,} of {values.size:,} values are not finite ({n_nan:,} NaN, "
+        f"{n_bad - n_nan:,} infinite)",
+        "training diverged or the file is damaged: go back to a checkpoint that is finite",
+        n_bad=n_bad,
+        n_seen=values.size,
+        examples=examples,
+    )
+
+
+@check(
+    "values.weight_sign",
+    severity=Severity.ERROR,
+    reason="Training keeps the sign of every weight (Dale's law): receptors 0 and 2 come from "
+    "excitatory cells and have weights >= 0, receptors 1 and 3 from inhibitory cells, <= 0.",
+    calibration="Of 92,245 weights of the reference networks none has the wrong sign, trained or "
+    "not. Zeros of either sign are right: training leaves -0.0 on inhibitory synapses.",
+    needs=("structure.receptor_range",),
+)
+def weight_sign(context: Context) -> Iterator[Observation]:
+    """Nonzero weights have the sign of their receptor."""
+    for group, table in context.tables.items():
+        inhibitory = is_inhibitory(table.receptor)
+        wrong = np.where(inhibitory, table.weight > 0, table.weight < 0)
+        if not wrong.any():
+            continue
+        for receptor, name in enumerate(RECEPTORS):
+            of_receptor = table.receptor == receptor
+            bad = wrong & of_receptor
+            n_bad, n_seen = int(np.count_nonzero(bad)), int(np.count_nonzero(of_receptor))
+            if not n_bad:
+                continue
+            is_exc = not inhibitory[of_receptor][0]
+            largest = float(np.abs(table.weight[bad]).max())
+            n_nonzero = int(np.count_nonzero(table.weight[of_receptor]))
+            all_of_them = " (all that are not zero)" if n_bad == n_nonzero else ""
+            yield Observation(
+                f"{group}/weights, {name}",
+                f"{n_bad:,} of {n_seen:,} synapses are {'<' if is_exc else '>'} 0{all_of_them} "
+                f"(max |w| {largest:g} normalised); {'excitatory' if is_exc else 'inhibitory'} "
+                f"weights must be {'>=' if is_exc else '<='} 0",
+                "the sign constraint was not applied, or weights and receptors are in "
+                "different orders: convert the network again",
+                n_bad=n_bad,
+                n_seen=n_seen,
+                examples=synapse_examples(table, bad),
+            )
+
+
+@check(
+    "values.constant",
+    severity=Severity.ERROR,
+    reason="Weights that are all zero or all equal are placeholders, not weights.",
+    calibration=f"From {MIN_VARIED} synapses of a receptor on. The reference networks' receptors "
+    "have thousands of different values.",
+    needs=("structure.receptor_range", "values.finite"),
+)
+def constant(context: Context) -> Iterator[Observation]:
+    """The weights of a receptor are not all the same."""
+    for group, table in context.tables.items():
+        for receptor, name in enumerate(RECEPTORS):
+            weight = table.weight[table.receptor == receptor]
+            if len(weight) < MIN_VARIED or weight.min() != weight.max():
+                continue
+            value = float(weight[0]) + 0.0
+            yield Observation(
+                f"{group}/weights, {name}",
+                f"all {len(weight):,} weights are {value:g}",
+                "convert the network again: this array was never filled",
+                n_bad=len(weight),
+                n_seen=len(weight),
+            )
+
+
+@check(
+    "values.delay",
+    severity=Severity.ERROR,
+    reason="NEST rounds a delay to its time grid without a word, and training knows whole steps "
+    "only: another delay is another network.",
+    calibration=f"Whole steps from 1 to {MAX_DELAY_MS:g} ms; networks in use have 1..5 ms.",
+    needs=("values.finite",),
+)
+def delay(context: Context) -> Iterator[Observation]:
+    """Delays are whole steps, at least one, and plausible."""
+    for group, table in context.tables.items():
+        delay_ms = table.delay_ms
+        for bad, what, hint in (
+            (
+                ~units.on_time_grid(delay_ms, context.dt_ms),
+                f"are no whole number of steps of {context.dt_ms:g} ms",
+                "round them as the training did, or convert the checkpoint again",
+            ),
+            (
+                delay_ms < context.dt_ms,
+                f"are shorter than one step of {context.dt_ms:g} ms",
+                "delays are in ms and count from 1 step; are these steps from 0, or seconds?",
+            ),
+            (
+                delay_ms > MAX_DELAY_MS,
+                f"are longer than {MAX_DELAY_MS:g} ms",
+                "delays are in ms; are these microseconds or another column?",
+            ),
+        ):
+            n_bad = int(np.count_nonzero(bad))
+            if n_bad:
+                yield Observation(
+                    f"{group}/delays",
+                    f"{n_bad:,} of {len(table):,} delays {what} "
+                    f"({float(delay_ms.min()):g}..{float(delay_ms.max()):g} ms)",
+                    hint,
+                    n_bad=n_bad,
+                    n_seen=len(table),
+                    examples=synapse_examples(table, bad),
+                )

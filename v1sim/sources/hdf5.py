@@ -1,0 +1,730 @@
+"""Networks as HDF5 files: `read_network` and `write_network`.
+
+The layout is the one in use by the training code's users::
+
+    attrs n_neurons, n_input, n_output                             may be absent
+    neurons/node_type_ids [n], positions_x, _y, _z [n]             positions may be absent
+    neurons/glif3_params/{C_m, g, E_L, V_th, V_reset, t_ref} [t], {k, asc_amps} [t, 2],
+                         tau_syn [t, 4]
+    recurrent/{sources, targets, weights, receptor_types, delays} [s]
+    input/{sources, targets, weights, receptor_types} [si]
+    input/bkg_weights [n, 4]                                       may be absent
+    readout/neuron_ids [n_output * group]                          may be absent
+
+v1sim adds, and reads where it finds them: ``neurons/glif3_params/{name, cell_class}``
+(texts), the group ``lgn`` with the columns of `LgnCellTable` and the attribute
+``field_deg``, ``input/delays``, and the text dataset ``provenance`` (JSON; see
+`v1sim.sources.provenance`). Anything else in a file is left alone.
+
+Any integer or float type of any width and byte order is read, as long as no
+value changes on the way into the model's own type; float64 weights and delays
+are rounded to float32, which is what training and file use. Values that can be
+held but are wrong are the business of the checks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import h5py
+import numpy as np
+import psutil
+from numpy.typing import DTypeLike, NDArray
+
+from v1sim.digests import file_sha256
+from v1sim.errors import NetworkFileError, OutputError
+from v1sim.model import (
+    CellTypeTable,
+    Finding,
+    LgnCellTable,
+    NetworkModel,
+    NeuronTable,
+    Provenance,
+    Severity,
+    SourceFile,
+    SynapseTable,
+)
+from v1sim.output import replacing
+from v1sim.sources import provenance as provenance_json
+from v1sim.sources.provenance import SYNAPSE_COLUMNS, TYPE_COLUMNS, ProvenanceDraft
+
+__all__ = ["DEFAULT_READOUT_GROUPS", "read_network", "write_network"]
+
+#: Elements converted at a time: the work arrays stay small beside the columns.
+_BLOCK = 1 << 20
+#: Groups of a readout whose file does not say how many: the model's ten classes.
+DEFAULT_READOUT_GROUPS = 10
+#: Input synapses act one step after the spike; the layout stores no delay for them.
+_INPUT_DELAY_MS = 1.0
+#: Longest text that a provenance or a name may be.
+_MAX_TEXT_BYTES = 1 << 24
+#: Fast, in every build of HDF5, and with shuffle about as small as higher levels.
+_COMPRESSION: Mapping[str, Any] = MappingProxyType(
+    {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+)
+_PAIR_COLUMNS = ("k_per_ms", "asc_amp_pa")
+
+
+def read_network(path: Path) -> NetworkModel:
+    """Read a network file as it is: every value, nothing converted, nothing judged.
+
+    Parameters
+    ----------
+    path : Path
+        An HDF5 file in the layout that the module describes.
+
+    Raises
+    ------
+    NetworkFileError
+        If the file cannot become a network at all. Its ``findings`` name every
+        problem that was seen, not the first only.
+    """
+    if not path.is_file():
+        raise NetworkFileError(
+            "is a folder" if path.is_dir() else "no such file" if not path.exists() else "no file",
+            where=str(path),
+            expected="a network in HDF5",
+            hint="check the path",
+        )
+    try:
+        with ThreadPoolExecutor(max_workers=1) as pool:  # hashing runs beside the reading
+            sha256 = pool.submit(file_sha256, path)
+            with _open(path) as file:
+                reader = _Reader(file, path)
+                network = reader.network()
+            if network is None:
+                raise reader.error()
+            return _with_sha256(network, sha256.result())
+    except PermissionError as error:
+        raise NetworkFileError(
+            "cannot be read: permission denied", where=str(path), hint="change its permissions"
+        ) from error
+
+
+def write_network(
+    network: NetworkModel, path: Path, *, provenance: ProvenanceDraft | None = None
+) -> None:
+    """Write a network in the layout in use; the file appears whole or not at all.
+
+    The file is read back before it gets its name. With ``provenance``, the
+    digests are those of the values that were read back.
+
+    Parameters
+    ----------
+    network : NetworkModel
+        Its own provenance is written unless ``provenance`` is given.
+    path : Path
+        An existing file is replaced.
+    provenance : ProvenanceDraft, optional
+        What the network is and where its arrays came from.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written: folder, permission, disk full, or a disk
+        that gives back something else.
+    """
+    with replacing(path) as temporary:
+        try:
+            with h5py.File(temporary, "w") as file:
+                _write(file, network)
+                if provenance is None and network.provenance is not None:
+                    _write_provenance(file, network.provenance)
+            held = read_network(temporary)
+            _compare(network, held, path)
+            if provenance is not None:
+                with h5py.File(temporary, "r+") as file:
+                    _write_provenance(file, provenance.seal(held))
+        except RuntimeError as error:  # what HDF5 raises when closing a file fails
+            raise OSError(str(error)) from error
+
+
+# --- reading ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A dataset that can be read: it exists, is numeric, and holds what it declares."""
+
+    dataset: h5py.Dataset
+    path: str
+    dtype: np.dtype[Any]
+
+
+@dataclass
+class _Reader:
+    """Reads one open file and gathers the problems it sees."""
+
+    file: h5py.File
+    path: Path
+    problems: list[Finding] = field(default_factory=list)
+    stored_dtype: dict[str, str] = field(default_factory=dict)
+
+    def network(self) -> NetworkModel | None:
+        """The network, or None where ``problems`` says why there is none."""
+        columns = self._columns()
+        self._check_lengths(columns)
+        n_neurons, n_types = _length(columns, "neurons/node_type_ids"), _length(columns, _C_M)
+        for name, count in (("neurons", n_neurons), ("cell types", n_types)):
+            if count == 0:
+                self.problem("structure.empty", "/", f"the file has no {name}")
+        sizes = self._attributes(n_neurons)
+        # Values are read only where the shapes promise a network: damage may declare anything.
+        if self.problems or not self._fits_in_memory(columns):
+            return None
+        arrays = {name: self._values(column) for name, column in columns.items()}
+        names = {
+            key: self._texts(f"neurons/glif3_params/{key}", n_types)
+            for key in ("name", "cell_class")
+        }
+        lgn_cells = self._lgn_cells()
+        provenance, provenance_problem = self._provenance()
+        self._check_types(arrays.get("neurons/node_type_ids"), n_types)
+        readout = self._readout(arrays.get("readout/neuron_ids"), sizes.get("n_output"))
+        if self.problems:
+            return None
+        held: dict[str, NDArray[Any]] = {k: v for k, v in arrays.items() if v is not None}
+        parameters = {
+            key: held[f"neurons/glif3_params/{name}"] for key, name in TYPE_COLUMNS.items()
+        }
+        lgn = _synapses(held, "input")
+        n_lgn = sizes.get("n_input")
+        if n_lgn is None and lgn_cells is not None:
+            n_lgn = len(lgn_cells)
+        if n_lgn is None:
+            n_lgn = int(lgn.pre.max(initial=-1)) + 1
+        return NetworkModel(
+            neurons=NeuronTable(held["neurons/node_type_ids"], _positions(held)),
+            cell_types=CellTypeTable(**parameters, **names),  # type: ignore[arg-type]
+            recurrent=_synapses(held, "recurrent"),
+            lgn=lgn,
+            n_lgn=n_lgn,
+            source=SourceFile(
+                str(self.path), "", "hdf5", stored_dtype=MappingProxyType(dict(self.stored_dtype))
+            ),
+            background_weight=held.get("input/bkg_weights"),
+            readout=readout,
+            lgn_cells=lgn_cells,
+            provenance=provenance,
+            provenance_problem=provenance_problem,
+        )
+
+    def problem(
+        self, check: str, where: str, message: str, *, n_bad: int = 1, n_seen: int = 1
+    ) -> None:
+        """Note a problem; ``where`` is a dataset."""
+        self.problems.append(
+            Finding(check, Severity.ERROR, where, message, n_bad=n_bad, n_seen=n_seen)
+        )
+
+    def error(self) -> NetworkFileError:
+        """All problems as one error."""
+        lines = [f"{f.where}: {f.message}" for f in self.problems]
+        shown = "; ".join(lines[:5]) + (f"; and {len(lines) - 5} more" if len(lines) > 5 else "")
+        count = f"{len(lines)} problem{'s' if len(lines) != 1 else ''}"
+        return NetworkFileError(
+            f"cannot be read as a network, {count}: {shown}",
+            where=str(self.path),
+            expected="the network layout of docs/network-file.md",
+            hint="convert or copy the file again; if it is in another layout, convert it first",
+            findings=self.problems,
+        )
+
+    def _columns(self) -> dict[str, _Column]:
+        """Every numeric dataset of the layout that the file has, with its problems noted."""
+        found = {}
+        for path, (dtype, shape, required) in _layout().items():
+            column = self._column(path, dtype, shape, required=required)
+            if column is not None:
+                found[path] = column
+        axes = [f"neurons/positions_{axis}" for axis in "xyz"]
+        present = [path for path in axes if self._has(path)]
+        if present and len(present) < len(axes):
+            for path in sorted(set(axes) - set(present)):
+                self.problem(
+                    "structure.missing_dataset", path, "missing, though other axes are there"
+                )
+        return found
+
+    def _has(self, path: str) -> bool:
+        try:
+            return self.file.get(path, getlink=True) is not None
+        except Exception:  # damaged groups raise many kinds; `_dataset` says which
+            return True
+
+    def _dataset(self, path: str, *, required: bool) -> h5py.Dataset | None:
+        """The dataset at ``path``, or None with the reason noted."""
+        parts = path.split("/")
+        try:
+            for depth in range(1, len(parts) + 1):
+                prefix = "/".join(parts[:depth])
+                link = self.file.get(prefix, getlink=True)
+                if link is None:
+                    if required:
+                        self.problem("structure.missing_dataset", path, "missing")
+                    return None
+                if isinstance(link, h5py.ExternalLink):
+                    self.problem(
+                        "structure.external",
+                        path,
+                        f"is a link to another file ({link.filename}); "
+                        "the values must be in the file itself",
+                    )
+                    return None
+                if depth < len(parts) and not isinstance(self.file[prefix], h5py.Group):
+                    self.problem(
+                        "structure.dataset", path, f"{prefix} is a dataset where a group belongs"
+                    )
+                    return None
+            item = self.file[path]
+        except Exception as error:  # h5py raises many kinds on damaged files
+            self.problem("structure.unreadable", path, f"cannot be opened: {_one_line(error)}")
+            return None
+        if not isinstance(item, h5py.Dataset):
+            kind = "a group" if isinstance(item, h5py.Group) else "a named type"
+            self.problem("structure.dataset", path, f"is {kind} where a dataset belongs")
+            return None
+        return item
+
+    def _column(
+        self, path: str, dtype: np.dtype[Any], shape: tuple[int, ...], *, required: bool
+    ) -> _Column | None:
+        """The dataset at ``path`` where its type, rank and storage are sound."""
+        dataset = self._dataset(path, required=required)
+        if dataset is None:
+            return None
+        try:
+            stored, actual = dataset.dtype, dataset.shape
+            if stored.kind not in "iuf":
+                self.problem("structure.dtype", path, f"holds {stored}, not numbers")
+                return None
+            self.stored_dtype[path] = str(stored)
+            if actual is None or len(actual) != len(shape) + 1 or actual[1:] != shape:
+                expected = ", ".join(["n", *map(str, shape)])
+                self.problem(
+                    "structure.shape", path, f"has the shape {actual}, expected [{expected}]"
+                )
+                return None
+            reason = _storage_problem(dataset, self.path)
+        except Exception as error:  # h5py raises many kinds on damaged files
+            self.problem("structure.unreadable", path, f"cannot be read: {_one_line(error)}")
+            return None
+        if reason is not None:
+            self.problem("structure.storage", path, reason)
+            return None
+        return _Column(dataset, path, dtype)
+
+    def _check_lengths(self, columns: Mapping[str, _Column]) -> None:
+        """Columns of one table must have one length."""
+        for prefix, others in (
+            ("recurrent/", ()),
+            ("input/", ()),
+            ("neurons/glif3_params/", ()),
+            ("neurons/", ("input/bkg_weights",)),
+        ):
+            lengths = {
+                path: column.dataset.shape[0]
+                for path, column in columns.items()
+                if (path.rpartition("/")[0] + "/" == prefix and path != "input/bkg_weights")
+                or path in others
+            }
+            if len(set(lengths.values())) > 1:
+                listed = ", ".join(f"{path} {size:,}" for path, size in lengths.items())
+                self.problem(
+                    "structure.length", prefix.rstrip("/"), f"columns differ in length: {listed}"
+                )
+
+    def _attributes(self, n_neurons: int | None) -> dict[str, int]:
+        """The counts that the file's attributes give."""
+        sizes = {}
+        for name in ("n_neurons", "n_input", "n_output"):
+            try:
+                if name not in self.file.attrs:
+                    continue
+                value = np.asarray(self.file.attrs[name])
+                count = int(value.reshape(-1)[0]) if value.size == 1 else -1
+                valid = value.dtype.kind in "iuf" and count >= 0 and count == value.reshape(-1)[0]
+                shown = str(value)
+            except Exception as error:  # h5py raises many kinds on damaged files
+                valid, shown = False, _one_line(error)
+            if not valid:
+                self.problem("structure.attribute", f"attribute {name}", f"no count: {shown}")
+                continue
+            self.stored_dtype[f"attribute {name}"] = str(value.dtype)
+            sizes[name] = count
+        stated = sizes.get("n_neurons")
+        if stated is not None and n_neurons is not None and stated != n_neurons:
+            self.problem(
+                "structure.attribute",
+                "attribute n_neurons",
+                f"says {stated:,} neurons, but neurons/node_type_ids has {n_neurons:,}",
+            )
+        return sizes
+
+    def _fits_in_memory(self, columns: Mapping[str, _Column]) -> bool:
+        """Whether the declared arrays fit: compressed files can declare any size."""
+        needed = sum(
+            math.prod(column.dataset.shape) * column.dtype.itemsize for column in columns.values()
+        )
+        needed += max((_chunk_bytes(column.dataset) for column in columns.values()), default=0)
+        available = psutil.virtual_memory().available
+        if needed > available:
+            self.problem(
+                "structure.storage",
+                "/",
+                f"the arrays need {needed / 1e9:,.1f} GB, "
+                f"this machine has {available / 1e9:,.1f} GB free",
+            )
+        return needed <= available
+
+    def _values(self, column: _Column) -> NDArray[Any] | None:
+        """Every value of a column in its canonical dtype."""
+        dataset, path = column.dataset, column.path
+        out = np.empty(dataset.shape, dtype=column.dtype)
+        try:
+            if dataset.dtype == column.dtype:
+                if out.size:
+                    dataset.read_direct(out)
+                return out
+            n_unfit, example = 0, None
+            with np.errstate(all="ignore"):
+                for part in _blocks(dataset):
+                    values = dataset[part]
+                    unfit = _unfit(values, column.dtype)
+                    if unfit is not None and unfit.any():
+                        n_unfit += int(np.count_nonzero(unfit))
+                        example = values[unfit].min() if example is None else example
+                    out[part] = values.astype(column.dtype)
+        except Exception as error:  # h5py raises many kinds on damaged files
+            self.problem("structure.unreadable", path, f"cannot be read: {_one_line(error)}")
+            return None
+        if n_unfit:
+            self.problem(
+                "structure.dtype",
+                path,
+                f"{n_unfit:,} of {out.size:,} values of type {dataset.dtype} do not fit "
+                f"{column.dtype} without changing, for example {example}",
+                n_bad=n_unfit,
+                n_seen=out.size,
+            )
+            return None
+        return out
+
+    def _texts(self, path: str, n_expected: int | None) -> tuple[str, ...] | None:
+        """A dataset of texts, one a row."""
+        dataset = self._dataset(path, required=False)
+        if dataset is None:
+            return None
+        try:
+            if h5py.check_string_dtype(dataset.dtype) is None:
+                self.problem("structure.dtype", path, f"holds {dataset.dtype}, not texts")
+                return None
+            if len(dataset.shape) != 1 or (
+                n_expected is not None and dataset.shape[0] != n_expected
+            ):
+                self.problem(
+                    "structure.shape", path, f"has the shape {dataset.shape}, not [{n_expected}]"
+                )
+                return None
+            return tuple(dataset.asstr()[:].tolist())
+        except Exception as error:  # h5py raises many kinds on damaged files
+            self.problem("structure.unreadable", path, f"cannot be read: {_one_line(error)}")
+            return None
+
+    def _lgn_cells(self) -> LgnCellTable | None:
+        """The LGN cells that v1sim writes, where the file has them."""
+        if not self._has("lgn"):
+            return None
+        names = [f.name for f in fields(LgnCellTable) if f.name != "field_deg"]
+        before = len(self.problems)
+        columns = {}
+        for name in names[1:]:
+            shape = (2,) if name.endswith("dom") or "_dom_" in name else ()
+            column = self._column(f"lgn/{name}", np.dtype("f8"), shape, required=True)
+            if column is not None:
+                columns[name] = column
+        lengths = {name: column.dataset.shape[0] for name, column in columns.items()}
+        if len(set(lengths.values())) > 1:
+            self.problem("structure.length", "lgn", f"columns differ in length: {lengths}")
+        model_id = self._texts("lgn/model_id", next(iter(lengths.values()), None))
+        if model_id is None and not self._has("lgn/model_id"):
+            self.problem("structure.missing_dataset", "lgn/model_id", "missing")
+        if len(self.problems) > before:
+            return None
+        values = {name: self._values(column) for name, column in columns.items()}
+        try:
+            width, height = (float(v) for v in self.file["lgn"].attrs["field_deg"])
+        except Exception as error:  # h5py raises many kinds on damaged files
+            self.problem("structure.attribute", "lgn", f"attribute field_deg: {_one_line(error)}")
+        if len(self.problems) > before:
+            return None
+        return LgnCellTable(
+            model_id=np.array(model_id, dtype=np.str_),
+            field_deg=(width, height),
+            **values,  # type: ignore[arg-type]
+        )
+
+    def _provenance(self) -> tuple[Provenance | None, str | None]:
+        """The provenance, or why the one that the file has cannot be read."""
+        if not self._has("provenance"):
+            return None, None
+        n_problems = len(self.problems)
+        dataset = self._dataset("provenance", required=False)
+        if dataset is None:
+            reasons = [finding.message for finding in self.problems[n_problems:]]
+            del self.problems[n_problems:]  # the network itself is readable: the checks report it
+            return None, "; ".join(reasons)
+        try:
+            if dataset.shape != () or h5py.check_string_dtype(dataset.dtype) is None:
+                return None, f"is {dataset.dtype} of shape {dataset.shape}, not one text"
+            text = dataset[()]
+            if len(text) > _MAX_TEXT_BYTES:
+                return None, f"is {len(text):,} bytes long"
+            return provenance_json.from_json(text.decode("utf-8")), None
+        except Exception as error:  # garbled in any way is one thing: unreadable
+            return None, _one_line(error)
+
+    def _check_types(self, cell_type: NDArray[np.uint16] | None, n_types: int | None) -> None:
+        if cell_type is None or n_types is None:
+            return
+        n_bad = int(np.count_nonzero(cell_type >= n_types))
+        if n_bad:
+            self.problem(
+                "structure.type_range",
+                "neurons/node_type_ids",
+                f"{n_bad:,} of {len(cell_type):,} neurons have a type outside the {n_types} rows "
+                f"of glif3_params (largest {int(cell_type.max())})",
+                n_bad=n_bad,
+                n_seen=len(cell_type),
+            )
+
+    def _readout(
+        self, ids: NDArray[np.int32] | None, n_output: int | None
+    ) -> tuple[NDArray[np.int32], ...]:
+        """Readout neurons in one array a class; sizes that do not divide are left unequal."""
+        if ids is None or ids.size == 0:
+            return ()
+        if n_output is None:
+            n_output = DEFAULT_READOUT_GROUPS if ids.size % DEFAULT_READOUT_GROUPS == 0 else 1
+        if not 1 <= n_output <= ids.size:
+            self.problem(
+                "structure.attribute",
+                "attribute n_output",
+                f"says {n_output:,} readout groups for {ids.size:,} readout neurons",
+            )
+            return ()
+        return tuple(group.copy() for group in np.array_split(ids, n_output))
+
+
+_C_M = "neurons/glif3_params/C_m"
+
+
+def _layout() -> dict[str, tuple[np.dtype[Any], tuple[int, ...], bool]]:
+    """Canonical dtype, shape after the first axis, and whether it must be there, by path."""
+
+    def entry(dtype: DTypeLike, *shape: int, required: bool = True) -> Any:
+        return np.dtype(dtype), shape, required
+
+    layout = {"neurons/node_type_ids": entry("u2")}
+    layout |= {f"neurons/positions_{axis}": entry("f8", required=False) for axis in "xyz"}
+    for key, name in TYPE_COLUMNS.items():
+        shape = (2,) if key in _PAIR_COLUMNS else (4,) if key == "tau_syn_ms" else ()
+        layout[f"neurons/glif3_params/{name}"] = entry("f8", *shape)
+    for group in ("recurrent", "input"):
+        for key, name in SYNAPSE_COLUMNS.items():
+            dtype = {"receptor": "u1", "delay_ms": "f4", "weight": "f4"}.get(key, "i4")
+            required = not (group == "input" and key == "delay_ms")
+            layout[f"{group}/{name}"] = entry(dtype, required=required)
+    layout["input/bkg_weights"] = entry("f4", 4, required=False)
+    layout["readout/neuron_ids"] = entry("i4", required=False)
+    return layout
+
+
+def _open(path: Path) -> h5py.File:
+    try:
+        return h5py.File(path, "r")
+    except PermissionError:
+        raise
+    except Exception as error:  # h5py raises many kinds on files that are not HDF5
+        locked = "lock" in str(error)
+        message = "another program has it open for writing" if locked else _what_it_is(path, error)
+        raise NetworkFileError(
+            message,
+            where=str(path),
+            expected="a whole HDF5 file",
+            hint="close the other program" if locked else "copy or convert the file again",
+            findings=(Finding("structure.file", Severity.ERROR, str(path), message, n_bad=1),),
+        ) from error
+
+
+def _what_it_is(path: Path, error: Exception) -> str:
+    """Why a file does not open."""
+    size = path.stat().st_size
+    if size == 0:
+        return "the file is empty"
+    with path.open("rb") as stream:
+        signature = stream.read(8)
+    if signature == b"\x89HDF\r\n\x1a\n":
+        return f"the HDF5 file is damaged or cut off ({size:,} bytes; {_one_line(error)})"
+    return "this is no HDF5 file"
+
+
+def _storage_problem(dataset: h5py.Dataset, path: Path) -> str | None:
+    """Why a dataset cannot hold the values it declares; None where it can."""
+    if dataset.is_virtual or dataset.external:
+        return "its values are kept in other files; they must be in the file itself"
+    n_values = math.prod(dataset.shape)
+    if n_values == 0:
+        return None
+    declared = n_values * dataset.dtype.itemsize
+    if dataset.chunks is None:
+        stored = dataset.id.get_storage_size()
+        if stored < declared or stored > path.stat().st_size:
+            return f"declares {declared:,} bytes, but the file holds {min(stored, declared):,}"
+        return None
+    n_chunks = math.prod(
+        -(-size // chunk) for size, chunk in zip(dataset.shape, dataset.chunks, strict=True)
+    )
+    # A chunk that was written takes at least one byte, which spares counting absurd numbers.
+    if n_chunks > path.stat().st_size or dataset.id.get_num_chunks() < n_chunks:
+        return f"declares {n_values:,} values in {n_chunks:,} chunks, but not all were written"
+    return None
+
+
+def _chunk_bytes(dataset: h5py.Dataset) -> int:
+    """Bytes of one chunk once unpacked."""
+    return math.prod(dataset.chunks) * dataset.dtype.itemsize if dataset.chunks else 0
+
+
+def _blocks(dataset: h5py.Dataset) -> Iterator[slice]:
+    """Slices of the first axis that end where chunks do, so that none is unpacked twice."""
+    chunk = dataset.chunks[0] if dataset.chunks else 1
+    step = max(chunk, _BLOCK // chunk * chunk)
+    for start in range(0, dataset.shape[0], step):
+        yield slice(start, start + step)
+
+
+def _unfit(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[np.bool_] | None:
+    """Which values would not survive the cast to ``dtype``; None where all do."""
+    if np.can_cast(values.dtype, dtype, "safe"):
+        return None
+    if dtype.kind == "f":
+        held = values.astype(dtype)
+        if values.dtype.kind == "f":
+            # Rounding to the nearest is meant; becoming infinite or zero is not.
+            return (np.isinf(held) & np.isfinite(values)) | ((held == 0) & (values != 0))
+        return np.not_equal(held.astype(np.float64), values.astype(np.float64))
+    info = np.iinfo(dtype)
+    unfit = ~((values >= info.min) & (values <= info.max))
+    if values.dtype.kind == "f":
+        unfit |= values != np.trunc(values)
+    return unfit
+
+
+def _length(columns: Mapping[str, _Column], path: str) -> int | None:
+    return int(columns[path].dataset.shape[0]) if path in columns else None
+
+
+def _positions(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float64] | None:
+    if "neurons/positions_x" not in arrays:
+        return None
+    return np.column_stack([arrays[f"neurons/positions_{axis}"] for axis in "xyz"])
+
+
+def _synapses(arrays: Mapping[str, NDArray[Any]], group: str) -> SynapseTable:
+    columns = {key: arrays.get(f"{group}/{name}") for key, name in SYNAPSE_COLUMNS.items()}
+    if columns["delay_ms"] is None:
+        columns["delay_ms"] = np.full(len(arrays[f"{group}/sources"]), _INPUT_DELAY_MS, np.float32)
+    return SynapseTable(**columns)  # type: ignore[arg-type]
+
+
+def _with_sha256(network: NetworkModel, sha256: str) -> NetworkModel:
+    source = network.source
+    named = SourceFile(source.path, sha256, source.format, source.stored_dtype)
+    return NetworkModel(
+        **{f.name: getattr(network, f.name) for f in fields(network) if f.name != "source"},
+        source=named,
+    )
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+# --- writing ---------------------------------------------------------------------------------
+
+
+def _write(file: h5py.File, network: NetworkModel) -> None:
+    file.attrs["n_neurons"] = network.n_neurons
+    file.attrs["n_input"] = network.n_lgn
+    if network.readout:
+        file.attrs["n_output"] = len(network.readout)
+    neurons, types = network.neurons, network.cell_types
+    file["neurons/node_type_ids"] = neurons.cell_type.astype(np.int32)
+    if neurons.position_um is not None:
+        for axis, name in enumerate("xyz"):
+            file[f"neurons/positions_{name}"] = neurons.position_um[:, axis]
+    for key, name in TYPE_COLUMNS.items():
+        file[f"neurons/glif3_params/{name}"] = getattr(types, key)
+    for key in ("name", "cell_class"):
+        texts = getattr(types, key)
+        if texts is not None:
+            _write_texts(file, f"neurons/glif3_params/{key}", texts)
+    for group, table in (("recurrent", network.recurrent), ("input", network.lgn)):
+        for key, name in SYNAPSE_COLUMNS.items():
+            values = getattr(table, key)
+            if group == "input" and key == "delay_ms" and (values == _INPUT_DELAY_MS).all():
+                continue  # as in the layout in use
+            stored = values.astype(np.int32) if key == "receptor" else values
+            options = _COMPRESSION if stored.size else {}
+            file.create_dataset(f"{group}/{name}", data=stored, **options)
+    if network.background_weight is not None:
+        file.create_dataset("input/bkg_weights", data=network.background_weight, **_COMPRESSION)
+    if network.readout:
+        file["readout/neuron_ids"] = np.concatenate(network.readout)
+    if network.lgn_cells is not None:
+        cells = network.lgn_cells
+        for f in fields(cells):
+            values = getattr(cells, f.name)
+            if f.name == "field_deg":
+                file.require_group("lgn").attrs["field_deg"] = values
+            elif values.dtype.kind == "U":
+                _write_texts(file, f"lgn/{f.name}", values.tolist())
+            else:
+                file[f"lgn/{f.name}"] = values
+
+
+def _write_texts(file: h5py.File, path: str, texts: Any) -> None:
+    file.create_dataset(path, data=list(texts), dtype=h5py.string_dtype("utf-8"))
+
+
+def _write_provenance(file: h5py.File, provenance: Provenance) -> None:
+    file.create_dataset(
+        "provenance", data=provenance_json.to_json(provenance), dtype=h5py.string_dtype("utf-8")
+    )
+
+
+def _compare(network: NetworkModel, held: NetworkModel, path: Path) -> None:
+    """Raise unless the file holds what it was given."""
+    meant = provenance_json.canonical_arrays(network)
+    found = provenance_json.canonical_arrays(held)
+    differ = [
+        name
+        for name in sorted(set(meant) | set(found))
+        if name not in meant
+        or name not in found
+        or not np.array_equal(meant[name], found[name], equal_nan=meant[name].dtype.kind == "f")
+    ]
+    if differ:
+        raise OutputError(
+            f"what was read back is not what was written: {', '.join(differ)}",
+            where=str(path),
+            expected="the same values",
+            hint="check the disk, or a readout whose groups differ in size",
+        )

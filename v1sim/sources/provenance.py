@@ -1,0 +1,282 @@
+"""What a network file says it is, as JSON, and whether its arrays still match their digests.
+
+Digests are over the canonical arrays of a `NetworkModel` (sources i4, weights
+f4, parameters f8, ...), so they need no file, and compression, byte order or
+integer width of a file change nothing. Synapses may be stored in another order:
+each table also has a digest that ignores order, asked when a column differs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, Literal, get_args, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+from v1sim.digests import array_sha256, table_digest
+from v1sim.model import ArrayOrigin, NetworkModel, Provenance, SynapseTable
+
+__all__ = [
+    "SYNAPSE_COLUMNS",
+    "TYPE_COLUMNS",
+    "ProvenanceDraft",
+    "ProvenanceMismatch",
+    "canonical_arrays",
+    "from_json",
+    "to_json",
+    "verify",
+]
+
+#: Dataset of each synapse column, by its name in `SynapseTable`.
+SYNAPSE_COLUMNS = {
+    "pre": "sources",
+    "post": "targets",
+    "receptor": "receptor_types",
+    "delay_ms": "delays",
+    "weight": "weights",
+}
+#: Dataset of each GLIF3 parameter, by its name in `CellTypeTable`.
+TYPE_COLUMNS = {
+    "c_m_pf": "C_m",
+    "g_ns": "g",
+    "e_l_mv": "E_L",
+    "v_th_mv": "V_th",
+    "v_reset_mv": "V_reset",
+    "t_ref_ms": "t_ref",
+    "k_per_ms": "k",
+    "asc_amp_pa": "asc_amps",
+    "tau_syn_ms": "tau_syn",
+}
+#: Key of the digests that ignore the order of synapses, in ``Provenance.details``.
+_SYNAPSE_DIGESTS = "synapse_digests"
+
+Kind = Literal["trained", "untrained", "mixed", "constructed"]
+Origin = Literal["trained variable", "initial value", "recomputed", "constructed", "copied"]
+
+
+@dataclass(frozen=True)
+class ProvenanceDraft:
+    """A provenance without digests, which come from the file once it is written.
+
+    Parameters
+    ----------
+    kind : str
+        What the weights are: "trained", "untrained", "mixed" or "constructed".
+    made_by : str
+        Program and version.
+    command : str
+        The command or call that made the file.
+    origin : str
+        Where an array came from, unless ``origins`` says otherwise.
+    origins : mapping of str to (origin, detail)
+        Where single datasets came from, by their path ("recurrent/weights").
+    checkpoint, details : mapping, optional
+        Anything that JSON can hold.
+    """
+
+    kind: Kind
+    made_by: str
+    command: str
+    origin: Origin
+    origins: Mapping[str, tuple[Origin, str]] = field(default_factory=lambda: MappingProxyType({}))
+    checkpoint: Mapping[str, Any] | None = None
+    details: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    def seal(self, network: NetworkModel) -> Provenance:
+        """The provenance of ``network``, with a digest of every array it holds.
+
+        Raises
+        ------
+        ValueError
+            If ``origins`` names an array that the network does not have.
+        """
+        arrays = canonical_arrays(network)
+        unknown = sorted(set(self.origins) - set(arrays))
+        if unknown:
+            msg = f"no such arrays: {', '.join(unknown)}; the network has {', '.join(arrays)}"
+            raise ValueError(msg)
+        sealed = {}
+        for name, values in arrays.items():
+            origin, detail = self.origins.get(name, (self.origin, ""))
+            sealed[name] = ArrayOrigin(origin, array_sha256(values), detail)
+        return Provenance(
+            kind=self.kind,
+            made_by=self.made_by,
+            made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            command=self.command,
+            arrays=MappingProxyType(sealed),
+            checkpoint=self.checkpoint,
+            details=MappingProxyType({**self.details, _SYNAPSE_DIGESTS: _table_digests(network)}),
+        )
+
+
+@dataclass(frozen=True)
+class ProvenanceMismatch:
+    """Arrays that are no longer what the provenance says, and those it does not cover."""
+
+    changed: tuple[str, ...]
+    missing: tuple[str, ...]
+    uncovered: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.changed or self.missing or self.uncovered)
+
+
+def canonical_arrays(network: NetworkModel) -> dict[str, NDArray[np.generic]]:
+    """Every array of a network by the path of its dataset, in its canonical dtype."""
+    types, neurons = network.cell_types, network.neurons
+    arrays: dict[str, NDArray[np.generic]] = {
+        "attributes": np.array(
+            [network.n_neurons, network.n_lgn, len(network.readout)], dtype=np.int64
+        ),
+        "neurons/node_type_ids": neurons.cell_type,
+    }
+    if neurons.position_um is not None:
+        for axis, name in enumerate("xyz"):
+            column = neurons.position_um[:, axis].astype(np.float64)
+            arrays[f"neurons/positions_{name}"] = column
+    for column_name, dataset in TYPE_COLUMNS.items():
+        arrays[f"neurons/glif3_params/{dataset}"] = getattr(types, column_name)
+    for column_name in ("name", "cell_class"):
+        texts = getattr(types, column_name)
+        if texts is not None:
+            arrays[f"neurons/glif3_params/{column_name}"] = _as_bytes(texts)
+    for group, table in _tables(network).items():
+        for column_name, dataset in SYNAPSE_COLUMNS.items():
+            arrays[f"{group}/{dataset}"] = getattr(table, column_name)
+    if network.background_weight is not None:
+        arrays["input/bkg_weights"] = network.background_weight
+    if network.readout:
+        arrays["readout/neuron_ids"] = np.concatenate(network.readout)
+    if network.lgn_cells is not None:
+        for f in fields(network.lgn_cells):
+            value = getattr(network.lgn_cells, f.name)
+            if f.name == "field_deg":
+                arrays["lgn/field_deg"] = np.array(value, dtype=np.float64)
+            elif value.dtype.kind == "U":
+                arrays[f"lgn/{f.name}"] = _as_bytes(value)
+            else:
+                arrays[f"lgn/{f.name}"] = value
+    return arrays
+
+
+def verify(network: NetworkModel) -> ProvenanceMismatch:
+    """Compare a network with the digests of its provenance.
+
+    Raises
+    ------
+    ValueError
+        If the network has no provenance.
+    """
+    if network.provenance is None:
+        msg = "the network has no provenance"
+        raise ValueError(msg)
+    stated = network.provenance.arrays
+    arrays = canonical_arrays(network)
+    changed = {
+        name
+        for name, values in arrays.items()
+        if name in stated and array_sha256(values) != stated[name].sha256
+    }
+    stated_tables = network.provenance.details.get(_SYNAPSE_DIGESTS, {})
+    for group, table in _tables(network).items():
+        columns = {f"{group}/{dataset}" for dataset in SYNAPSE_COLUMNS.values()}
+        # Columns in another order are the same network, if their rows are the same.
+        if changed & columns and str(table_digest(table)) == stated_tables.get(group):
+            changed -= columns
+    return ProvenanceMismatch(
+        changed=tuple(sorted(changed)),
+        missing=tuple(sorted(set(stated) - set(arrays))),
+        uncovered=tuple(sorted(set(arrays) - set(stated))),
+    )
+
+
+def to_json(provenance: Provenance) -> str:
+    """Provenance as JSON text that people can read.
+
+    Raises
+    ------
+    TypeError
+        If ``checkpoint`` or ``details`` holds something JSON cannot.
+    """
+    document = {
+        **{f.name: getattr(provenance, f.name) for f in fields(provenance)},
+        "arrays": {name: asdict(origin) for name, origin in provenance.arrays.items()},
+        "checkpoint": None if provenance.checkpoint is None else dict(provenance.checkpoint),
+        "details": dict(provenance.details),
+    }
+    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def from_json(text: str) -> Provenance:
+    """Provenance from its JSON text.
+
+    Raises
+    ------
+    ValueError
+        If it is not JSON or not a provenance; the message says what is wrong.
+    """
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        msg = f"not JSON: {error}"
+        raise ValueError(msg) from error
+    if not isinstance(document, dict):
+        msg = f"a JSON {type(document).__name__} where an object belongs"
+        raise ValueError(msg)
+    _require_keys(document, Provenance, "provenance")
+    kinds = get_args(get_type_hints(Provenance)["kind"])
+    if document["kind"] not in kinds:
+        msg = f"kind is {document['kind']!r}, not one of {', '.join(kinds)}"
+        raise ValueError(msg)
+    arrays = document["arrays"]
+    if not isinstance(arrays, dict) or not all(isinstance(v, dict) for v in arrays.values()):
+        msg = "arrays is not a mapping of dataset to origin"
+        raise ValueError(msg)
+    for name, value in arrays.items():
+        _require_keys(value, ArrayOrigin, f"arrays[{name!r}]")
+    if not isinstance(document["checkpoint"], dict | None):
+        msg = "checkpoint is not a mapping"
+        raise ValueError(msg)
+    details = document["details"]
+    if not isinstance(details, dict) or not isinstance(details.get(_SYNAPSE_DIGESTS, {}), dict):
+        msg = "details is not a mapping"
+        raise ValueError(msg)
+    texts = [document[key] for key in ("made_by", "made_at", "command")]
+    texts += [text for value in arrays.values() for text in value.values()]
+    if not all(isinstance(text, str) for text in texts):
+        msg = "a field that should be text is not"
+        raise ValueError(msg)
+    return Provenance(
+        **{
+            **document,
+            "arrays": MappingProxyType({k: ArrayOrigin(**v) for k, v in arrays.items()}),
+            "details": MappingProxyType(details),
+        }
+    )
+
+
+def _require_keys(value: Mapping[str, Any], kind: type, where: str) -> None:
+    names = {f.name for f in fields(kind)}
+    if set(value) != names:
+        odd = sorted(set(value) ^ names)
+        msg = f"{where} lacks or should not have: {', '.join(odd)}"
+        raise ValueError(msg)
+
+
+def _tables(network: NetworkModel) -> dict[str, SynapseTable]:
+    return {"recurrent": network.recurrent, "input": network.lgn}
+
+
+def _table_digests(network: NetworkModel) -> dict[str, str]:
+    return {group: str(table_digest(table)) for group, table in _tables(network).items()}
+
+
+def _as_bytes(texts: tuple[str, ...] | NDArray[np.str_]) -> NDArray[np.uint8]:
+    """Texts as bytes: their lengths do not depend on how wide the array's dtype is."""
+    return np.frombuffer(json.dumps([str(text) for text in texts]).encode(), dtype=np.uint8)
