@@ -221,9 +221,9 @@ def _stimulus_text(trial: Trial) -> str:
 
 
 def _rate_bins(recording: Recording) -> float:
-    """Width of a bin in ms: about 150 over a trial, whole steps, at least 5 ms."""
+    """Width of a bin in ms: about 100 over a trial, whole steps, at least 5 ms."""
     longest_ms = max(trial.duration_ms for trial in recording.trials)
-    steps = round(max(longest_ms / 150.0, 5.0) / recording.dt_ms)
+    steps = round(max(longest_ms / 100.0, 5.0) / recording.dt_ms)
     return max(steps, 1) * recording.dt_ms
 
 
