@@ -68,7 +68,7 @@ def tiny_lgn_cells() -> LgnCellTable:
 
 
 def tiny_network(seed: int = 1, *, zeros: float = 0.0, lgn_cells: bool = True) -> NetworkModel:
-    """A network of 60 neurons and about 1,000 synapses, "constructed" by its provenance.
+    """A network of 60 neurons and about 1,400 synapses, "constructed" by its provenance.
 
     Parameters
     ----------
@@ -102,14 +102,14 @@ def tiny_network(seed: int = 1, *, zeros: float = 0.0, lgn_cells: bool = True) -
         delay_ms=rng.integers(1, 5, len(pre)).astype(np.float32),
         weight=weight.astype(np.float32),
     )
-    lgn_pairs = np.sort(rng.permutation(N_LGN * N_NEURONS)[:200]).astype(np.int32)
+    lgn_pairs = np.sort(rng.permutation(N_LGN * N_NEURONS)[:500]).astype(np.int32)
     lgn_pre, lgn_post = np.divmod(lgn_pairs, np.int32(N_NEURONS))
     lgn = SynapseTable(
         pre=lgn_pre,
         post=lgn_post,
         receptor=(2 * inhibitory[lgn_post]).astype(np.uint8),
         delay_ms=np.ones(len(lgn_pre), dtype=np.float32),
-        weight=(0.6 * rng.lognormal(0.0, 0.5, len(lgn_pre))).astype(np.float32),
+        weight=(1.2 * rng.lognormal(0.0, 0.5, len(lgn_pre))).astype(np.float32),
     )
     background = np.zeros((N_NEURONS, 4), dtype=np.float32)
     background[np.arange(N_NEURONS), np.where(inhibitory, 2, 0)] = 3.0
