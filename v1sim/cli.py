@@ -193,7 +193,7 @@ def main() -> None:
             from v1sim.report.terminal import check_report
 
             _out.print(check_report(error.report))
-        _err.print(f"v1sim: {error}", style="red", markup=False)
+        _err.print(f"v1sim: {error}", style="red", markup=False, soft_wrap=True)
         sys.exit(error.exit_code)
     except MemoryError:
         if debug:

@@ -42,6 +42,10 @@ QUIET_TIME_CONSTANTS = 45
 _LONGEST_GAP_MS = 5000.0
 
 
+#: Trial, neuron and time of its spikes.
+_TrialSpikes = tuple[int, NDArray[np.int32], NDArray[np.floating]]
+
+
 @dataclass(frozen=True, eq=False)
 class Output:
     """What a simulation gave.
@@ -63,8 +67,8 @@ class Output:
 class _Collected:
     """Arrays of the trials so far."""
 
-    spikes: list[tuple[int, NDArray[np.int32], NDArray[np.float64]]] = field(default_factory=list)
-    lgn: list[tuple[int, NDArray[np.int32], NDArray[np.float64]]] = field(default_factory=list)
+    spikes: list[_TrialSpikes] = field(default_factory=list)
+    lgn: list[_TrialSpikes] = field(default_factory=list)
     voltage: list[NDArray[np.float32]] = field(default_factory=list)
     gap_ms: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)
@@ -222,7 +226,7 @@ def _return_to_rest(simulation: Simulation) -> float:
         simulation.spike_recorder.n_events = 0
         if len(times):
             last_spike_ms = float(times.max())
-        if nest.biological_time - begin_ms > _LONGEST_GAP_MS:
+        if last_spike_ms - begin_ms > _LONGEST_GAP_MS:
             raise SimulationError(
                 f"the network still fires {_LONGEST_GAP_MS / 1000:g} s after its input ended",
                 where="the gap between trials",
@@ -234,7 +238,7 @@ def _return_to_rest(simulation: Simulation) -> float:
 
 def _recorded(
     simulation: Simulation, start_ms: float, stop_ms: float
-) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+) -> tuple[NDArray[np.int32], NDArray[np.floating]]:
     """Neuron and time within the trial of each spike, sorted by time, then neuron."""
     plan = simulation.plan
     events = simulation.spike_recorder.events
@@ -264,7 +268,7 @@ def _recorded_voltage(simulation: Simulation, start_ms: float, n_steps: int) -> 
     return v_mv
 
 
-def _spike_table(parts: list[tuple[int, Any, Any]]) -> SpikeTable:
+def _spike_table(parts: list[_TrialSpikes]) -> SpikeTable:
     return SpikeTable(
         trial=np.concatenate([np.full(len(n), i, dtype=np.int32) for i, n, _ in parts]),
         neuron=np.concatenate([n for _, n, _ in parts]).astype(np.int32),

@@ -1,0 +1,286 @@
+"""What is built and run on NEST, against bare NEST and against itself in other ways."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.networks import admitted, tiny_network
+from v1sim.errors import ReadbackError, SimulationError
+from v1sim.model import RECEPTORS, SpikeTable, Trial
+from v1sim.simulation.build import build
+from v1sim.simulation.kernel import available_threads, backend
+from v1sim.simulation.plan import make_plan
+from v1sim.simulation.readback import read_back
+from v1sim.simulation.run import run_trials
+from v1sim.stimulus.presentation import Presentation
+from v1sim.stimulus.spikes import draw_spikes
+
+SEED = 11
+N_STEPS = 150
+
+
+def show(n_lgn: int, n_trials: int = 2, probability: float = 0.05) -> Presentation:
+    """Every LGN cell fires with one probability, in trials of 150 ms."""
+    trials = tuple(
+        Trial(i, i * float(N_STEPS), float(N_STEPS), (0.0, float(N_STEPS)), {})
+        for i in range(n_trials)
+    )
+    values = np.full((N_STEPS, n_lgn), probability, dtype=np.float32)
+    return Presentation(n_lgn, 1.0, trials, (0,) * n_trials, lambda _: values)
+
+
+def simulate(checked, *, background="mean", threads=1, between_trials="gap", n_trials=2):
+    plan = make_plan(checked, background=background, seed=SEED)
+    return run_trials(
+        plan,
+        show(checked.network.n_lgn, n_trials),
+        threads=threads,
+        between_trials=between_trials,
+        voltage_of=np.array([0, 5], dtype=np.int32),
+        progress=lambda *_: None,
+    )
+
+
+@pytest.fixture(scope="module")
+def checked():
+    return admitted(tiny_network())
+
+
+@pytest.fixture
+def built(checked):
+    plan = make_plan(checked, background="mean", seed=SEED)
+    return build(plan, threads=1)
+
+
+def assert_same_spikes(a: SpikeTable, b: SpikeTable) -> None:
+    for column in ("trial", "neuron", "time_ms"):
+        np.testing.assert_array_equal(getattr(a, column), getattr(b, column))
+
+
+def bare_nest_spikes(network) -> tuple[list[tuple[int, int]], np.ndarray]:
+    """One trial of the network with nest.Create and nest.Connect alone, and V_m of neuron 5.
+
+    LGN and background come from spike_generators, devices that v1sim does not use.
+    Returns (step, neuron) of every spike, sorted.
+    """
+    nest, _ = backend()
+    nest.ResetKernel()
+    nest.resolution = 1.0
+    types = network.cell_types
+    nodes = []
+    for t in network.neurons.cell_type:
+        params = {
+            "C_m": types.c_m_pf[t],
+            "g": types.g_ns[t],
+            "E_L": types.e_l_mv[t],
+            "V_th": types.v_th_mv[t],
+            "V_reset": types.v_reset_mv[t],
+            "V_m": types.v_reset_mv[t],
+            "t_ref": types.t_ref_ms[t],
+            "asc_decay": list(types.k_per_ms[t]),
+            "asc_amps": list(types.asc_amp_pa[t]),
+            "asc_init": [0.0, 0.0],
+            "asc_r": [1.0, 1.0],
+            "tau_syn": list(types.tau_syn_ms[t]),
+            "after_spike_currents": True,
+        }
+        nodes.append(nest.Create("glif_psc", params=params).global_id)
+    scale = (types.v_th_mv - types.e_l_mv)[network.neurons.cell_type]
+    rec = network.recurrent
+    for pre, post, receptor, delay, weight in zip(
+        rec.pre, rec.post, rec.receptor, rec.delay_ms, rec.weight, strict=True
+    ):
+        nest.Connect(
+            nest.NodeCollection([nodes[pre]]),
+            nest.NodeCollection([nodes[post]]),
+            syn_spec={
+                "weight": float(weight) * scale[post],
+                "delay": float(delay),
+                "receptor_type": int(receptor) + 1,
+            },
+        )
+    spikes = draw_spikes(show(network.n_lgn).probability(0), SEED, 0)
+    sources = nest.Create("spike_generator", network.n_lgn)
+    for cell in range(network.n_lgn):
+        # A device's spike of stamp t acts, one delay later, in the step that ends at t + 2.
+        sources[cell].set(spike_times=spikes.step[spikes.source == cell] + 1.0)
+    lgn = network.lgn
+    for pre, post, receptor, weight in zip(
+        lgn.pre, lgn.post, lgn.receptor, lgn.weight, strict=True
+    ):
+        nest.Connect(
+            sources[int(pre)],
+            nest.NodeCollection([nodes[post]]),
+            syn_spec={
+                "weight": float(weight) * scale[post],
+                "delay": 1.0,
+                "receptor_type": int(receptor) + 1,
+            },
+        )
+    steady = nest.Create("spike_generator", params={"spike_times": np.arange(N_STEPS) + 1.0})
+    for post, receptor in zip(*np.nonzero(network.background_weight), strict=True):
+        weight = 0.1 * float(network.background_weight[post, receptor]) * scale[post]
+        nest.Connect(
+            steady,
+            nest.NodeCollection([nodes[post]]),
+            syn_spec={"weight": weight, "delay": 1.0, "receptor_type": int(receptor) + 1},
+        )
+    recorder = nest.Create("spike_recorder")
+    nest.Connect(nest.NodeCollection(nodes), recorder)
+    meter = nest.Create("multimeter", params={"record_from": ["V_m"], "interval": 1.0})
+    nest.Connect(meter, nest.NodeCollection([nodes[5]]))
+    nest.Simulate(N_STEPS + 2.0)
+    events = recorder.events
+    step = np.rint(events["times"]).astype(int) - 2
+    index = {node: i for i, node in enumerate(nodes)}
+    found = sorted(
+        (int(s), index[int(n)]) for s, n in zip(step, events["senders"], strict=True) if s < N_STEPS
+    )
+    return found, np.asarray(meter.events["V_m"])[1 : N_STEPS + 1]
+
+
+def test_spikes_and_voltages_are_those_of_bare_nest(checked):
+    output = simulate(checked, n_trials=1)
+    spikes, v_mv = bare_nest_spikes(checked.network)
+    ours = list(
+        zip(output.spikes.time_ms.astype(int), output.spikes.neuron.astype(int), strict=True)
+    )
+    assert len(spikes) > 50
+    assert ours == spikes
+    np.testing.assert_allclose(output.voltage.v_mv[0, :, 1], v_mv, rtol=1e-6)
+
+
+@pytest.mark.parametrize("background", ["none", "mean", "shared_binomial"])
+def test_a_gap_gives_the_spikes_of_a_fresh_build(checked, background):
+    gap = simulate(checked, background=background, between_trials="gap", n_trials=3)
+    fresh = simulate(checked, background=background, between_trials="rebuild", n_trials=3)
+    assert len(fresh.spikes) > 50
+    assert_same_spikes(gap.spikes, fresh.spikes)
+    np.testing.assert_array_equal(gap.voltage.v_mv, fresh.voltage.v_mv)
+
+
+def test_spikes_do_not_depend_on_the_number_of_threads(checked):
+    one = simulate(checked, background="shared_binomial", threads=1)
+    two = simulate(checked, background="shared_binomial", threads=2)
+    assert_same_spikes(one.spikes, two.spikes)
+
+
+def test_independent_poisson_has_the_mean_of_the_others(checked):
+    counts = {
+        kind: len(simulate(checked, background=kind, n_trials=3).spikes)
+        for kind in ("none", "mean", "independent_poisson")
+    }
+    assert counts["independent_poisson"] > counts["none"]
+    assert counts["independent_poisson"] == pytest.approx(counts["mean"], rel=0.5)
+
+
+def test_readback_equals_the_plan(checked, built):
+    results = read_back(built, lambda *_: None)
+    by_label = {result.label: result for result in results}
+    network = checked.network
+    assert by_label["recurrent"].n_synapses == len(network.recurrent)
+    assert by_label["lgn"].n_synapses == len(network.lgn)
+    assert by_label["background"].n_synapses == np.count_nonzero(network.background_weight)
+    expected = np.bincount(network.recurrent.receptor, minlength=4)
+    assert list(by_label["recurrent"].by_receptor.values()) == expected.tolist()
+
+
+def change_weight(nest, connection):
+    connection.set(weight=connection.weight * (1 + 1e-15) + 1e-9)
+
+
+def change_delay(nest, connection):
+    connection.set(delay=1.0 if connection.delay > 1.0 else 2.0)
+
+
+def lose(nest, connection):
+    connection.disconnect()
+
+
+def double(nest, connection):
+    nest.Connect(
+        nest.NodeCollection([connection.source]),
+        nest.NodeCollection([connection.target]),
+        syn_spec={
+            "synapse_model": "recurrent_synapse",
+            "weight": connection.weight,
+            "delay": connection.delay,
+            "receptor_type": connection.receptor,
+        },
+    )
+
+
+def move_receptor(nest, connection):
+    double(nest, _Moved(connection))
+    connection.disconnect()
+
+
+class _Moved:
+    """A connection like another, on the next receptor."""
+
+    def __init__(self, other) -> None:
+        self.source, self.target = other.source, other.target
+        self.weight, self.delay = other.weight, other.delay
+        self.receptor = other.receptor % len(RECEPTORS) + 1
+
+
+@pytest.mark.parametrize("damage", [change_weight, change_delay, lose, double, move_receptor])
+def test_readback_notices(built, damage):
+    nest, _ = backend()
+    connections = nest.GetConnections(synapse_model="recurrent_synapse")
+    damage(nest, connections[len(connections) // 2])
+    with pytest.raises(ReadbackError, match="projection recurrent: NEST holds"):
+        read_back(built, lambda *_: None)
+
+
+def test_populations_and_projections_are_pynn_objects(checked, built):
+    _, pynn = backend()
+    plan = built.plan
+    part = plan.populations[0]
+    population = built.populations[part.label]
+    assert isinstance(population, pynn.Population)
+    assert population.size == len(part.neuron)
+    cell_type = checked.network.neurons.cell_type[part.neuron]
+    np.testing.assert_array_equal(
+        np.broadcast_to(population.get("C_m"), population.size),
+        checked.network.cell_types.c_m_pf[cell_type],
+    )
+    assert population[0].V_th == checked.network.cell_types.v_th_mv[cell_type[0]]
+    projection = built.projections["recurrent"]
+    assert isinstance(projection, pynn.Projection)
+    assert len(projection) == len(checked.network.recurrent)
+    weights_na = np.array(projection.get("weight", format="list", with_address=False))
+    expected_pa = checked.network.recurrent.weight_pa(checked.network)
+    np.testing.assert_allclose(np.sort(weights_na.ravel()) * 1000, np.sort(expected_pa), rtol=1e-12)
+    population.record("spikes")
+    pynn.run(20.0)
+    assert len(population.get_data().segments[0].spiketrains) == population.size
+
+
+def test_only_a_checked_network_is_planned():
+    with pytest.raises(TypeError, match="CheckedNetwork"):
+        make_plan(tiny_network(), background="none", seed=1)
+
+
+def test_every_neuron_is_in_one_population(checked):
+    plan = make_plan(checked, background="none", seed=1)
+    neurons = np.concatenate([part.neuron for part in plan.populations])
+    np.testing.assert_array_equal(np.sort(neurons), np.arange(checked.network.n_neurons))
+    for part in plan.populations:
+        types = np.repeat(part.type_index, part.type_count)
+        np.testing.assert_array_equal(types, checked.network.neurons.cell_type[part.neuron])
+
+
+def test_a_network_that_never_rests_is_refused_by_gap(checked, monkeypatch):
+    monkeypatch.setattr("v1sim.simulation.run._LONGEST_GAP_MS", 0.0)
+    with pytest.raises(SimulationError, match="still fires"):
+        simulate(checked, n_trials=2)
+
+
+def test_threads_respect_the_environment(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
+    assert available_threads() == 1
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "100000")
+    assert 1 <= available_threads() < 100000
