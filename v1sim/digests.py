@@ -45,7 +45,7 @@ def array_sha256(values: NDArray[np.generic]) -> str:
     """sha256 over dtype, shape and the little-endian C-order bytes of an array."""
     little = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
     digest = hashlib.sha256(f"{little.dtype.str}{little.shape}".encode())
-    digest.update(memoryview(little).cast("B") if little.size else b"")
+    digest.update(little.tobytes() if little.ndim == 0 else little.data)
     return digest.hexdigest()
 
 
@@ -81,7 +81,7 @@ def synapse_digest(
     post: NDArray[np.integer],
     receptor: NDArray[np.integer],
     delay_steps: NDArray[np.integer],
-    weight: NDArray[np.float64],
+    weight: NDArray[np.floating],
 ) -> SynapseDigest:
     """Digest of synapses that does not depend on their order.
 

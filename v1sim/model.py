@@ -224,6 +224,7 @@ class NetworkModel:
 
     @property
     def n_neurons(self) -> int:
+        """Number of V1 neurons."""
         return len(self.neurons)
 
     @cached_property
@@ -294,6 +295,7 @@ class CheckReport:
 
     @property
     def passed(self) -> bool:
+        """Whether nothing refuses the network."""
         return not self.blocking
 
 

@@ -200,8 +200,10 @@ def test_gratings_need_the_filters_of_the_lgn(config, network, tmp_path):
 
 def test_interrupted_run_leaves_nothing(config, tmp_path):
     process = subprocess.Popen(
-        [sys.executable, "-m", "v1sim", "run", config, "--out", "out"]
-        + ["--set", "stimulus.trials=400", "--set", "simulation.between_trials=rebuild"],
+        [
+            *(sys.executable, "-m", "v1sim", "run", config, "--out", "out"),
+            *("--set", "stimulus.trials=400", "--set", "simulation.between_trials=rebuild"),
+        ],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

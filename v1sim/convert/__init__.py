@@ -1,0 +1,1 @@
+"""TensorFlow checkpoints to networks, with proof."""

@@ -1,0 +1,1 @@
+"""What a run shows: figure, tables, JSON, HTML, and the terminal."""

@@ -1,0 +1,1 @@
+"""Files to NetworkModel and back."""

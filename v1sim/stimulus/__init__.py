@@ -1,0 +1,1 @@
+"""What the network is shown: LGN spike probabilities, spikes, and background."""

@@ -1,0 +1,123 @@
+"""The package's layout, read from its source: who imports whom, and what may not be loaded."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "v1sim"
+
+#: Imports point up this list only.
+ORDER = [
+    "errors",
+    "output",
+    "units",
+    "model",
+    "digests",
+    "cell_classes",
+    "config",
+    "sources",
+    "convert",
+    "checks",
+    "guard",
+    "stimulus",
+    "simulation",
+    "recording",
+    "analysis",
+    "report",
+    "pipeline",
+    "batch",
+    "cli",
+]
+
+#: Libraries and the parts that may import them.
+HOME = {
+    "h5py": {"sources", "convert", "recording", "stimulus"},
+    "neo": {"recording"},
+    "pynwb": {"recording"},
+    "nest": {"simulation"},
+    "pyNN": {"simulation"},
+    "tensorflow": {"convert"},
+    "typer": {"cli"},
+    "matplotlib": {"report"},
+}
+
+
+def imports() -> list[tuple[str, str, str]]:
+    """(file, part, imported module) of every import statement, also inside functions."""
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        relative = path.relative_to(PACKAGE)
+        part = relative.parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                if node.module == "v1sim":
+                    names = [f"v1sim.{alias.name}" for alias in node.names]
+                else:
+                    names = [node.module]
+            else:
+                continue
+            found += [(str(relative), part, name) for name in names]
+    return found
+
+
+def test_every_part_has_its_place():
+    parts = {p.name.removesuffix(".py") for p in PACKAGE.iterdir()}
+    parts -= {"__init__", "__main__", "__pycache__", "py.typed"}
+    assert parts <= set(ORDER)
+
+
+def test_imports_point_one_way():
+    wrong = []
+    for file, part, name in imports():
+        pieces = name.split(".")
+        if pieces[0] != "v1sim" or len(pieces) < 2 or part in ("__init__", "__main__"):
+            continue
+        if pieces[1] == "__version__":
+            continue
+        if ORDER.index(pieces[1]) > ORDER.index(part):
+            wrong.append(f"{file} imports {name}")
+    # errors.py names types of model.py for type checkers only.
+    assert [w for w in wrong if not w.startswith("errors.py")] == []
+
+
+@pytest.mark.parametrize("library", HOME)
+def test_libraries_stay_at_home(library):
+    users = {part for _, part, name in imports() if name.split(".")[0] == library}
+    assert users <= HOME[library]
+
+
+@pytest.mark.parametrize(
+    "statement", ["import v1sim", "import v1sim.guard, v1sim.sources.hdf5, v1sim.cli"]
+)
+def test_checking_loads_no_simulator(statement):
+    code = f"{statement}; import sys; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    loaded = set(done.stdout.split())
+    assert not loaded & {"nest", "pyNN", "tensorflow", "neo", "matplotlib", "pynwb"}
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda p: p.name
+)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if target.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path) if path else page
+        assert linked.exists(), target
+        if anchor and linked.suffix == ".md":
+            headings = re.findall(r"^#+ +(.*)$", linked.read_text(), re.MULTILINE)
+            anchors = {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
+            assert anchor in anchors, target
