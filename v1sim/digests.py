@@ -112,12 +112,16 @@ def synapse_digest(
 
 def table_digest(table: SynapseTable) -> SynapseDigest:
     """Digest of a table's synapses that does not depend on their order; any delay will do."""
-    # The delay enters by its bits: a digest must exist for any value, on the grid or not.
-    delay_bits = table.delay_ms.view(np.uint32)
-    bits = (delay_bits >> np.uint32(16)) ^ delay_bits
-    return synapse_digest(
-        table.pre, table.post, table.receptor, bits & np.uint32(0xFFFF), table.weight
-    )
+    total = SynapseDigest(0, (0, 0))
+    for start in range(0, len(table), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        # The delay enters by its bits: a digest must exist for any value, on the grid or not.
+        delay_bits = table.delay_ms[part].view(np.uint32)
+        folded = ((delay_bits >> np.uint32(16)) ^ delay_bits) & np.uint32(0xFFFF)
+        total += synapse_digest(
+            table.pre[part], table.post[part], table.receptor[part], folded, table.weight[part]
+        )
+    return total
 
 
 def network_sha256(network: NetworkModel) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from v1sim.checks import provenance, structure, training, units, values  # noqa: F401 -- registers
 from v1sim.checks.registry import CRASHED, SKIPPED, Context, registered_checks, run_checks
 from v1sim.checks.statistics import group_statistics
-from v1sim.checks.training import zero_evidence
+from v1sim.checks.training import ZEROS
 from v1sim.digests import network_sha256
 from v1sim.errors import GuardRefusal, NetworkFileError
 from v1sim.model import CheckReport, Finding, NetworkModel, Severity, Verdict
@@ -86,12 +86,11 @@ def examine(network: NetworkModel, policy: Policy) -> CheckReport:
 
     Raises nothing about the network: what is wrong stands in the report.
     """
-    context = Context(network, policy.dt_ms)
     checks = registered_checks()
-    findings = [*_waiver_findings(policy), *run_checks(context, checks)]
+    findings = [*_waiver_findings(policy), *run_checks(Context(network, policy.dt_ms), checks)]
     blocked = {f.where for f in findings if f.check in (SKIPPED, CRASHED)}
     blocked |= {f.check for f in findings if f.severity is Severity.ERROR}
-    judgement = _judge(context, blocked)
+    judgement = _judge(network, findings, blocked)
     findings += _requirement_findings(judgement, policy, network)
     names = {*checks, REQUIRED}
     return CheckReport(
@@ -107,10 +106,9 @@ def examine(network: NetworkModel, policy: Policy) -> CheckReport:
         require=policy.require,
         groups=MappingProxyType(
             {
-                group: group_statistics(
-                    table, network, physical="structure.index_range" not in blocked
-                )
-                for group, table in context.tables.items()
+                group: group_statistics(table, network)
+                for group, table in (("recurrent", network.recurrent), ("input", network.lgn))
+                if not blocked & {"structure.index_range", "structure.receptor_range"}
             }
         ),
     )
@@ -201,14 +199,14 @@ def _waiver_findings(policy: Policy) -> list[Finding]:
     return found
 
 
-def _judge(context: Context, blocked: set[str]) -> _Judgement:
+def _judge(network: NetworkModel, findings: list[Finding], blocked: set[str]) -> _Judgement:
     """What the weights are, by the strongest proof there is."""
-    provenance_of = context.network.provenance
-    if provenance_of is not None and "provenance.digests" not in blocked:
-        return _Judgement(Verdict(provenance_of.kind), "provenance")
+    if network.provenance is not None and "provenance.digests" not in blocked:
+        return _Judgement(Verdict(network.provenance.kind), "provenance")
     # Zeros of arrays that are broken otherwise are no evidence of training.
-    broken = {"training.zeros", "values.weight_sign", "values.constant", "provenance.digests"}
-    if not broken & blocked and zero_evidence(context).trained:
+    broken = {"values.weight_sign", "values.constant", "provenance.digests"}
+    zeros_say = any(f.check == ZEROS and f.observed["trained"] for f in findings)
+    if zeros_say and not broken & blocked:
         return _Judgement(Verdict.TRAINED, "evidence")
     return _Judgement(Verdict.UNDETERMINED, None)
 

@@ -27,7 +27,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from v1sim.model import EXCITATORY_RECEPTORS, Finding, NetworkModel, Severity, SynapseTable
+from v1sim.checks.statistics import count_values
+from v1sim.model import (
+    EXCITATORY_RECEPTORS,
+    RECEPTORS,
+    Finding,
+    NetworkModel,
+    Severity,
+    SynapseTable,
+)
 from v1sim.sources.provenance import ProvenanceMismatch, verify
 from v1sim.units import peak_psp_mv_per_pa
 
@@ -46,6 +54,8 @@ __all__ = [
 CRASHED = "guard.crash"
 #: Name of the finding about a check that could not be run.
 SKIPPED = "guard.skipped"
+#: Synapses handled at a time: the work arrays stay small beside the columns.
+_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -93,28 +103,38 @@ class Context:
             counts += _count_pairs(table.post, table.receptor >= 2, self.network.n_neurons)
         return counts
 
+    def delays_ms(self, group: str) -> NDArray[np.float32]:
+        """The distinct delays of a table, ascending by their bits (NaN last)."""
+        return self._delays_ms[group]
+
     @cached_property
-    def _psp_mv(self) -> dict[str, NDArray[np.float32]]:
-        types = self.network.cell_types
-        per_pa = peak_psp_mv_per_pa(types.c_m_pf, types.g_ns, types.tau_syn_ms)
-        gain = (per_pa * types.voltage_scale_mv[:, np.newaxis]).astype(np.float32)
-        of_neuron = gain[self.network.neurons.cell_type].reshape(-1)
-        sizes = {}
-        for group, table in self.tables.items():
-            index = table.post.astype(np.int64)
-            index *= gain.shape[1]
-            index += table.receptor
-            size = of_neuron[index]
-            size *= table.weight
-            sizes[group] = np.abs(size, out=size)
-        return sizes
+    def _delays_ms(self) -> dict[str, NDArray[np.float32]]:
+        return {
+            group: np.unique(table.delay_ms.view(np.uint32)).view(np.float32)
+            for group, table in self.tables.items()
+        }
 
     def psp_mv(self, group: str) -> NDArray[np.float32]:
         """Size of the peak potential that each synapse of a table causes, mV, shape (s,).
 
         Needs indices and receptors in range and parameters that are physical.
         """
-        return self._psp_mv[group]
+        types = self.network.cell_types
+        per_pa = peak_psp_mv_per_pa(types.c_m_pf, types.g_ns, types.tau_syn_ms)
+        gain = (per_pa * types.voltage_scale_mv[:, np.newaxis]).astype(np.float32)
+        return _psp_mv(self.tables[group], gain[self.network.neurons.cell_type].reshape(-1))
+
+
+def _psp_mv(table: SynapseTable, gain_mv: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sizes of potentials; ``gain_mv`` (n * 4) by neuron and receptor."""
+    size = np.empty(len(table), dtype=np.float32)
+    for start in range(0, len(table), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        index = table.post[part].astype(np.int64)
+        index *= len(RECEPTORS)
+        index += table.receptor[part]
+        np.multiply(gain_mv[index], table.weight[part], out=size[part])
+    return np.abs(size, out=size)
 
 
 def is_inhibitory(receptor: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -125,8 +145,8 @@ def is_inhibitory(receptor: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def _count_pairs(index: NDArray[np.int32], second: NDArray[np.bool_], n: int) -> NDArray[np.int64]:
-    n_second = np.bincount(index[second], minlength=n)
-    return np.column_stack([np.bincount(index, minlength=n) - n_second, n_second])
+    n_second = count_values(index[second], n)
+    return np.column_stack([count_values(index, n) - n_second, n_second])
 
 
 CheckFunction = Callable[[Context], Iterator[Observation]]

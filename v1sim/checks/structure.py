@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from v1sim import units
 from v1sim.checks.examples import N_EXAMPLES, neuron_examples, synapse_examples
 from v1sim.checks.registry import Context, Observation, check, is_inhibitory
+from v1sim.checks.statistics import count_values
 from v1sim.model import RECEPTORS, Severity, SynapseTable
 
 __all__: list[str] = []
@@ -199,8 +200,8 @@ def presynaptic_receptor(context: Context) -> Iterator[Observation]:
 
 def _consistent_if_swapped(table: SynapseTable, n: int) -> bool:
     inhibitory = is_inhibitory(table.receptor)
-    as_source = np.bincount(table.post, minlength=n)
-    n_inhibitory = np.bincount(table.post[inhibitory], minlength=n)
+    as_source = count_values(table.post, n)
+    n_inhibitory = count_values(table.post[inhibitory], n)
     return bool(((n_inhibitory == 0) | (n_inhibitory == as_source)).all())
 
 
@@ -299,7 +300,7 @@ def type_kind(context: Context) -> Iterator[Observation]:
 def duplicates(context: Context) -> Iterator[Observation]:
     """No synapse is there twice."""
     for group, table in context.tables.items():
-        n_bad, examples = _repeats(table)
+        n_bad, examples = _repeats(table, context.delays_ms(group))
         if n_bad:
             yield Observation(
                 group,
@@ -312,7 +313,7 @@ def duplicates(context: Context) -> Iterator[Observation]:
             )
 
 
-def _repeats(table: SynapseTable) -> tuple[int, tuple[str, ...]]:
+def _repeats(table: SynapseTable, delays: NDArray[np.float32]) -> tuple[int, tuple[str, ...]]:
     """How many synapses repeat another, and up to five of them.
 
     Target, receptor, delay and source make one 64-bit word: in this order the
@@ -320,7 +321,6 @@ def _repeats(table: SynapseTable) -> tuple[int, tuple[str, ...]]:
     """
     if len(table) < 2:
         return 0, ()
-    delays = np.unique(table.delay_ms.view(np.uint32)).view(np.float32)
     widths = [int(n).bit_length() for n in (3, len(delays), int(table.pre.max()))]
     if sum(widths) + int(table.post.max()).bit_length() > 64:
         msg = f"{len(delays):,} different delays make more combinations than 64 bits hold"
@@ -330,17 +330,22 @@ def _repeats(table: SynapseTable) -> tuple[int, tuple[str, ...]]:
         part = slice(start, start + _BLOCK)
         code = np.searchsorted(delays.view(np.uint32), table.delay_ms[part].view(np.uint32))
         block = table.post[part].astype(np.uint64)
-        for values, width in zip(
-            (table.receptor[part], code, table.pre[part]), widths, strict=True
-        ):
+        fields: tuple[NDArray[np.integer], ...] = (table.receptor[part], code, table.pre[part])
+        for values, width in zip(fields, widths, strict=True):
             block <<= np.uint64(width)
             block |= values.astype(np.uint64)
         key[part] = block
-    if not (key[1:] >= key[:-1]).all():
+    if not all((part[1:] >= part[:-1]).all() for part in _overlapping(key)):
         key.sort()
-    repeated = key[1:][key[1:] == key[:-1]]
+    repeated = np.concatenate([part[1:][part[1:] == part[:-1]] for part in _overlapping(key)])
     lowest = np.unique(repeated)[:N_EXAMPLES]
     return len(repeated), tuple(_named(int(word), widths, delays) for word in lowest)
+
+
+def _overlapping(key: NDArray[np.uint64]) -> Iterator[NDArray[np.uint64]]:
+    """Blocks of an array, each of which begins with the last value of the one before."""
+    for start in range(0, len(key) - 1, _BLOCK):
+        yield key[start : start + _BLOCK + 1]
 
 
 def _named(word: int, widths: list[int], delays: NDArray[np.float32]) -> str:

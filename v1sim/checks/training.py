@@ -14,9 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from v1sim.checks.registry import Context, Observation, check
+from v1sim.checks.statistics import count_values
 from v1sim.model import RECEPTORS, Severity
 
-__all__ = ["TRAINED_ZEROS", "ZeroEvidence", "zero_evidence"]
+__all__ = ["TRAINED_ZEROS", "ZEROS", "ZeroEvidence", "zero_evidence"]
+
+#: Name of the check whose ``observed["trained"]`` is the evidence of training.
+ZEROS = "training.zeros"
 
 #: Fraction of recurrent weights that are exactly zero from which on they say
 #: "trained". Seen: 0.22 and 0.23 in two trained networks (0.18 in one trained on shuffled
@@ -57,14 +61,14 @@ def zero_evidence(context: Context) -> ZeroEvidence:
     """
     table = context.network.recurrent
     zero = table.weight == 0
-    n_synapses = np.bincount(table.receptor, minlength=len(RECEPTORS))
-    n_zero = np.bincount(table.receptor[zero], minlength=len(RECEPTORS))
+    n_synapses = count_values(table.receptor, len(RECEPTORS))
+    n_zero = count_values(table.receptor[zero], len(RECEPTORS))
     fraction = float(n_zero.sum() / max(n_synapses.sum(), 1))
     by_receptor = {
         name: float(n_zero[i] / n_synapses[i]) for i, name in enumerate(RECEPTORS) if n_synapses[i]
     }
-    n_incoming = np.bincount(table.post, minlength=context.network.n_neurons)
-    n_zero_incoming = np.bincount(table.post[zero], minlength=context.network.n_neurons)
+    n_incoming = count_values(table.post, context.network.n_neurons)
+    n_zero_incoming = count_values(table.post[zero], context.network.n_neurons)
     enough = n_incoming >= _MIN_INCOMING
     spread = None
     if fraction > 0 and enough.any():
@@ -86,7 +90,7 @@ def zero_evidence(context: Context) -> ZeroEvidence:
 
 
 @check(
-    "training.zeros",
+    ZEROS,
     severity=Severity.INFO,
     reason="Training under the sign constraint leaves exact zeros, and no initial weights have "
     "them. They show that a training took place, not what it was for.",

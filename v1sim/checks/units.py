@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from v1sim.checks.examples import N_EXAMPLES, synapse_examples
 from v1sim.checks.registry import Context, Observation, check
+from v1sim.checks.statistics import size_counts
 from v1sim.model import RECEPTORS, CellTypeTable, Severity
 
 __all__ = ["MAX_PSP_MV", "PARAMETER_RANGES", "PSP_RANGES", "ParameterRange", "PspRange"]
@@ -206,39 +207,37 @@ def psp(context: Context) -> Iterator[Observation]:
     """Synaptic potentials are of physical size."""
     for group, table in context.tables.items():
         limits = PSP_RANGES[group]
-        size = context.psp_mv(group)
+        counts = size_counts(context.psp_mv(group), table.receptor)
         for receptor, name in enumerate(RECEPTORS):
-            values = size[table.receptor == receptor]
-            values = values[values > 0]
-            if len(values) < _MIN_FOR_PERCENTILES:
+            n_seen = counts.n_nonzero(receptor)
+            median, p99 = (counts.percentile(p, receptor) for p in (50, 99))
+            if median is None or p99 is None or n_seen < _MIN_FOR_PERCENTILES:
                 continue
-            median, p99 = (float(v) for v in np.percentile(values, [50, 99]))
             seen = f"median {median:.3g} mV, 99th percentile {p99:.3g} mV"
             where = f"{group}/weights, {name}"
             observed = {"median_psp_mv": median, "p99_psp_mv": p99}
             if median > limits.median_high or p99 > limits.p99_high:
-                n_bad = int(np.count_nonzero(values > limits.median_high))
                 yield Observation(
                     where,
-                    f"potentials of single synapses are too large: {seen} over {len(values):,} "
+                    f"potentials of single synapses are too large: {seen} over {n_seen:,} "
                     f"synapses; expected at most {limits.median_high:g} and "
                     f"{limits.p99_high:g} mV (rest to threshold: 15..41 mV)",
                     "the weights look like pA where pA divided by V_th - E_L belongs (the initial "
                     "weights that an old converter wrote when it found no checkpoint do): "
                     "convert the checkpoint again",
-                    n_bad=n_bad,
-                    n_seen=len(values),
+                    n_bad=n_seen,
+                    n_seen=n_seen,
                     observed=observed,
                 )
             elif p99 < limits.p99_low:
                 yield Observation(
                     where,
-                    f"potentials of single synapses are too small: {seen} over {len(values):,} "
+                    f"potentials of single synapses are too small: {seen} over {n_seen:,} "
                     f"synapses; expected a 99th percentile of at least {limits.p99_low:g} mV",
                     "the weights look divided by V_th - E_L twice, or like nA: "
                     "convert the checkpoint again",
-                    n_bad=len(values),
-                    n_seen=len(values),
+                    n_bad=n_seen,
+                    n_seen=n_seen,
                     observed=observed,
                 )
 

@@ -148,32 +148,34 @@ def constant(context: Context) -> Iterator[Observation]:
 def delay(context: Context) -> Iterator[Observation]:
     """Delays are whole steps, at least one, and plausible."""
     for group, table in context.tables.items():
-        delay_ms = table.delay_ms
-        for bad, what, hint in (
+        delays = context.delays_ms(group)
+        for wrong, what, hint in (
             (
-                ~units.on_time_grid(delay_ms, context.dt_ms),
+                ~units.on_time_grid(delays, context.dt_ms),
                 f"are no whole number of steps of {context.dt_ms:g} ms",
                 "round them as the training did, or convert the checkpoint again",
             ),
             (
-                delay_ms < context.dt_ms,
+                delays < context.dt_ms,
                 f"are shorter than one step of {context.dt_ms:g} ms",
                 "delays are in ms and count from 1 step; are these steps from 0, or seconds?",
             ),
             (
-                delay_ms > MAX_DELAY_MS,
+                delays > MAX_DELAY_MS,
                 f"are longer than {MAX_DELAY_MS:g} ms",
                 "delays are in ms; are these microseconds or another column?",
             ),
         ):
+            if not wrong.any():
+                continue
+            bad = np.isin(table.delay_ms, delays[wrong])
             n_bad = int(np.count_nonzero(bad))
-            if n_bad:
-                yield Observation(
-                    f"{group}/delays",
-                    f"{n_bad:,} of {len(table):,} delays {what} "
-                    f"({float(delay_ms.min()):g}..{float(delay_ms.max()):g} ms)",
-                    hint,
-                    n_bad=n_bad,
-                    n_seen=len(table),
-                    examples=synapse_examples(table, bad),
-                )
+            yield Observation(
+                f"{group}/delays",
+                f"{n_bad:,} of {len(table):,} delays {what} "
+                f"({float(delays.min()):g}..{float(delays.max()):g} ms)",
+                hint,
+                n_bad=n_bad,
+                n_seen=len(table),
+                examples=synapse_examples(table, bad),
+            )

@@ -548,7 +548,8 @@ def _layout() -> dict[str, tuple[np.dtype[Any], tuple[int, ...], bool]]:
 
 def _open(path: Path) -> h5py.File:
     try:
-        return h5py.File(path, "r")
+        # Every chunk is read once, from the first to the last: a cache would only take memory.
+        return h5py.File(path, "r", rdcc_nbytes=0)
     except PermissionError:
         raise
     except Exception as error:  # h5py raises many kinds on files that are not HDF5
