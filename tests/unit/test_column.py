@@ -12,7 +12,7 @@ from scipy.integrate import solve_ivp
 
 from v1sim.cell_classes import LAYER_TOP_UM, cell_classes, layer_of_depth
 from v1sim.digests import network_sha256
-from v1sim.errors import NetworkFileError
+from v1sim.errors import InputError
 from v1sim.guard import Policy, examine
 from v1sim.sources import column
 from v1sim.sources.column import build_column, default_n_lgn
@@ -251,7 +251,7 @@ def test_default_n_lgn(n_neurons, n_lgn):
     ],
 )
 def test_refuses(wrong, message):
-    with pytest.raises(NetworkFileError, match=message):
+    with pytest.raises(InputError, match=message):
         build_column(**wrong)
 
 

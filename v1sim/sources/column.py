@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from v1sim.cell_classes import LAYER_TOP_UM
-from v1sim.errors import NetworkFileError
+from v1sim.errors import InputError
 from v1sim.model import (
     CellTypeTable,
     LgnCellTable,
@@ -81,7 +81,8 @@ _TAIL_SIGMAS = 2.5
 #: 10.1038/nature09880).
 _LIKE_TO_LIKE = 0.7
 
-#: Delay without distance, ms, and conduction along the axon (Billeh et al. 2020).
+#: Delay without distance, and conduction along unmyelinated axons; whole milliseconds up to
+#: the longest delay of the network in use.
 _BASE_DELAY_MS = 1.0
 _CONDUCTION_UM_PER_MS = 300.0
 _MAX_DELAY_MS = 4.0
@@ -146,7 +147,7 @@ def build_column(n_neurons: int = 2000, n_lgn: int | None = None, seed: int = 1)
 
     Raises
     ------
-    NetworkFileError
+    InputError
         If a number is too small.
     """
     n_lgn = default_n_lgn(n_neurons) if n_lgn is None else n_lgn
@@ -157,7 +158,7 @@ def build_column(n_neurons: int = 2000, n_lgn: int | None = None, seed: int = 1)
     ):
         if value < least:
             seen = f"{value} {name}" if name != "seed" else f"seed {value}"
-            raise NetworkFileError(seen, where="built-in column", expected=f"{least} or more")
+            raise InputError(seen, where="built-in column", expected=f"{least} or more")
     rngs = [np.random.default_rng(part) for part in np.random.SeedSequence(seed).spawn(6)]
     cells = _place_cells(n_neurons, rngs[0])
     lgn_cells = _place_lgn(n_lgn, _radius_um(n_neurons), rngs[1])

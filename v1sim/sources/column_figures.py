@@ -2,8 +2,8 @@
 
 ``V1`` below is Billeh et al. 2020 (doi 10.1016/j.neuron.2020.01.040); ``biorealistic``
 is AllenInstitute/biorealistic-v1-model (BSD 3-Clause, Copyright 2026 Allen Institute),
-whose connection probabilities were fitted to MICrONS data and whose amplitudes come
-from the Allen synaptic physiology data set (Campagnola et al. 2022, doi
+whose connection probabilities come from electron microscopy (its ``v1dd`` matrix) and
+whose amplitudes come from the Allen synaptic physiology data set (Campagnola et al. 2022, doi
 10.1126/science.abj5861).
 """
 
@@ -68,13 +68,13 @@ class CellClass(NamedTuple):
     lgn: LgnInput | None = None
 
 
-# Counts: V1, figure 1; its Htr3a cells below layer 1 are the Vip class here. Its layer 5
-# excitatory cells (5,957) are divided into IT, ET and NP about as in MICrONS.
+# Counts: V1; its Htr3a cells below layer 1 are the Vip class here, and its 5,957 excitatory
+# cells of layer 5 are divided 20:70:10 into ET, IT and NP.
 # Parameters: Allen Cell Types Database, GLIF3 (Teeter et al. 2018, doi
 # 10.1038/s41467-017-02717-4), medians by class; V_reset = E_L.
-# LGN input: V1 (layer 4 most, then layer 2/3; Pvalb cells of all layers; none to Sst and
-# Vip cells). Numbers of synapses are scaled down to the column's number of LGN cells.
-# Background: calibrated, see `v1sim.sources.column`.
+# LGN input: which classes take it, and that layer 4 takes most, as in V1; numbers of
+# synapses and drives are this column's own, set with the background (see
+# `v1sim.sources.column`) so that rates and orientation tuning are near those of V1.
 CLASSES = {
     "i1Htr3a": CellClass(586, "1", 39.8, 4.58, -69.1, 25.3, 3.50, (0.003, 0.1), (-5.9, -117.3), "Vip", 0.87, LgnInput(10, 0.10, False)),
     "e23": CellClass(11456, "23", 91.1, 5.75, -75.1, 27.5, 3.80, (0.003, 0.1), (-20.5, -198.7), "e23", 0.31, LgnInput(32, 0.45, True)),
