@@ -24,6 +24,8 @@ held but are wrong are the business of the checks.
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -101,9 +103,11 @@ def read_network(path: Path) -> NetworkModel:
             if network is None:
                 raise reader.error()
             return _with_sha256(network, sha256.result())
-    except PermissionError as error:
+    except OSError as error:
         raise NetworkFileError(
-            "cannot be read: permission denied", where=str(path), hint="change its permissions"
+            f"cannot be read: {error.strerror or _one_line(error)}",
+            where=str(path),
+            hint="check its permissions and the disk",
         ) from error
 
 
@@ -130,19 +134,17 @@ def write_network(
         If the file cannot be written: folder, permission, disk full, or a disk
         that gives back something else.
     """
-    with replacing(path) as temporary:
-        try:
-            with h5py.File(temporary, "w") as file:
-                _write(file, network)
-                if provenance is None and network.provenance is not None:
-                    _write_provenance(file, network.provenance)
-            held = read_network(temporary)
-            _compare(network, held, path)
-            if provenance is not None:
-                with h5py.File(temporary, "r+") as file:
-                    _write_provenance(file, provenance.seal(held))
-        except RuntimeError as error:  # what HDF5 raises when closing a file fails
-            raise OSError(str(error)) from error
+    # HDF5 can crash the process when a disk is full, so it writes to memory only.
+    with replacing(path) as temporary, _in_memory(path.name) as file:
+        _write(file, network)
+        if provenance is None and network.provenance is not None:
+            _write_provenance(file, network.provenance)
+        _save(file, temporary)
+        held = read_network(temporary)
+        _compare(network, held, path)
+        if provenance is not None:
+            _write_provenance(file, provenance.seal(held))
+            _save(file, temporary)
 
 
 # --- reading ---------------------------------------------------------------------------------
@@ -231,7 +233,7 @@ class _Reader:
         return NetworkFileError(
             f"cannot be read as a network, {count}: {shown}",
             where=str(self.path),
-            expected="the network layout of docs/network-file.md",
+            expected="the network layout of docs/network_file.md",
             hint="convert or copy the file again; if it is in another layout, convert it first",
             findings=self.problems,
         )
@@ -659,6 +661,19 @@ def _one_line(error: BaseException) -> str:
 
 
 # --- writing ---------------------------------------------------------------------------------
+
+
+def _in_memory(name: str) -> h5py.File:
+    return h5py.File(name, "w", driver="core", backing_store=False, block_size=1 << 24)
+
+
+def _save(file: h5py.File, path: Path) -> None:
+    """Put a file that is in memory on disk, and make sure that the disk has it."""
+    file.flush()
+    image = file.id.get_file_image()
+    path.write_bytes(image)
+    if file_sha256(path) != hashlib.sha256(image).hexdigest():
+        raise OSError(errno.EIO, "what was read back is not what was written")
 
 
 def _write(file: h5py.File, network: NetworkModel) -> None:
