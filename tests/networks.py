@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from v1sim import guard
+from v1sim.checks.registry import registered_checks
 from v1sim.model import (
     CellTypeTable,
+    Finding,
     LgnCellTable,
     NetworkModel,
     NeuronTable,
@@ -149,3 +151,10 @@ def write_tiny(path: Path, seed: int = 1, **options: Any) -> NetworkModel:
     network = tiny_network(seed, **options)
     write_network(network, path)
     return network
+
+
+def findings(network: NetworkModel, name: str) -> list[Finding]:
+    """What one check finds in a network when all are run."""
+    report = guard.examine(network, guard.Policy(require="any"))
+    assert name in registered_checks()
+    return [finding for finding in report.findings if finding.check == name]

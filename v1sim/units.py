@@ -92,8 +92,9 @@ def peak_psp_mv_per_pa(c_m_pf: F64, g_ns: F64, tau_syn_ms: F64) -> F64:
     rate = 1 / tau - 1 / tau_m
     # Equal time constants make the solution 0 / 0; a ten-thousandth apart it is not.
     rate = np.where(np.abs(rate) * tau < 1e-4, 1e-4 / tau, rate)
+    leak = 1 / tau - rate
     # The peak lies between a fraction of and a few times the two time constants.
     time_ms = (tau + tau_m) * np.geomspace(1e-3, 5.0, 3000)
-    shape = np.exp(-time_ms / tau_m) - np.exp(-time_ms / tau) * (1 + rate * time_ms)
+    shape = np.exp(-leak * time_ms) - np.exp(-time_ms / tau) * (1 + rate * time_ms)
     peak: F64 = (np.e / (tau * c_m_pf[:, np.newaxis, np.newaxis]) * shape / rate**2).max(axis=-1)
     return peak

@@ -45,7 +45,7 @@ PARAMETER_RANGES = {
     "g_ns": ParameterRange("g", "nS", 0.2, 200.0, 1.30, 15.5, "g is in nS; is it in uS or S?"),
     "e_l_mv": ParameterRange("E_L", "mV", -110.0, -35.0, -85.7, -59.8, "is it in V, or relative?"),
     "v_th_mv": ParameterRange(
-        "V_th", "mV", -75.0, 0.0, -59.7, -31.6, "is it in V, or relative to E_L?"
+        "V_th", "mV", -75.0, -10.0, -59.7, -31.6, "is it in V, or relative to E_L?"
     ),
     "voltage_scale_mv": ParameterRange(
         "V_th - E_L", "mV", 4.0, 100.0, 15.1, 41.0, "are V_th and E_L of one kind and unit?"
