@@ -42,7 +42,11 @@ def bare_nest(network: NetworkModel, threads: int) -> dict[str, float]:
     order = np.argsort(types, kind="stable")
     since = time.perf_counter()
     for index, count in zip(*np.unique(types, return_counts=True), strict=True):
-        nest.Create("glif_psc", int(count), params=glif3_parameters(network.cell_types, int(index)))
+        nest.Create(
+            "glif_psc",
+            int(count),
+            params=glif3_parameters(network.cell_types, int(index), "glif_psc"),
+        )
     node = np.empty(len(types), dtype=np.int64)
     node[order] = np.arange(1, len(types) + 1)
     first_lgn = nest.Create("spike_train_injector", network.n_lgn)[0].global_id

@@ -24,6 +24,7 @@ __all__ = [
     "Background",
     "BuiltInColumn",
     "DriftingGratings",
+    "Dynamics",
     "Probabilities",
     "RecordingConfig",
     "RunConfig",
@@ -38,6 +39,7 @@ __all__ = [
 DT_MS = 1.0
 
 Background = Literal["none", "mean", "shared_binomial", "independent_poisson"]
+Dynamics = Literal["glif_psc", "training", "training_float32"]
 
 _NonNegative = Annotated[float, Field(ge=0)]
 _Positive = Annotated[float, Field(gt=0)]
@@ -109,15 +111,18 @@ Stimulus = Annotated[DriftingGratings | Probabilities, Field(discriminator="kind
 class SimulationConfig(_Section):
     """How the network is simulated.
 
-    ``between_trials`` says how the network returns to rest: ``rebuild`` makes
-    it anew for each trial; ``gap`` keeps it, sets membranes and after-spike
-    currents, and waits until nothing that is left of the synaptic currents
-    can change a float64 membrane potential.
+    ``dynamics: auto`` is ``training`` for networks that came from training where
+    v1sim's NEST module is there, and ``glif_psc`` otherwise. ``between_trials``
+    says how the network returns to rest: ``reset`` sets everything back inside the
+    neurons (training dynamics only); ``gap`` sets membranes and after-spike currents, and waits
+    until nothing that is left of the synaptic currents can change a float64
+    membrane potential; ``rebuild`` makes the network anew for each trial;
+    ``auto`` is ``reset`` where it can be and ``gap`` otherwise.
     """
 
-    dynamics: Literal["auto", "glif_psc"] = "auto"
+    dynamics: Dynamics | Literal["auto"] = "auto"
     threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
-    between_trials: Literal["gap", "rebuild"] = "gap"
+    between_trials: Literal["auto", "reset", "gap", "rebuild"] = "auto"
 
 
 class RecordingConfig(_Section):

@@ -13,19 +13,20 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from v1sim import __version__, guard
 from v1sim.analysis.results import Results, analyse
-from v1sim.config import RunConfig, dump_config
+from v1sim.config import Dynamics, RunConfig, dump_config
 from v1sim.errors import InputError
-from v1sim.model import CheckReport, NetworkModel
+from v1sim.model import CheckReport, NetworkModel, Verdict
 from v1sim.output import new_folder
 from v1sim.recording import Recording, write_nwb, write_sonata
 from v1sim.report import digest, figures, html
 from v1sim.simulation.kernel import available_threads, backend
+from v1sim.simulation.native.library import native_or_none
 from v1sim.simulation.plan import BuildPlan, make_plan, memory_estimate_mb
 from v1sim.simulation.run import Output, run_trials
 from v1sim.sources.column import build_column
@@ -119,7 +120,7 @@ def run(config: RunConfig, *, out: Path | None, progress: Progress, command: str
             plan,
             presentation,
             threads=threads,
-            between_trials=config.simulation.between_trials,
+            between_trials=_between_trials(config, plan),
             voltage_of=_voltage_neurons(config, network),
             progress=progress,
         )
@@ -230,7 +231,12 @@ def _prepare(
     return (
         network,
         checked,
-        make_plan(checked, background=config.background, seed=config.seed),
+        make_plan(
+            checked,
+            background=config.background,
+            seed=config.seed,
+            dynamics=_dynamics(config, checked.report),
+        ),
         presentation,
     )
 
@@ -249,6 +255,28 @@ def _load_network(config: RunConfig, folder: _RunFolder | None, command: str) ->
     # The report names the file as it will be called when the folder is complete.
     source = replace(network.source, path=str(folder.final / path.name))
     return replace(network, source=source)
+
+
+def _dynamics(config: RunConfig, report: CheckReport) -> Dynamics:
+    """The neuron model: that of training for networks that come from training, if it is there."""
+    asked = config.simulation.dynamics
+    if asked != "auto":
+        return asked
+    from_training = report.verdict is not Verdict.CONSTRUCTED
+    return "training" if from_training and native_or_none() else "glif_psc"
+
+
+def _between_trials(config: RunConfig, plan: BuildPlan) -> Literal["reset", "gap", "rebuild"]:
+    asked = config.simulation.between_trials
+    if asked == "auto":
+        return "gap" if plan.dynamics == "glif_psc" else "reset"
+    if asked == "reset" and plan.dynamics == "glif_psc":
+        raise InputError(
+            "glif_psc cannot be reset inside NEST",
+            where="simulation.between_trials",
+            expected="gap or rebuild with glif_psc; reset needs dynamics: training",
+        )
+    return asked
 
 
 def _threads(config: RunConfig) -> int:
@@ -317,14 +345,14 @@ def _describe_simulation(
     threads: int,
 ) -> dict[str, Any]:
     return {
-        "dynamics": "glif_psc",
+        "dynamics": plan.dynamics,
         "dt_ms": plan.dt_ms,
         "threads": threads,
         "seed": plan.seed,
         "n_trials": len(presentation.trials),
         "simulated_ms": sum(trial.duration_ms for trial in presentation.trials),
         "gap_ms": output.gap_ms,
-        "between_trials": config.simulation.between_trials,
+        "between_trials": _between_trials(config, plan),
         "background": plan.background,
         "read_back": [
             {
@@ -352,6 +380,7 @@ def _notes(config: RunConfig, report: CheckReport, plan: BuildPlan, output: Outp
         "Every synapse was read back from NEST after building and equals the plan: pre, post, "
         "receptor, delay and weight."
     )
+    notes.append(_DYNAMICS_NOTES[plan.dynamics])
     if output.gap_ms:
         notes.append(
             "All trials ran on one build. Between them the network was without input until it had "
@@ -364,6 +393,14 @@ def _notes(config: RunConfig, report: CheckReport, plan: BuildPlan, output: Outp
             "number of threads."
         )
     return notes
+
+
+_DYNAMICS_NOTES = {
+    "training": "Neurons follow the equations of training, in float64.",
+    "training_float32": "Neurons follow the equations of training, in float32.",
+    "glif_psc": "Neurons are NEST's glif_psc. It differs from the equations of training at every "
+    "spike: V is held at V_reset and after-spike currents are frozen for t_ref.",
+}
 
 
 def _title(config: RunConfig, network: NetworkModel) -> str:

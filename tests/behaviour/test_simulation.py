@@ -30,8 +30,16 @@ def show(n_lgn: int, n_trials: int = 2, probability: float = 0.05) -> Presentati
     return Presentation(n_lgn, 1.0, trials, (0,) * n_trials, lambda _: values)
 
 
-def simulate(checked, *, background="mean", threads=1, between_trials="gap", n_trials=2):
-    plan = make_plan(checked, background=background, seed=SEED)
+def simulate(
+    checked,
+    *,
+    background="mean",
+    threads=1,
+    between_trials="gap",
+    n_trials=2,
+    dynamics="glif_psc",
+):
+    plan = make_plan(checked, background=background, seed=SEED, dynamics=dynamics)
     return run_trials(
         plan,
         show(checked.network.n_lgn, n_trials),
@@ -47,10 +55,13 @@ def checked():
     return admitted(tiny_network())
 
 
-@pytest.fixture
-def built(checked):
+@pytest.fixture(params=["with the native module", "with PyNEST alone"])
+def built(checked, request, monkeypatch):
+    """A built network, to be read back in both ways."""
+    if request.param == "with PyNEST alone":
+        monkeypatch.setattr("v1sim.simulation.build.native_or_none", lambda: None)
     plan = make_plan(checked, background="mean", seed=SEED)
-    return build(plan, threads=1)
+    return build(plan, threads=2)
 
 
 def assert_same_spikes(a: SpikeTable, b: SpikeTable) -> None:
@@ -160,9 +171,30 @@ def test_a_gap_gives_the_spikes_of_a_fresh_build(checked, background):
     np.testing.assert_array_equal(gap.voltage.v_mv, fresh.voltage.v_mv)
 
 
-def test_spikes_do_not_depend_on_the_number_of_threads(checked):
-    one = simulate(checked, background="shared_binomial", threads=1)
-    two = simulate(checked, background="shared_binomial", threads=2)
+@pytest.mark.parametrize("background", ["none", "mean", "shared_binomial"])
+def test_a_reset_gives_the_spikes_of_a_fresh_build(checked, background):
+    given = {"background": background, "dynamics": "training", "n_trials": 3}
+    reset = simulate(checked, between_trials="reset", **given)
+    fresh = simulate(checked, between_trials="rebuild", **given)
+    assert len(fresh.spikes) > 50
+    assert_same_spikes(reset.spikes, fresh.spikes)
+    np.testing.assert_array_equal(reset.voltage.v_mv, fresh.voltage.v_mv)
+
+
+@pytest.mark.parametrize(
+    ("dynamics", "between_trials"), [("glif_psc", "gap"), ("training", "reset")]
+)
+def test_spikes_do_not_depend_on_the_number_of_threads(checked, dynamics, between_trials):
+    one, two = (
+        simulate(
+            checked,
+            background="shared_binomial",
+            threads=threads,
+            dynamics=dynamics,
+            between_trials=between_trials,
+        )
+        for threads in (1, 2)
+    )
     assert_same_spikes(one.spikes, two.spikes)
 
 

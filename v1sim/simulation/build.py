@@ -13,6 +13,12 @@ from numpy.typing import NDArray
 from v1sim.simulation.cells import create_population, glif3_creations
 from v1sim.simulation.connectors import connect_projection
 from v1sim.simulation.kernel import backend, reset_kernel
+from v1sim.simulation.native.library import (
+    MODELS,
+    NativeModule,
+    native_module,
+    native_or_none,
+)
 from v1sim.simulation.plan import BuildPlan
 
 __all__ = ["Progress", "Simulation", "build"]
@@ -29,6 +35,8 @@ class Simulation:
     the i-th cell of a population is neuron ``plan.populations[...].neuron[i]``
     of the network file (also in the population's annotation ``neuron``).
     ``neuron_node`` (n,) and ``source_node`` by projection give NEST's node ids.
+    ``native`` is v1sim's NEST module where it is there; neurons of the training dynamics
+    record their spikes in it, others in ``spike_recorder``.
     """
 
     plan: BuildPlan
@@ -37,6 +45,7 @@ class Simulation:
     projections: Mapping[str, Any]
     neuron_node: NDArray[np.int64]
     source_node: Mapping[str, NDArray[np.int64]]
+    native: NativeModule | None
     spike_recorder: Any
     multimeter: Any
     voltage_of: NDArray[np.int32]
@@ -68,11 +77,16 @@ def build(
     """
     nest, pynn = backend()
     reset_kernel(dt_ms=plan.dt_ms, threads=threads, seed=plan.seed, max_delay_ms=plan.max_delay_ms)
+    own_dynamics = plan.dynamics != "glif_psc"
+    native = native_module() if own_dynamics else native_or_none()
+    if native:
+        native.install()
+    model = MODELS[plan.dynamics] if own_dynamics else "glif_psc"
     populations: dict[str, Any] = {}
     neuron_node = np.zeros(plan.n_neurons, dtype=np.int64)
     for i, part in enumerate(plan.populations):
-        creations = list(glif3_creations(part, plan.cell_types))
-        population = create_population(part.label, "glif_psc", creations)
+        creations = list(glif3_creations(part, plan.cell_types, plan.dynamics))
+        population = create_population(part.label, model, creations)
         population.annotate(neuron=part.neuron)
         neuron_node[part.neuron] = np.asarray(population.node_collection.tolist())
         populations[part.label] = population
@@ -99,8 +113,10 @@ def build(
             projection, pre, v1, source_node[projection.label], neuron_node, on_block
         )
 
-    recorder = nest.Create("spike_recorder")
-    nest.Connect(nest.NodeCollection(np.sort(neuron_node)), recorder)
+    recorder = None
+    if not own_dynamics:
+        recorder = nest.Create("spike_recorder")
+        nest.Connect(nest.NodeCollection(np.sort(neuron_node)), recorder)
     multimeter = None
     voltage_of = np.unique(voltage_of if voltage_of is not None else []).astype(np.int32)
     if voltage_of.size:
@@ -114,6 +130,7 @@ def build(
         populations=MappingProxyType(populations),
         projections=MappingProxyType(projections),
         neuron_node=neuron_node,
+        native=native,
         source_node=MappingProxyType(source_node),
         spike_recorder=recorder,
         multimeter=multimeter,

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from v1sim.config import Dynamics
 from v1sim.model import RECEPTORS, CellTypeTable
 from v1sim.simulation.kernel import backend
 from v1sim.simulation.plan import PopulationPlan
 
-__all__ = ["PER_SYNAPSE", "Creation", "create_population", "glif3_parameters"]
+__all__ = ["PER_SYNAPSE", "Creation", "create_population", "glif3_creations", "glif3_parameters"]
 
 #: Receptor type of a projection whose connector gives a receptor for every synapse.
 PER_SYNAPSE = "per_synapse"
@@ -26,9 +27,9 @@ PER_SYNAPSE = "per_synapse"
 Creation = tuple[dict[str, Any], int]
 
 
-def glif3_parameters(types: CellTypeTable, index: int) -> dict[str, Any]:
-    """NEST ``glif_psc`` parameters of one cell type, starting at ``V_reset`` as training does."""
-    return {
+def glif3_parameters(types: CellTypeTable, index: int, dynamics: Dynamics) -> dict[str, Any]:
+    """NEST parameters of one cell type, starting at ``V_reset`` as training does."""
+    parameters = {
         "C_m": float(types.c_m_pf[index]),
         "g": float(types.g_ns[index]),
         "E_L": float(types.e_l_mv[index]),
@@ -38,20 +39,28 @@ def glif3_parameters(types: CellTypeTable, index: int) -> dict[str, Any]:
         "t_ref": float(types.t_ref_ms[index]),
         "asc_decay": types.k_per_ms[index].tolist(),
         "asc_amps": types.asc_amp_pa[index].tolist(),
-        "asc_init": [0.0, 0.0],
-        # After a spike training adds the amplitude to what is left of the current.
-        "asc_r": [1.0, 1.0],
         "tau_syn": types.tau_syn_ms[index].tolist(),
-        "after_spike_currents": True,
-        "spike_dependent_threshold": False,
-        "adapting_threshold": False,
     }
+    return parameters | (_GLIF3_OF_GLIF_PSC if dynamics == "glif_psc" else {})
 
 
-def glif3_creations(plan: PopulationPlan, types: CellTypeTable) -> Iterator[Creation]:
+#: What makes NEST's family of models the GLIF3 one. After a spike, training adds the
+#: amplitude to what is left of the after-spike current: asc_r = 1.
+_GLIF3_OF_GLIF_PSC = {
+    "asc_init": [0.0, 0.0],
+    "asc_r": [1.0, 1.0],
+    "after_spike_currents": True,
+    "spike_dependent_threshold": False,
+    "adapting_threshold": False,
+}
+
+
+def glif3_creations(
+    plan: PopulationPlan, types: CellTypeTable, dynamics: Dynamics
+) -> Iterator[Creation]:
     """What to create for one population: one entry a cell type."""
     for index, count in zip(plan.type_index, plan.type_count, strict=True):
-        yield glif3_parameters(types, int(index)), int(count)
+        yield glif3_parameters(types, int(index), dynamics), int(count)
 
 
 def create_population(label: str, model: str, creations: list[Creation]) -> Any:

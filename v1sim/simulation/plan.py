@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from v1sim import units
 from v1sim.cell_classes import CellClasses, cell_classes
-from v1sim.config import DT_MS, Background
+from v1sim.config import DT_MS, Background, Dynamics
 from v1sim.digests import SynapseDigest, synapse_digest
 from v1sim.guard import CheckedNetwork
 from v1sim.model import CellTypeTable, SynapseTable
@@ -113,6 +113,7 @@ class BuildPlan:
     n_neurons: int
     n_lgn: int
     background: Background
+    dynamics: Dynamics
     dt_ms: float
     seed: int
     network_sha256: str
@@ -129,7 +130,9 @@ class BuildPlan:
         return max([self.dt_ms, *longest])
 
 
-def make_plan(checked: CheckedNetwork, *, background: Background, seed: int) -> BuildPlan:
+def make_plan(
+    checked: CheckedNetwork, *, background: Background, seed: int, dynamics: Dynamics = "glif_psc"
+) -> BuildPlan:
     """The plan of a network that passed the guards.
 
     Parameters
@@ -140,6 +143,8 @@ def make_plan(checked: CheckedNetwork, *, background: Background, seed: int) -> 
         What drives the file's background weights.
     seed : int
         Of NEST's random numbers (used by ``independent_poisson`` alone).
+    dynamics : {"glif_psc", "training", "training_float32"}
+        NEST's neuron, or the one the weights were trained in.
 
     Raises
     ------
@@ -173,6 +178,7 @@ def make_plan(checked: CheckedNetwork, *, background: Background, seed: int) -> 
         n_neurons=network.n_neurons,
         n_lgn=network.n_lgn,
         background=background,
+        dynamics=dynamics,
         dt_ms=DT_MS,
         seed=seed,
         network_sha256=checked.report.network_sha256,

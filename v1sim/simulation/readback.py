@@ -1,9 +1,11 @@
 """What NEST holds after building, compared whole with what the plan says.
 
 Each projection has its own synapse model, so its synapses can be asked for by
-name. They are read in chunks of targets, turned back into the file's indices,
-and digested whatever their order. PyNEST builds a dict for every synapse (about
-15 us and 2 kB each), hence the chunks.
+name; they are turned back into the file's indices and digested whatever their
+order. Where v1sim's NEST module is there, it walks NEST's connectors in C++. Without
+it PyNEST builds a dict for every synapse (about 10 us and 2 kB each), in chunks
+of targets. Connections from a device (the Poisson generator) lie elsewhere in
+NEST and are always read through PyNEST.
 """
 
 from __future__ import annotations
@@ -49,13 +51,16 @@ def read_back(simulation: Simulation, progress: Progress) -> tuple[ProjectionRea
     results = []
     done, total = 0, simulation.plan.n_synapses
     for plan in simulation.plan.projections:
-        digest = SynapseDigest(0, (0, 0))
-        counts = np.zeros(len(RECEPTORS), dtype=np.int64)
-        for block in _held(simulation, plan):
-            digest += block.digest(plan.dt_ms)
-            counts += np.bincount(block.receptor, minlength=len(RECEPTORS))
-            done += len(block.pre)
-            progress("read-back", done, total)
+        if _in_connectors(simulation, plan):
+            digest, counts = _audit(simulation, plan)
+        else:
+            digest, counts = SynapseDigest(0, (0, 0)), np.zeros(len(RECEPTORS), dtype=np.int64)
+            for block in _held_by_pynest(simulation, plan):
+                digest += block.digest(plan.dt_ms)
+                counts += np.bincount(block.receptor, minlength=len(RECEPTORS))
+                progress("read-back", done + digest.n_synapses, total)
+        done += digest.n_synapses
+        progress("read-back", done, total)
         if digest != plan.digest:
             raise _difference(simulation, plan)
         results.append(
@@ -69,7 +74,42 @@ def read_back(simulation: Simulation, progress: Progress) -> tuple[ProjectionRea
     return tuple(results)
 
 
+def _in_connectors(simulation: Simulation, plan: ProjectionPlan) -> bool:
+    """Whether the native module can read the projection."""
+    from_device = plan.label == "background" and simulation.plan.background == "independent_poisson"
+    return simulation.native is not None and not from_device
+
+
+def _audit(simulation: Simulation, plan: ProjectionPlan) -> tuple[SynapseDigest, NDArray[np.int64]]:
+    """Digest and counts by receptor, from the native module."""
+    assert simulation.native is not None
+    sources = simulation.source_node[plan.label]
+    audit = simulation.native.audit(
+        simulation.projections[plan.label].nest_synapse_model,
+        _inverse(sources),
+        _inverse(simulation.neuron_node),
+        np.zeros(len(sources), dtype=np.uint16),
+        np.zeros(simulation.plan.n_neurons, dtype=np.uint16),
+    )
+    return audit.digest, audit.counts.sum(axis=(0, 1))
+
+
 def _held(simulation: Simulation, plan: ProjectionPlan) -> Iterator[Synapses]:
+    """A projection's synapses as NEST holds them, in the file's indices."""
+    if not _in_connectors(simulation, plan):
+        yield from _held_by_pynest(simulation, plan)
+        return
+    assert simulation.native is not None
+    pre, post, receptor, delay_steps, weight_pa = simulation.native.synapses(
+        simulation.projections[plan.label].nest_synapse_model,
+        _inverse(simulation.source_node[plan.label]),
+        _inverse(simulation.neuron_node),
+        capacity=2 * len(plan) + 1,
+    )
+    yield Synapses(pre, post, receptor, delay_steps * plan.dt_ms, weight_pa)
+
+
+def _held_by_pynest(simulation: Simulation, plan: ProjectionPlan) -> Iterator[Synapses]:
     """A projection's synapses as NEST holds them, in the file's indices, by chunks of targets."""
     nest, _ = backend()
     neuron_of = _inverse(simulation.neuron_node)

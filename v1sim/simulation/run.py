@@ -5,8 +5,10 @@ starts at T0. A neuron that spikes in it has NEST's stamp T0 + t + 1; an LGN spi
 step t is sent with stamp T0 + t and a delay of one step, so that it acts in step t. Each trial
 therefore begins one step after the network is at rest. Recorded times are t.
 
-Between trials. ``rebuild`` makes the network anew. ``gap`` switches all input off and
-waits until no neuron has spiked for `QUIET_TIME_CONSTANTS` of the slowest synapse,
+Between trials. ``rebuild`` makes the network anew. ``reset`` (training dynamics) lets
+what is on its way arrive while no neuron may spike, then sets every neuron and
+its input back to where they began. ``gap`` switches all input off and waits
+until no neuron has spiked for `QUIET_TIME_CONSTANTS` of the slowest synapse,
 then sets every membrane and after-spike current to its start. What is left
 of the synaptic currents then is below the rounding of a float64 membrane
 potential, so that the next trial's spikes are those of a fresh network.
@@ -25,7 +27,6 @@ from numpy.typing import NDArray
 from v1sim.errors import SimulationError
 from v1sim.model import SpikeTable, VoltageTraces
 from v1sim.simulation.build import Progress, Simulation, build
-from v1sim.simulation.cells import glif3_parameters
 from v1sim.simulation.kernel import backend
 from v1sim.simulation.plan import BuildPlan
 from v1sim.simulation.readback import ProjectionReadback, read_back
@@ -82,7 +83,7 @@ def run_trials(
     presentation: Presentation,
     *,
     threads: int,
-    between_trials: Literal["gap", "rebuild"],
+    between_trials: Literal["reset", "gap", "rebuild"],
     voltage_of: NDArray[np.int32],
     progress: Progress,
 ) -> Output:
@@ -96,7 +97,7 @@ def run_trials(
         Trials and LGN probabilities, on the plan's time step.
     threads : int
         NEST's threads.
-    between_trials : {"gap", "rebuild"}
+    between_trials : {"reset", "gap", "rebuild"}
         How the network returns to its start; see the module.
     voltage_of : int array
         Neurons whose membrane potential is recorded.
@@ -126,7 +127,7 @@ def run_trials(
                     since = time.perf_counter()
                     readback = read_back(simulation, progress)
                     collected.timed("read-back", since)
-            else:
+            elif between_trials == "gap":
                 since = time.perf_counter()
                 collected.gap_ms += _return_to_rest(simulation)
                 collected.timed("between trials", since)
@@ -164,8 +165,7 @@ def _run_trial(
     plan = simulation.plan
     start_ms = nest.biological_time + plan.dt_ms
     _load_sources(simulation, start_ms, n_steps, trial, lgn)
-    nest.Simulate(plan.dt_ms)
-    _set_start_state(simulation)
+    _take_step_before(simulation)
     # One step more: NEST hands over a step's voltages in the next.
     nest.Simulate((n_steps + 1) * plan.dt_ms)
     stop_ms = start_ms + n_steps * plan.dt_ms
@@ -202,14 +202,22 @@ def _load_sources(
     )
 
 
-def _set_start_state(simulation: Simulation) -> None:
-    """Membranes to V_reset and after-spike currents to zero, type by type."""
-    plan = simulation.plan
+def _take_step_before(simulation: Simulation) -> None:
+    """The step before a trial, in which its first LGN spikes leave; then every neuron's start."""
+    nest, _ = backend()
+    plan, native = simulation.plan, simulation.native
+    if native and plan.dynamics != "glif_psc":
+        native.set_muted(True)
+        nest.Simulate(plan.dt_ms)
+        native.set_muted(False)
+        native.reset_neurons()
+        return
+    nest.Simulate(plan.dt_ms)
     for part in plan.populations:
         nodes = simulation.populations[part.label].node_collection
         stops = np.cumsum(part.type_count)
         for index, start, stop in zip(part.type_index, stops - part.type_count, stops, strict=True):
-            start_mv = glif3_parameters(plan.cell_types, int(index))["V_m"]
+            start_mv = float(plan.cell_types.v_reset_mv[index])
             nodes[int(start) : int(stop)].set(V_m=start_mv, ASCurrents=[0.0, 0.0])
 
 
@@ -222,10 +230,8 @@ def _return_to_rest(simulation: Simulation) -> float:
     begin_ms = last_spike_ms = nest.biological_time
     while nest.biological_time < last_spike_ms + quiet_ms:
         nest.Simulate(last_spike_ms + quiet_ms - nest.biological_time)
-        times = simulation.spike_recorder.events["times"]
-        simulation.spike_recorder.n_events = 0
-        if len(times):
-            last_spike_ms = float(times.max())
+        _, stamp_ms = _take_events(simulation)
+        last_spike_ms = float(stamp_ms.max(initial=last_spike_ms))
         if last_spike_ms - begin_ms > _LONGEST_GAP_MS:
             raise SimulationError(
                 f"the network still fires {_LONGEST_GAP_MS / 1000:g} s after its input ended",
@@ -236,14 +242,25 @@ def _return_to_rest(simulation: Simulation) -> float:
     return float(nest.biological_time - begin_ms)
 
 
+def _take_events(
+    simulation: Simulation,
+) -> tuple[NDArray[np.integer], NDArray[np.floating]]:
+    """Node id and time stamp in ms of the spikes since the last call."""
+    if simulation.spike_recorder is None:
+        assert simulation.native is not None
+        node, step = simulation.native.take_spikes()
+        return node, step * simulation.plan.dt_ms
+    events = simulation.spike_recorder.events
+    simulation.spike_recorder.n_events = 0
+    return np.asarray(events["senders"]), np.asarray(events["times"])
+
+
 def _recorded(
     simulation: Simulation, start_ms: float, stop_ms: float
 ) -> tuple[NDArray[np.int32], NDArray[np.floating]]:
     """Neuron and time within the trial of each spike, sorted by time, then neuron."""
     plan = simulation.plan
-    events = simulation.spike_recorder.events
-    simulation.spike_recorder.n_events = 0
-    stamp, sender = np.asarray(events["times"]), np.asarray(events["senders"])
+    sender, stamp = _take_events(simulation)
     inside = (stamp > start_ms) & (stamp <= stop_ms)
     neuron_of = np.zeros(int(simulation.neuron_node.max()) + 1, dtype=np.int32)
     neuron_of[simulation.neuron_node] = np.arange(plan.n_neurons, dtype=np.int32)

@@ -1,0 +1,46 @@
+"""Compiles the NEST extension module at installation, where that is possible.
+
+Everything else about the package stands in pyproject.toml. Without a compiler the
+installation succeeds without the module; `v1sim` then says what to install when the
+module is asked for.
+"""
+
+import importlib.util
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+_NATIVE = Path("v1sim", "simulation", "native")
+
+
+def _compile_script():
+    """The module that compiles; loaded by path, as v1sim cannot be imported before it is installed."""
+    spec = importlib.util.spec_from_file_location("v1sim_compile", _NATIVE / "compile.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class BuildNative(build_ext):
+    """Calls compile.py in place of setuptools' own compiler calls."""
+
+    def run(self):
+        script = _compile_script()
+        folder = _NATIVE if self.inplace else Path(self.build_lib) / _NATIVE
+        try:
+            script.compile_module(folder.absolute())
+        except script.CompilationError as error:
+            self.warn(f"v1sim is installed without its NEST module: {error}")
+
+    def get_outputs(self):
+        return []
+
+    def get_output_mapping(self):
+        return {}
+
+
+setup(
+    ext_modules=[Extension("v1sim.simulation.native.v1sim_native", sources=[])],
+    cmdclass={"build_ext": BuildNative},
+)

@@ -1,0 +1,1 @@
+"""v1sim's NEST extension module: the training dynamics, in-model recording, the synapse auditor."""

@@ -1,0 +1,151 @@
+"""Compiles the NEST extension module. Standard library only: pip runs it before v1sim is installed.
+
+The module is compiled against the headers that come with NEST, in NEST's own
+C++ ABI (the wheel on PyPI has the old one), and with Boost's headers from the
+system or from the PyPI package ``boost-headers``. What it was compiled for is
+written beside it: a module is only loaded into the NEST that it was made for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+__all__ = ["MODULE_NAME", "CompilationError", "compile_module", "wanted_stamp"]
+
+#: NEST derives the name of the module's entry point from its file name.
+MODULE_NAME = "v1sim_native.so"
+
+_SOURCES = Path(__file__).parent / "src"
+
+
+class CompilationError(Exception):
+    """The module cannot be compiled; the message says what is missing and what to install."""
+
+
+def _nest_folder() -> Path:
+    spec = importlib.util.find_spec("nest")
+    if spec is None or not spec.origin:
+        msg = "NEST is not installed; install it: pip install 'nest-simulator>=3.10'"
+        raise CompilationError(msg)
+    return Path(spec.origin).parent
+
+
+def _nest_headers() -> Path:
+    package = _nest_folder()
+    places = [
+        package / "include" / "nest",
+        Path(sys.prefix) / "include" / "nest",
+        package.parents[3] / "include" / "nest",
+    ]
+    for place in places:
+        if (place / "nest_extension_interface.h").exists():
+            return place
+    msg = f"NEST's headers were not found in {', '.join(map(str, places))}"
+    raise CompilationError(msg)
+
+
+def _boost_headers() -> list[str]:
+    """Compiler flags for Boost: none where the system has it."""
+    for root in (Path("/usr/include"), Path("/usr/local/include"), Path(sys.prefix) / "include"):
+        if (root / "boost" / "version.hpp").exists():
+            return [f"-I{root}"] if root.is_relative_to(sys.prefix) else []
+    spec = importlib.util.find_spec("boost_headers")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        if (Path(folder) / "include" / "boost" / "version.hpp").exists():
+            return [f"-I{Path(folder) / 'include'}"]
+    msg = "Boost's headers were not found; install them: pip install boost-headers"
+    raise CompilationError(msg)
+
+
+def _compiler(has_mpi: bool) -> str:
+    candidates = [os.environ.get("CXX", ""), "mpicxx" if has_mpi else "g++", "c++", "clang++"]
+    for candidate in candidates:
+        if candidate and shutil.which(candidate.split()[0]):
+            return candidate
+    need = "mpicxx (this NEST was built with MPI)" if has_mpi else "a C++20 compiler"
+    msg = f"{need} was not found; install it, for example: apt-get install g++"
+    raise CompilationError(msg)
+
+
+def _uses_old_abi(package: Path) -> bool:
+    """Whether NEST was compiled with libstdc++'s old strings, by the names of its functions."""
+    kernel = next(iter(package.glob("nestkernel_api*.so")), None)
+    if kernel is None:
+        return False
+    return re.search(rb"_ZN4nest\w*NSt7__cxx11", kernel.read_bytes()) is None
+
+
+def wanted_stamp() -> dict[str, str | bool]:
+    """What a module must have been compiled for to fit the installed NEST and these sources.
+
+    Raises
+    ------
+    CompilationError
+        If NEST or its headers are not there.
+    """
+    config = (_nest_headers() / "config.h").read_text()
+    version = re.search(r'#define NEST_VERSION "([^"]+)"', config)
+    digest = hashlib.sha256()
+    for path in sorted(_SOURCES.rglob("*")):
+        if path.is_file():
+            digest.update(path.read_bytes())
+    return {
+        "nest": version.group(1) if version else "unknown",
+        "mpi": re.search(r"^#define HAVE_MPI\b", config, re.MULTILINE) is not None,
+        "sources": digest.hexdigest()[:16],
+    }
+
+
+def compile_module(folder: Path) -> Path:
+    """Compile the module into ``folder``; it and its stamp appear whole or not at all.
+
+    Raises
+    ------
+    CompilationError
+        If something is missing or the compiler fails; the message ends with its last lines.
+    """
+    stamp = wanted_stamp()
+    package = _nest_folder()
+    target = folder / MODULE_NAME
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".compile-", dir=folder))
+    except OSError as error:
+        msg = f"{folder} cannot be written: {error.strerror}"
+        raise CompilationError(msg) from error
+    try:
+        command = [
+            *_compiler(bool(stamp["mpi"])).split(),
+            *("-std=c++20", "-O3", "-DNDEBUG", "-fopenmp", "-fPIC", "-shared"),
+            *(["-D_GLIBCXX_USE_CXX11_ABI=0"] if _uses_old_abi(package) else []),
+            f"-I{_nest_headers()}",
+            *_boost_headers(),
+            *("-idirafter", str(_SOURCES / "compat")),
+            *(str(path) for path in sorted(_SOURCES.glob("*.cpp"))),
+            *("-o", str(scratch / MODULE_NAME)),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            errors = [line for line in done.stderr.splitlines() if "error" in line.lower()]
+            detail = "\n    ".join(errors[:5] or done.stderr.splitlines()[-5:])
+            msg = f"the compiler failed ({command[0]}):\n    {detail}"
+            raise CompilationError(msg)
+        (scratch / "stamp").write_text(json.dumps(stamp))
+        (scratch / MODULE_NAME).replace(target)
+        (scratch / "stamp").replace(target.with_suffix(".json"))
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return target
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{compile_module(Path(__file__).parent)}\n")

@@ -1,0 +1,223 @@
+"""The compiled extension module, found or compiled, checked against the running NEST, and called.
+
+``pip install`` compiles the module where a compiler is there. If that one is
+missing or was made for another NEST (an upgrade, a build with MPI), it is compiled
+once more into the user's cache.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from v1sim.digests import SynapseDigest
+from v1sim.errors import InputError, SimulationError
+from v1sim.model import RECEPTORS
+from v1sim.simulation.kernel import backend
+from v1sim.simulation.native.compile import (
+    MODULE_NAME,
+    CompilationError,
+    compile_module,
+    wanted_stamp,
+)
+
+__all__ = ["MODELS", "Audit", "NativeModule", "native_module", "native_or_none"]
+
+#: NEST models of the module by v1sim's name of the dynamics.
+MODELS = {"training": "glif3_training", "training_float32": "glif3_training_float32"}
+
+_I64 = NDArray[np.int64]
+_FAILURES = {
+    -1: "there is no synapse model of this name",
+    -2: "the synapse model is not a static synapse",
+    -3: "a synapse connects a node that is not in the plan",
+}
+
+
+def _pointer(dtype: type) -> type:
+    return np.ctypeslib.ndpointer(dtype=dtype, flags="C_CONTIGUOUS")
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """All synapses of one projection as NEST holds them.
+
+    ``counts`` (pre classes, post classes, receptors) counts them.
+    """
+
+    digest: SynapseDigest
+    counts: _I64
+
+
+class NativeModule:
+    """The functions of the loaded module. Get it from `native_module`."""
+
+    def __init__(self, path: Path) -> None:
+        backend()  # the module resolves NEST's symbols as it is loaded
+        self.path = path
+        library = ctypes.CDLL(str(path))
+        index = [_pointer(np.int64), ctypes.c_int64, _pointer(np.int64), ctypes.c_int64]
+        library.v1sim_n_recorded.restype = ctypes.c_int64
+        library.v1sim_take_recorded.argtypes = [_pointer(np.uint32), _pointer(np.uint32)]
+        library.v1sim_take_recorded.restype = None
+        library.v1sim_audit.restype = ctypes.c_int64
+        library.v1sim_audit.argtypes = [
+            ctypes.c_char_p,
+            *index,
+            *(_pointer(np.uint16), _pointer(np.uint16)),
+            *(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64),
+            *(_pointer(np.uint64), _pointer(np.int64)),
+        ]
+        library.v1sim_synapses.restype = ctypes.c_int64
+        library.v1sim_synapses.argtypes = [
+            ctypes.c_char_p,
+            *index,
+            ctypes.c_int64,
+            *[_pointer(np.int64)] * 4,
+            _pointer(np.float64),
+        ]
+        self._library = library
+
+    def install(self) -> None:
+        """Register the models with the kernel; after every reset and change of threads."""
+        nest, _ = backend()
+        if MODELS["training"] not in nest.node_models:
+            nest.Install(str(self.path))
+        self._library.v1sim_prepare_recording()
+
+    def take_spikes(self) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+        """Node id and time stamp (in steps) of the spikes since the last call, unsorted."""
+        n = self._library.v1sim_n_recorded()
+        node, step = np.empty(n, dtype=np.uint32), np.empty(n, dtype=np.uint32)
+        self._library.v1sim_take_recorded(node, step)
+        return node, step
+
+    def set_muted(self, muted: bool) -> None:
+        """While muted, no neuron of the module spikes."""
+        self._library.v1sim_set_muted(int(muted))
+
+    def reset_neurons(self) -> None:
+        """State and input of every neuron of the module as after creation."""
+        self._library.v1sim_reset_neurons()
+
+    def audit(
+        self,
+        synapse_model: str,
+        source_index: _I64,
+        target_index: _I64,
+        pre_class: NDArray[np.uint16],
+        post_class: NDArray[np.uint16],
+    ) -> Audit:
+        """Digest and counts of all synapses of a model.
+
+        Parameters
+        ----------
+        synapse_model : str
+            NEST's name of the model.
+        source_index, target_index : int array
+            Index of each node, by node id; -1 for nodes that have none.
+        pre_class, post_class : uint16 array
+            Class of each index on either side.
+
+        Raises
+        ------
+        SimulationError
+            If there is no such model, or a synapse connects a node without index.
+        """
+        n_pre, n_post = int(pre_class.max(initial=0)) + 1, int(post_class.max(initial=0)) + 1
+        sums = np.zeros(2, dtype=np.uint64)
+        counts = np.zeros((n_pre, n_post, len(RECEPTORS)), dtype=np.int64)
+        n = self._library.v1sim_audit(
+            synapse_model.encode(),
+            *_sized([source_index, target_index]),
+            *(pre_class, post_class),
+            *counts.shape,
+            *(sums, counts),
+        )
+        _raise_on_failure(n, synapse_model)
+        return Audit(SynapseDigest(n, (int(sums[0]), int(sums[1]))), counts)
+
+    def synapses(
+        self, synapse_model: str, source_index: _I64, target_index: _I64, capacity: int
+    ) -> tuple[_I64, _I64, _I64, _I64, NDArray[np.float64]]:
+        """Pre, post, receptor (0..3), delay in steps and weight in pA of a model's synapses.
+
+        At most ``capacity`` of them, in no order.
+
+        Raises
+        ------
+        SimulationError
+            As `audit` does.
+        """
+        pre, post, receptor, delay = (np.empty(capacity, dtype=np.int64) for _ in range(4))
+        weight = np.empty(capacity)
+        n = self._library.v1sim_synapses(
+            synapse_model.encode(),
+            *_sized([source_index, target_index]),
+            capacity,
+            *(pre, post, receptor, delay, weight),
+        )
+        _raise_on_failure(n, synapse_model)
+        n = min(n, capacity)
+        return pre[:n], post[:n], receptor[:n], delay[:n], weight[:n]
+
+
+def _sized(arrays: Sequence[_I64]) -> list[object]:
+    return [value for array in arrays for value in (array, len(array))]
+
+
+def _raise_on_failure(n: int, synapse_model: str) -> None:
+    if n < 0:
+        raise SimulationError(_FAILURES[n], where=f"read-back of {synapse_model}")
+
+
+def _cache_folder(stamp: dict[str, str | bool]) -> Path:
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    name = f"nest-{stamp['nest']}{'-mpi' if stamp['mpi'] else ''}-{stamp['sources']}"
+    return root / "v1sim" / name
+
+
+@functools.cache
+def native_module() -> NativeModule:
+    """The module for the running NEST; compiled now if there is none.
+
+    Raises
+    ------
+    InputError
+        Saying what to install if it cannot be compiled.
+    """
+    try:
+        stamp = wanted_stamp()
+        for folder in (Path(__file__).parent, _cache_folder(stamp)):
+            path = folder / MODULE_NAME
+            try:
+                fits = json.loads(path.with_suffix(".json").read_text()) == stamp
+            except (OSError, ValueError):
+                continue
+            if fits and path.exists():
+                return NativeModule(path)
+        return NativeModule(compile_module(_cache_folder(stamp)))
+    except (CompilationError, OSError) as error:
+        raise InputError(
+            f"v1sim's NEST module is not there: {error}",
+            where="simulation.dynamics",
+            expected="a C++20 compiler, and Boost's headers",
+            hint="install what is missing (apt-get install g++; pip install boost-headers), or set "
+            "simulation.dynamics: glif_psc",
+        ) from error
+
+
+def native_or_none() -> NativeModule | None:
+    """The module, or None where it cannot be had."""
+    try:
+        return native_module()
+    except InputError:
+        return None
