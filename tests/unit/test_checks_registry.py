@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from types import MappingProxyType
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tests.networks import tiny_network
 from v1sim import guard  # noqa: F401 -- registers the checks
 from v1sim.checks import registry
+from v1sim.checks.documentation import checks_markdown
 from v1sim.checks.registry import (
     CRASHED,
     SKIPPED,
@@ -125,3 +127,11 @@ def test_every_check_is_explained():
         assert entry.reason.endswith(".")
         assert entry.calibration.endswith(".")
         assert entry.function.__doc__
+
+
+def test_the_page_of_checks_is_up_to_date():
+    """Write it again with ``python -m v1sim.checks.documentation docs/checks.md``."""
+    page = (Path(__file__).parents[2] / "docs" / "checks.md").read_text(encoding="utf-8")
+    assert page == checks_markdown()
+    for entry in registered_checks().values():
+        assert f"## {entry.anchor.partition('#')[2]}\n" in page

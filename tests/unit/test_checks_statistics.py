@@ -75,7 +75,10 @@ def test_infinities_and_emptiness():
     assert found["receptors"] == {}
 
 
-@given(values=hnp.arrays(np.float32, st.integers(1, 60), elements=st.floats(-(2.0**99), 2.0**99, width=32)))
+FLOATS = st.floats(-(2.0**99), 2.0**99, width=32)
+
+
+@given(values=hnp.arrays(np.float32, st.integers(1, 60), elements=FLOATS))
 def test_percentiles_lie_among_the_values(values):
     counts = size_counts(values, np.zeros(len(values), np.uint8))
     size = np.sort(np.abs(values[np.abs(values) >= 1e-37]))

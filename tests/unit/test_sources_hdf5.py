@@ -583,3 +583,46 @@ def test_a_full_disk_is_one_clear_error(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "garbled",
+    [
+        np.array(b"{}", "S2"),
+        np.array(b"\xff\xfe{", "S3"),
+        np.array([b"{}"], "S2"),
+        np.int32(3),
+        np.array(b'{"kind": "trained"}', "S19"),
+        "group",
+        "variable",
+    ],
+)
+def test_a_garbled_provenance_is_a_finding_and_no_crash(path, garbled):
+    with h5py.File(path, "r+") as file:
+        del file["provenance"]
+        if isinstance(garbled, str):
+            if garbled == "group":
+                file.create_group("provenance")
+            else:
+                file.create_dataset("provenance", data="{}")
+        elif garbled.dtype.kind == "S":
+            file.create_dataset(
+                "provenance",
+                data=garbled.astype(h5py.string_dtype("utf-8", garbled.dtype.itemsize)),
+            )
+        else:
+            file["provenance"] = garbled
+    network = read_network(path)
+    assert network.provenance is None
+    assert network.provenance_problem
+    report = guard.examine(network, guard.Policy("any"))
+    assert [finding.check for finding in report.blocking] == ["provenance.readable"]
+    assert network.provenance_problem in report.blocking[0].message
+
+
+def test_texts_of_variable_length_are_refused(path):
+    """HDF5 would reserve whatever length a damaged file declares."""
+    with h5py.File(path, "r+") as file:
+        del file["neurons/glif3_params/name"]
+        file.create_dataset("neurons/glif3_params/name", data=["a"] * 5)
+    assert problems(path) == {"neurons/glif3_params/name": "structure.dtype"}

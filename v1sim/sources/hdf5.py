@@ -12,9 +12,9 @@ The layout is the one in use by the training code's users::
     readout/neuron_ids [n_output * group]                          may be absent
 
 v1sim adds, and reads where it finds them: ``neurons/glif3_params/{name, cell_class}``
-(texts), the group ``lgn`` with the columns of `LgnCellTable` and the attribute
-``field_deg``, ``input/delays``, and the text dataset ``provenance`` (JSON; see
-`v1sim.sources.provenance`). Anything else in a file is left alone.
+(UTF-8 texts of fixed length), the group ``lgn`` with the columns of `LgnCellTable` and
+the attribute ``field_deg``, ``input/delays``, and the text dataset ``provenance`` (JSON;
+see `v1sim.sources.provenance`). Anything else in a file is left alone.
 
 Any integer or float type of any width and byte order is read, as long as no
 value changes on the way into the model's own type; float64 weights and delays
@@ -27,7 +27,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -64,8 +64,6 @@ _BLOCK = 1 << 20
 DEFAULT_READOUT_GROUPS = 10
 #: Input synapses act one step after the spike; the layout stores no delay for them.
 _INPUT_DELAY_MS = 1.0
-#: Longest text that a provenance or a name may be.
-_MAX_TEXT_BYTES = 1 << 24
 #: Fast, in every build of HDF5, and with shuffle about as small as higher levels.
 _COMPRESSION: Mapping[str, Any] = MappingProxyType(
     {"compression": "gzip", "compression_opts": 1, "shuffle": True}
@@ -424,8 +422,9 @@ class _Reader:
         if dataset is None:
             return None
         try:
-            if h5py.check_string_dtype(dataset.dtype) is None:
-                self.problem("structure.dtype", path, f"holds {dataset.dtype}, not texts")
+            reason = _text_problem(dataset, self.path)
+            if reason is not None:
+                self.problem("structure.dtype", path, reason)
                 return None
             if len(dataset.shape) != 1 or (
                 n_expected is not None and dataset.shape[0] != n_expected
@@ -434,7 +433,7 @@ class _Reader:
                     "structure.shape", path, f"has the shape {dataset.shape}, not [{n_expected}]"
                 )
                 return None
-            return tuple(dataset.asstr()[:].tolist())
+            return tuple(text.decode("utf-8") for text in dataset[:].tolist())
         except Exception as error:  # h5py raises many kinds on damaged files
             self.problem("structure.unreadable", path, f"cannot be read: {_one_line(error)}")
             return None
@@ -483,12 +482,12 @@ class _Reader:
             del self.problems[n_problems:]  # the network itself is readable: the checks report it
             return None, "; ".join(reasons)
         try:
-            if dataset.shape != () or h5py.check_string_dtype(dataset.dtype) is None:
-                return None, f"is {dataset.dtype} of shape {dataset.shape}, not one text"
-            text = dataset[()]
-            if len(text) > _MAX_TEXT_BYTES:
-                return None, f"is {len(text):,} bytes long"
-            return provenance_json.from_json(text.decode("utf-8")), None
+            reason = _text_problem(dataset, self.path)
+            if reason is None and dataset.shape != ():
+                reason = f"has the shape {dataset.shape}, not one text"
+            if reason is not None:
+                return None, reason
+            return provenance_json.from_json(dataset[()].decode("utf-8")), None
         except Exception as error:  # garbled in any way is one thing: unreadable
             return None, _one_line(error)
 
@@ -598,6 +597,20 @@ def _storage_problem(dataset: h5py.Dataset, path: Path) -> str | None:
     if n_chunks > path.stat().st_size or dataset.id.get_num_chunks() < n_chunks:
         return f"declares {n_values:,} values in {n_chunks:,} chunks, but not all were written"
     return None
+
+
+def _text_problem(dataset: h5py.Dataset, path: Path) -> str | None:
+    """Why a dataset holds no texts that can be read safely; None where it does.
+
+    HDF5 takes the length of a text of variable length from the file and reserves
+    that much, up to 4 GB, before it notices that the file is damaged.
+    """
+    kind = h5py.check_string_dtype(dataset.dtype)
+    if kind is None or dataset.shape is None:
+        return f"holds {dataset.dtype}, not texts"
+    if kind.length is None:
+        return "holds texts of variable length, expected a fixed length"
+    return _storage_problem(dataset, path)
 
 
 def _chunk_bytes(dataset: h5py.Dataset) -> int:
@@ -716,14 +729,17 @@ def _write(file: h5py.File, network: NetworkModel) -> None:
                 file[f"lgn/{f.name}"] = values
 
 
-def _write_texts(file: h5py.File, path: str, texts: Any) -> None:
-    file.create_dataset(path, data=list(texts), dtype=h5py.string_dtype("utf-8"))
+def _write_texts(file: h5py.File, path: str, texts: Iterable[str]) -> None:
+    file[path] = _fixed_length([text.encode() for text in texts])
 
 
 def _write_provenance(file: h5py.File, provenance: Provenance) -> None:
-    file.create_dataset(
-        "provenance", data=provenance_json.to_json(provenance), dtype=h5py.string_dtype("utf-8")
-    )
+    file["provenance"] = _fixed_length([provenance_json.to_json(provenance).encode()])[0]
+
+
+def _fixed_length(texts: list[bytes]) -> NDArray[np.bytes_]:
+    length = max(map(len, texts), default=0)
+    return np.array(texts, dtype=h5py.string_dtype("utf-8", max(length, 1)))
 
 
 def _compare(network: NetworkModel, held: NetworkModel, path: Path) -> None:

@@ -1,0 +1,72 @@
+"""The page of checks, ``docs/checks.md``, from the registry.
+
+``python -m v1sim.checks.documentation docs/checks.md`` writes it again.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from v1sim.checks.registry import Check, registered_checks
+
+__all__ = ["checks_markdown"]
+
+_HEAD = """\
+# The checks
+
+Every check reads every value. An **error** refuses the network, a warning and information do not.
+`--waive CHECK=REASON` accepts the errors of one check, and stands in every report afterwards. This
+page is made from the checks themselves: `python -m v1sim.checks.documentation docs/checks.md`.
+
+Besides the checks, the guard itself reports:
+
+- `guard.required`: the weights are not what is required (`trained`, `constructed`, or `any`), or
+  nothing shows that they are. `untrained` and `mixed` weights refuse under every policy; waive it
+  to simulate an untrained twin on purpose.
+- `guard.crash`: a check crashed. That refuses, and cannot be waived.
+- `guard.skipped`: a check could not be run because another one, which it needs, found errors.
+- `guard.waiver`: a waiver names no check, or one that cannot be waived.
+
+Files that cannot become a network at all are refused before any check runs, under names of the
+same form: `structure.file`, `structure.missing_dataset`, `structure.dataset` (a group where a
+dataset belongs, or the reverse), `structure.dtype`, `structure.shape`, `structure.length`,
+`structure.attribute`, `structure.type_range`, `structure.storage` (declares more than the file
+holds), `structure.external`, `structure.unreadable`, `structure.empty`.
+
+## At a glance
+
+| check | severity | what it finds |
+|---|---|---|
+"""
+
+
+def checks_markdown() -> str:
+    """The page as Markdown, of the checks that are registered."""
+    checks = registered_checks().values()
+    rows = [f"| [`{c.name}`](#{_anchor(c)}) | {c.severity} | {_first_line(c)} |" for c in checks]
+    return _HEAD + "\n".join(rows) + "\n" + "".join(_section(c) for c in checks)
+
+
+def _section(entry: Check) -> str:
+    lines = [f"\n## {_anchor(entry)}\n", f"`{entry.name}`: {_first_line(entry)}\n"]
+    lines += [f"- Why: {entry.reason}", f"- Calibration: {entry.calibration}"]
+    if entry.needs:
+        lines.append(f"- Needs: {', '.join(f'`{need}`' for need in entry.needs)}.")
+    if not entry.waivable:
+        lines.append("- Cannot be waived.")
+    return "\n".join(lines) + "\n"
+
+
+def _anchor(entry: Check) -> str:
+    return entry.anchor.partition("#")[2]
+
+
+def _first_line(entry: Check) -> str:
+    return (entry.function.__doc__ or "").partition("\n")[0]
+
+
+if __name__ == "__main__":
+    import v1sim.guard  # noqa: F401 -- registers every family
+
+    Path(sys.argv[1]).write_text(checks_markdown(), encoding="utf-8")
