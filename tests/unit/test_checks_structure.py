@@ -12,6 +12,7 @@ from v1sim.model import NetworkModel, NeuronTable, Severity, SourceFile
 
 NET = tiny_network()
 REC, LGN = NET.recurrent, NET.lgn
+COLUMNS = tuple(REC.__dataclass_fields__)
 
 
 def change(column: np.ndarray, index: int, value: object) -> np.ndarray:
@@ -209,3 +210,19 @@ def test_self_connections_are_information():
     (finding,) = findings(network, "structure.self_connections")
     assert finding.severity is Severity.INFO
     assert findings(NET, "structure.self_connections") == []
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_duplicates_across_blocks(monkeypatch, ordered):
+    """Sorted or not, and where the two lie in different blocks."""
+    monkeypatch.setattr("v1sim.checks.structure._BLOCK", 7)
+    rows = {k: np.append(getattr(REC, k), getattr(REC, k)[[3, 200]]) for k in COLUMNS}
+    order = np.lexsort((rows["pre"], rows["delay_ms"], rows["receptor"], rows["post"]))
+    if not ordered:
+        order = np.random.default_rng(0).permutation(len(order))
+    rows = {k: values[order] for k, values in rows.items()}
+    (finding,) = findings(damaged(NET, "recurrent", **rows), "structure.duplicates")
+    assert finding.n_bad == 2
+    assert len(finding.examples) == 2
+    rows = {k: getattr(REC, k)[np.argsort(REC.post, kind="stable")] for k in COLUMNS}
+    assert findings(damaged(NET, "recurrent", **rows), "structure.duplicates") == []

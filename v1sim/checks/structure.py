@@ -317,35 +317,53 @@ def _repeats(table: SynapseTable, delays: NDArray[np.float32]) -> tuple[int, tup
     """How many synapses repeat another, and up to five of them.
 
     Target, receptor, delay and source make one 64-bit word: in this order the
-    synapses of a checkpoint are sorted already, which spares sorting them.
+    synapses of a checkpoint are sorted already, which spares keeping and sorting them.
     """
-    if len(table) < 2:
+    n = len(table)
+    if n < 2:
         return 0, ()
-    widths = [int(n).bit_length() for n in (3, len(delays), int(table.pre.max()))]
+    widths = [int(largest).bit_length() for largest in (3, len(delays), int(table.pre.max()))]
     if sum(widths) + int(table.post.max()).bit_length() > 64:
         msg = f"{len(delays):,} different delays make more combinations than 64 bits hold"
         raise OverflowError(msg)
-    key = np.empty(len(table), dtype=np.uint64)
-    for start in range(0, len(table), _BLOCK):
+    repeated = []
+    for start in range(0, n - 1, _BLOCK):
+        words = _words(table, slice(start, start + _BLOCK + 1), delays, widths)
+        if not (words[1:] >= words[:-1]).all():
+            break
+        repeated.append(words[1:][words[1:] == words[:-1]])
+    else:
+        return _named_repeats(np.concatenate(repeated), widths, delays)
+    key = np.empty(n, dtype=np.uint64)
+    for start in range(0, n, _BLOCK):
         part = slice(start, start + _BLOCK)
-        code = np.searchsorted(delays.view(np.uint32), table.delay_ms[part].view(np.uint32))
-        block = table.post[part].astype(np.uint64)
-        fields: tuple[NDArray[np.integer], ...] = (table.receptor[part], code, table.pre[part])
-        for values, width in zip(fields, widths, strict=True):
-            block <<= np.uint64(width)
-            block |= values.astype(np.uint64)
-        key[part] = block
-    if not all((part[1:] >= part[:-1]).all() for part in _overlapping(key)):
-        key.sort()
-    repeated = np.concatenate([part[1:][part[1:] == part[:-1]] for part in _overlapping(key)])
+        key[part] = _words(table, part, delays, widths)
+    key.sort()
+    repeated = [
+        part[1:][part[1:] == part[:-1]]
+        for part in (key[start : start + _BLOCK + 1] for start in range(0, n - 1, _BLOCK))
+    ]
+    return _named_repeats(np.concatenate(repeated), widths, delays)
+
+
+def _words(
+    table: SynapseTable, part: slice, delays: NDArray[np.float32], widths: list[int]
+) -> NDArray[np.uint64]:
+    """One 64-bit word for each synapse of a part."""
+    code = np.searchsorted(delays.view(np.uint32), table.delay_ms[part].view(np.uint32))
+    words = table.post[part].astype(np.uint64)
+    fields: tuple[NDArray[np.integer], ...] = (table.receptor[part], code, table.pre[part])
+    for values, width in zip(fields, widths, strict=True):
+        words <<= np.uint64(width)
+        words |= values.astype(np.uint64)
+    return words
+
+
+def _named_repeats(
+    repeated: NDArray[np.uint64], widths: list[int], delays: NDArray[np.float32]
+) -> tuple[int, tuple[str, ...]]:
     lowest = np.unique(repeated)[:N_EXAMPLES]
     return len(repeated), tuple(_named(int(word), widths, delays) for word in lowest)
-
-
-def _overlapping(key: NDArray[np.uint64]) -> Iterator[NDArray[np.uint64]]:
-    """Blocks of an array, each of which begins with the last value of the one before."""
-    for start in range(0, len(key) - 1, _BLOCK):
-        yield key[start : start + _BLOCK + 1]
 
 
 def _named(word: int, widths: list[int], delays: NDArray[np.float32]) -> str:

@@ -128,7 +128,12 @@ def _derived(types: CellTypeTable) -> dict[str, F64]:
     "units.parameters",
     severity=Severity.ERROR,
     reason="A parameter in another unit makes cells that never or always fire.",
-    calibration="The 201 public GLIF3 models, widened several times; see the table of ranges.",
+    calibration="The ranges of the 201 public GLIF3 models, widened several times: "
+    + "; ".join(
+        f"{limits.dataset} {limits.low:g}..{limits.high:g} {limits.unit}".rstrip()
+        for limits in PARAMETER_RANGES.values()
+    )
+    + ".",
     needs=("values.finite",),
 )
 def parameters(context: Context) -> Iterator[Observation]:
@@ -200,7 +205,15 @@ _PHYSICAL = (
     severity=Severity.ERROR,
     reason="The potential that a synapse causes shows its unit: normalised weights read as pA, "
     "nA, or normalised twice, are tens or thousands of times off.",
-    calibration="Median and 99th percentile of the nonzero |PSP| by receptor; see `PSP_RANGES`.",
+    calibration="Median and 99th percentile of the nonzero |PSP| by receptor, mV. Trained and "
+    "untrained: recurrent 0.14..0.57 and 1.7..3.5, input 1.3..1.7 and 4.7..5.6; the same in pA: "
+    "4.2..9.5 and 52..83, 36..43 and 123..153. Allowed: "
+    + "; ".join(
+        f"{group} median up to {limits.median_high:g}, 99th percentile "
+        f"{limits.p99_low:g}..{limits.p99_high:g}"
+        for group, limits in PSP_RANGES.items()
+    )
+    + ".",
     needs=_PHYSICAL,
 )
 def psp(context: Context) -> Iterator[Observation]:
