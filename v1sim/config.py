@@ -7,6 +7,7 @@ given with ``--set`` are relative to the working directory.
 
 from __future__ import annotations
 
+import copy
 import difflib
 import math
 from collections.abc import Mapping, Sequence
@@ -249,25 +250,34 @@ def _apply_override(values: dict[str, Any], override: str) -> _KeyPath:
             where="--set",
             expected="key=value, for example stimulus.trials=2",
         )
-    path: _KeyPath = tuple(key.strip().split("."))
     value = _YamlReader(text, f"--set {key}").value
-    if path in _INPUT_PATHS and isinstance(value, str):
-        value = str(Path(value).absolute())
+    # An empty override ("--set network=") reads as {} from the YAML reader: say null.
+    value = None if value == {} and not text.strip() else value
+    return _set_key(values, key.strip(), value, Path.cwd(), f"--set {override}")
+
+
+def _set_key(values: dict[str, Any], key: str, value: Any, base: Path, where: str) -> _KeyPath:
+    """Set a dotted key; a path in the value is relative to ``base``."""
+    path: _KeyPath = tuple(key.split("."))
+    nested: Any = copy.deepcopy(value)
+    for part in reversed(path):
+        nested = {str(part): nested}
+    _resolve_input_paths(nested, base)
     target = values
     for i, part in enumerate(path[:-1]):
+        nested = nested[str(part)]
         inner = target.get(str(part))
         if not isinstance(inner, dict):
             if inner is not None and not (i == 0 and part == "network"):
                 raise ConfigError(
                     f"{_dotted(path[: i + 1])} holds {inner!r}, which has no keys of its own",
-                    where=f"--set {override}",
+                    where=where,
                 )
             inner = {}
         inner = dict(inner)
         target[str(part)] = inner
         target = inner
-    # An empty override ("--set network=") reads as {} from the YAML reader: say null.
-    target[str(path[-1])] = None if value == {} and not text.strip() else value
+    target[str(path[-1])] = nested[str(path[-1])]
     return path
 
 
@@ -280,19 +290,41 @@ def _resolve_input_paths(values: dict[str, Any], base: Path) -> None:
             target[path[-1]] = str((base / target[path[-1]]).absolute())
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
-    """The run that a YAML file and ``key=value`` overrides describe.
+def load_config(
+    path: Path,
+    overrides: Sequence[str] = (),
+    *,
+    changes: Mapping[str, Any] = MappingProxyType({}),
+    changes_from: Path | None = None,
+) -> RunConfig:
+    """The run that a YAML file and changes to it describe.
+
+    Parameters
+    ----------
+    path : Path
+        The YAML file.
+    overrides : sequence of str
+        ``key=value``, with dotted keys and values in YAML.
+    changes : mapping
+        Values by dotted key, as a sweep gives them; made before the overrides.
+    changes_from : Path, optional
+        The file that gave ``changes``: their paths are relative to it.
 
     Raises
     ------
     ConfigError
-        With the full path of the key, and its line or ``--set``.
+        With the full path of the key, and its line, ``--set``, or the file of the changes.
     """
     values, lines = load_yaml(path)
     values.setdefault("name", path.stem)
-    overridden = [_apply_override(values, override) for override in overrides]
+    giver = changes_from or path
+    changed = {
+        _set_key(values, key, value, giver.absolute().parent, str(giver)): str(giver)
+        for key, value in changes.items()
+    }
+    changed |= {_apply_override(values, override): "--set" for override in overrides}
     _resolve_input_paths(values, path.absolute().parent)
-    return validate(RunConfig, values, str(path), lines, overridden)
+    return validate(RunConfig, values, str(path), lines, changed)
 
 
 def validate(
@@ -300,9 +332,9 @@ def validate(
     values: Mapping[str, Any],
     where: str,
     lines: Mapping[_KeyPath, int] = MappingProxyType({}),
-    overridden: Sequence[_KeyPath] = (),
+    changed: Mapping[_KeyPath, str] = MappingProxyType({}),
 ) -> _Model:
-    """``values`` as a ``model``; the first error names its key, line, and the way out."""
+    """``values`` as a ``model``; an error names its key, and its line or who ``changed`` it."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -316,8 +348,8 @@ def validate(
         seen = next(seen for k, seen, _ in problems if k == key)
         expected = " or ".join(dict.fromkeys(e for k, _, e in problems if k == key and e))
         line = next((lines[key[:i]] for i in range(len(key), 0, -1) if key[:i] in lines), None)
-        by_set = any(key[: len(o)] == o or key == o[: len(key)] for o in overridden)
-        place = "--set" if by_set else f"line {line}" if line else "missing"
+        by = next((b for o, b in changed.items() if key[: len(o)] == o or key == o[: len(key)]), "")
+        place = by or (f"line {line}" if line else "missing")
         messages.append((f"{_dotted(key)} ({place}): {seen}", expected))
     if len(messages) == 1:
         raise ConfigError(messages[0][0], where=where, expected=messages[0][1])
