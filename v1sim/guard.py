@@ -11,7 +11,7 @@ from dataclasses import InitVar, dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from v1sim.checks import provenance, structure, training, units, values  # noqa: F401 -- registers
+from v1sim.checks import families  # noqa: F401 -- registers the checks
 from v1sim.checks.registry import CRASHED, SKIPPED, Context, registered_checks, run_checks
 from v1sim.checks.statistics import group_statistics
 from v1sim.checks.training import ZEROS

@@ -27,7 +27,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -54,12 +54,17 @@ from v1sim.model import (
 )
 from v1sim.output import replacing
 from v1sim.sources import provenance as provenance_json
+from v1sim.sources.hdf5_datasets import (
+    blocks,
+    chunk_bytes,
+    storage_problem,
+    text_problem,
+    would_change,
+)
 from v1sim.sources.provenance import SYNAPSE_COLUMNS, TYPE_COLUMNS, ProvenanceDraft
 
 __all__ = ["DEFAULT_READOUT_GROUPS", "read_network", "write_network"]
 
-#: Elements converted at a time: the work arrays stay small beside the columns.
-_BLOCK = 1 << 20
 #: Groups of a readout whose file does not say how many: the model's ten classes.
 DEFAULT_READOUT_GROUPS = 10
 #: Input synapses act one step after the spike; the layout stores no delay for them.
@@ -311,7 +316,7 @@ class _Reader:
                     "structure.shape", path, f"has the shape {actual}, expected [{expected}]"
                 )
                 return None
-            reason = _storage_problem(dataset, self.path)
+            reason = storage_problem(dataset, self.path)
         except Exception as error:  # h5py raises many kinds on damaged files
             self.problem("structure.unreadable", path, f"cannot be read: {_one_line(error)}")
             return None
@@ -372,7 +377,7 @@ class _Reader:
         needed = sum(
             math.prod(column.dataset.shape) * column.dtype.itemsize for column in columns.values()
         )
-        needed += max((_chunk_bytes(column.dataset) for column in columns.values()), default=0)
+        needed += max((chunk_bytes(column.dataset) for column in columns.values()), default=0)
         available = psutil.virtual_memory().available
         if needed > available:
             self.problem(
@@ -394,12 +399,12 @@ class _Reader:
                 return out
             n_unfit, example = 0, None
             with np.errstate(all="ignore"):
-                for part in _blocks(dataset):
+                for part in blocks(dataset):
                     values = dataset[part]
-                    unfit = _unfit(values, column.dtype)
-                    if unfit is not None and unfit.any():
-                        n_unfit += int(np.count_nonzero(unfit))
-                        example = values[unfit].min() if example is None else example
+                    changed = would_change(values, column.dtype)
+                    if changed is not None and changed.any():
+                        n_unfit += int(np.count_nonzero(changed))
+                        example = values[changed].min() if example is None else example
                     out[part] = values.astype(column.dtype)
         except Exception as error:  # h5py raises many kinds on damaged files
             self.problem("structure.unreadable", path, f"cannot be read: {_one_line(error)}")
@@ -422,7 +427,7 @@ class _Reader:
         if dataset is None:
             return None
         try:
-            reason = _text_problem(dataset, self.path)
+            reason = text_problem(dataset, self.path)
             if reason is not None:
                 self.problem("structure.dtype", path, reason)
                 return None
@@ -482,7 +487,7 @@ class _Reader:
             del self.problems[n_problems:]  # the network itself is readable: the checks report it
             return None, "; ".join(reasons)
         try:
-            reason = _text_problem(dataset, self.path)
+            reason = text_problem(dataset, self.path)
             if reason is None and dataset.shape != ():
                 reason = f"has the shape {dataset.shape}, not one text"
             if reason is not None:
@@ -575,72 +580,6 @@ def _what_it_is(path: Path, error: Exception) -> str:
     if signature == b"\x89HDF\r\n\x1a\n":
         return f"the HDF5 file is damaged or cut off ({size:,} bytes; {_one_line(error)})"
     return "this is no HDF5 file"
-
-
-def _storage_problem(dataset: h5py.Dataset, path: Path) -> str | None:
-    """Why a dataset cannot hold the values it declares; None where it can."""
-    if dataset.is_virtual or dataset.external:
-        return "its values are kept in other files; they must be in the file itself"
-    n_values = math.prod(dataset.shape)
-    if n_values == 0:
-        return None
-    declared = n_values * dataset.dtype.itemsize
-    if dataset.chunks is None:
-        stored = dataset.id.get_storage_size()
-        if stored < declared or stored > path.stat().st_size:
-            return f"declares {declared:,} bytes, but the file holds {min(stored, declared):,}"
-        return None
-    n_chunks = math.prod(
-        -(-size // chunk) for size, chunk in zip(dataset.shape, dataset.chunks, strict=True)
-    )
-    # A chunk that was written takes at least one byte, which spares counting absurd numbers.
-    if n_chunks > path.stat().st_size or dataset.id.get_num_chunks() < n_chunks:
-        return f"declares {n_values:,} values in {n_chunks:,} chunks, but not all were written"
-    return None
-
-
-def _text_problem(dataset: h5py.Dataset, path: Path) -> str | None:
-    """Why a dataset holds no texts that can be read safely; None where it does.
-
-    HDF5 takes the length of a text of variable length from the file and reserves
-    that much, up to 4 GB, before it notices that the file is damaged.
-    """
-    kind = h5py.check_string_dtype(dataset.dtype)
-    if kind is None or dataset.shape is None:
-        return f"holds {dataset.dtype}, not texts"
-    if kind.length is None:
-        return "holds texts of variable length, expected a fixed length"
-    return _storage_problem(dataset, path)
-
-
-def _chunk_bytes(dataset: h5py.Dataset) -> int:
-    """Bytes of one chunk once unpacked."""
-    return math.prod(dataset.chunks) * dataset.dtype.itemsize if dataset.chunks else 0
-
-
-def _blocks(dataset: h5py.Dataset) -> Iterator[slice]:
-    """Slices of the first axis that end where chunks do, so that none is unpacked twice."""
-    chunk = dataset.chunks[0] if dataset.chunks else 1
-    step = max(chunk, _BLOCK // chunk * chunk)
-    for start in range(0, dataset.shape[0], step):
-        yield slice(start, start + step)
-
-
-def _unfit(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[np.bool_] | None:
-    """Which values would not survive the cast to ``dtype``; None where all do."""
-    if np.can_cast(values.dtype, dtype, "safe"):
-        return None
-    if dtype.kind == "f":
-        held = values.astype(dtype)
-        if values.dtype.kind == "f":
-            # Rounding to the nearest is meant; becoming infinite or zero is not.
-            return (np.isinf(held) & np.isfinite(values)) | ((held == 0) & (values != 0))
-        return np.not_equal(held.astype(np.float64), values.astype(np.float64))
-    info = np.iinfo(dtype)
-    unfit = ~((values >= info.min) & (values <= info.max))
-    if values.dtype.kind == "f":
-        unfit |= values != np.trunc(values)
-    return unfit
 
 
 def _length(columns: Mapping[str, _Column], path: str) -> int | None:
