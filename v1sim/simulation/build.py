@@ -88,7 +88,7 @@ def build(
         creations = list(glif3_creations(part, plan.cell_types, plan.dynamics))
         population = create_population(part.label, model, creations)
         population.annotate(neuron=part.neuron)
-        neuron_node[part.neuron] = np.asarray(population.node_collection.tolist())
+        neuron_node[part.neuron] = population.node_id
         populations[part.label] = population
         progress("populations", i + 1, len(plan.populations))
     v1 = pynn.Assembly(*populations.values(), label="v1")
@@ -108,7 +108,7 @@ def build(
         else:
             pre = _create_sources(projection.label, plan)
             populations[projection.label] = pre
-            source_node[projection.label] = np.asarray(pre.node_collection.tolist())
+            source_node[projection.label] = pre.node_id
         projections[projection.label] = connect_projection(
             projection, pre, v1, source_node[projection.label], neuron_node, on_block
         )

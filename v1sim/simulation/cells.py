@@ -132,9 +132,12 @@ def _population_class() -> Any:
                 start=nest.Create(model, self._creations[0][1], params=self._creations[0][0]),
             )
             del self._creations
-            self._mask_local = np.array(self.node_collection.local).reshape(-1)
-            first = self.node_collection[0].global_id
-            self.all_cells = np.array([_CellId(first + i) for i in range(self.size)], dtype=object)
+            # Asking NEST for each node's id and place takes seconds at full size; nodes that
+            # are created one after the other have consecutive ids, all of them here.
+            first = int(self.node_collection[0].global_id)
+            self.node_id = np.arange(first, first + self.size, dtype=np.int64)
+            self._mask_local = np.ones(self.size, dtype=bool)
+            self.all_cells = np.array([_CellId(i) for i in self.node_id.tolist()], dtype=object)
             for cell in self.all_cells:
                 cell.parent = self
 

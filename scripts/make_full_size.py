@@ -1,0 +1,106 @@
+"""Make a network file of the size of the trained ones, for benchmarks and memory tests.
+
+usage: .venv/bin/python scripts/make_full_size.py OUT.h5 [--neurons 51978] [--seed 1]
+
+The built-in column at that size, changed to what trained files look like: 111 cell
+types (each class varied within a few per cent), 15.1 LGN synapses a neuron (786,405 for 51,978), a
+fifth of the recurrent weights exactly zero, as the sign constraint of training leaves
+them. Marked as constructed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from v1sim.model import CellTypeTable, NetworkModel, SynapseTable
+from v1sim.sources.column import build_column
+from v1sim.sources.hdf5 import write_network
+from v1sim.sources.provenance import ProvenanceDraft
+
+N_TYPES = 111
+#: 786,405 LGN synapses of 51,978 neurons.
+LGN_SYNAPSES_PER_NEURON = 786_405 / 51_978
+ZERO_FRACTION = 0.22
+
+
+def full_size(n_neurons: int, seed: int) -> NetworkModel:
+    """The column at full size, with the trained files' number of types and LGN synapses."""
+    rng = np.random.default_rng(seed)
+    column = build_column(n_neurons, seed=seed)
+    column = _with_types(column, rng)
+    return replace(column, recurrent=_with_zeros(column.recurrent, rng), lgn=_thinned(column, rng))
+
+
+def _with_types(column: NetworkModel, rng: np.random.Generator) -> NetworkModel:
+    """Each class divided into several types, in proportion to its size, `N_TYPES` in all."""
+    types, old = column.cell_types, column.neurons.cell_type
+    n_old = len(types)
+    size = np.bincount(old, minlength=n_old)
+    copies = 1 + np.floor((N_TYPES - n_old) * size / size.sum()).astype(int)
+    copies[np.argsort(-size)[: N_TYPES - copies.sum()]] += 1
+    first = np.cumsum(copies) - copies
+    of_new = np.repeat(np.arange(n_old), copies)
+    new = (first[old] + rng.integers(0, copies[old])).astype(np.uint16)
+
+    def vary(values: np.ndarray) -> np.ndarray:
+        spread = rng.normal(1, 0.05, (N_TYPES,) + (1,) * (values.ndim - 1)).clip(0.9, 1.1)
+        return values[of_new] * spread
+
+    varied = CellTypeTable(
+        c_m_pf=vary(types.c_m_pf),
+        g_ns=vary(types.g_ns),
+        e_l_mv=types.e_l_mv[of_new],
+        v_th_mv=types.e_l_mv[of_new] + vary(types.v_th_mv - types.e_l_mv),
+        v_reset_mv=types.e_l_mv[of_new],
+        t_ref_ms=vary(types.t_ref_ms),
+        k_per_ms=types.k_per_ms[of_new],
+        asc_amp_pa=vary(types.asc_amp_pa),
+        tau_syn_ms=types.tau_syn_ms[of_new],
+        name=tuple(f"{types.name[t]}_{i}" for i, t in enumerate(of_new)),
+        cell_class=tuple(types.cell_class[t] for t in of_new),
+    )
+    return replace(column, cell_types=varied, neurons=replace(column.neurons, cell_type=new))
+
+
+def _with_zeros(table: SynapseTable, rng: np.random.Generator) -> SynapseTable:
+    weight = table.weight.copy()
+    weight[rng.random(len(weight), dtype=np.float32) < ZERO_FRACTION] = 0
+    return replace(table, weight=weight)
+
+
+def _thinned(column: NetworkModel, rng: np.random.Generator) -> SynapseTable:
+    """Fewer LGN synapses of the same total weight."""
+    table = column.lgn
+    n_kept = min(len(table), round(LGN_SYNAPSES_PER_NEURON * column.n_neurons))
+    kept = np.sort(rng.choice(len(table), n_kept, replace=False))
+    return SynapseTable(
+        pre=table.pre[kept],
+        post=table.post[kept],
+        receptor=table.receptor[kept],
+        delay_ms=table.delay_ms[kept],
+        weight=table.weight[kept] * np.float32(len(table) / n_kept),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--neurons", type=int, default=51_978)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    network = full_size(arguments.neurons, arguments.seed)
+    draft = ProvenanceDraft("constructed", "make_full_size.py", " ".join(sys.argv), "constructed")
+    write_network(network, arguments.out, provenance=draft)
+    print(
+        f"{arguments.out}: {network.n_neurons:,} neurons, {len(network.cell_types)} types, "
+        f"{len(network.recurrent):,} recurrent and {len(network.lgn):,} LGN synapses"
+    )
+
+
+if __name__ == "__main__":
+    main()
