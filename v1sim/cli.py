@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -87,11 +88,16 @@ def run(
         bool, typer.Option("--dry-run", help="Check the network and print what would be built.")
     ] = False,
     waive: _Waive = None,
+    shared: Annotated[
+        Path | None,
+        typer.Option("--shared", help="What a batch has checked and computed (v1sim batch)."),
+    ] = None,
 ) -> None:
     """Check a network, simulate it, and leave a folder with spikes, figure and report."""
     from v1sim import pipeline
     from v1sim.config import load_config
     from v1sim.report.terminal import StageProgress, check_report
+    from v1sim.shared_input import SharedInput
 
     settings = load_config(config, [*(overrides or ()), *_thread_override(threads)])
     settings = settings.model_copy(update={"waive": {**settings.waive, **_waivers(waive)}})
@@ -101,7 +107,13 @@ def run(
         _out.print("\n" + preview.text)
         return
     with StageProgress(_err) as progress:
-        result = pipeline.run(settings, out=out, progress=progress, command=shlex.join(sys.argv))
+        result = pipeline.run(
+            settings,
+            out=out,
+            progress=progress,
+            command=shlex.join(sys.argv),
+            shared=SharedInput(shared) if shared else None,
+        )
     _out.print(check_report(result.check_report))
     _out.print("\n" + result.text)
 
@@ -184,6 +196,8 @@ def main() -> None:
     """Run the command line; every error ends as one message and an exit code."""
     debug = "--debug" in sys.argv
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
+    # A cluster ends jobs with SIGTERM: then, as after Ctrl-C, nothing half-written stays.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app(arguments, prog_name="v1sim", standalone_mode=True)
     except V1simError as error:

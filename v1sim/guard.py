@@ -11,6 +11,7 @@ from dataclasses import InitVar, dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
+from v1sim import __version__
 from v1sim.checks import families  # noqa: F401 -- registers the checks
 from v1sim.checks.registry import CRASHED, SKIPPED, Context, registered_checks, run_checks
 from v1sim.checks.statistics import group_statistics
@@ -23,7 +24,9 @@ __all__ = [
     "CheckedNetwork",
     "Policy",
     "admit",
+    "admit_by_pass",
     "examine",
+    "pass_to_json",
     "report_to_json",
     "unreadable_to_json",
 ]
@@ -63,7 +66,10 @@ class Policy:
 
 @dataclass(frozen=True, eq=False)
 class CheckedNetwork:
-    """A network that passed, with the report that says so. `admit` makes it."""
+    """A network that passed, with the report that says so.
+
+    `admit` makes it, and `admit_by_pass` for a network that `admit` let through before.
+    """
 
     network: NetworkModel
     report: CheckReport
@@ -128,6 +134,63 @@ def admit(network: NetworkModel, policy: Policy) -> CheckedNetwork:
     return CheckedNetwork(network, report, _MAKER)
 
 
+def pass_to_json(checked: CheckedNetwork, policy: Policy) -> dict[str, Any]:
+    """What lets the same network through again without all checks: see `admit_by_pass`."""
+    return {
+        "v1sim": __version__,
+        "file_sha256": checked.network.source.sha256,
+        "policy": _policy_to_json(policy),
+        "report": report_to_json(checked.report),
+    }
+
+
+def admit_by_pass(
+    network: NetworkModel, policy: Policy, earlier: Mapping[str, Any]
+) -> CheckedNetwork:
+    """The network, by the digests of one that passed before.
+
+    Parameters
+    ----------
+    network : NetworkModel
+        As read from its file now.
+    policy : Policy
+        What is required of it; must be what was required before.
+    earlier : mapping
+        From `pass_to_json`, of the same file, policy and version of v1sim.
+
+    Raises
+    ------
+    NetworkFileError
+        If anything differs: the file's bytes, what was read from it, policy or version.
+    """
+    expected = {
+        "v1sim's version": (earlier["v1sim"], __version__),
+        "the policy": (earlier["policy"], _policy_to_json(policy)),
+        "the file's sha256": (earlier["file_sha256"], network.source.sha256),
+        "the network's digest": (earlier["report"]["network_sha256"], network_sha256(network)),
+    }
+    for what, (before, now) in expected.items():
+        if before != now:
+            raise NetworkFileError(
+                f"this is not what passed the checks: {what} is {now}, was {before}",
+                where=network.source.path,
+                hint="check it anew: run the batch again",
+            )
+    report = _report_from_json(earlier["report"])
+    if not report.passed:
+        raise GuardRefusal(report)
+    return CheckedNetwork(network, report, _MAKER)
+
+
+def _policy_to_json(policy: Policy) -> dict[str, Any]:
+    return {
+        "require": policy.require,
+        "strength": policy.strength,
+        "waivers": dict(policy.waivers),
+        "dt_ms": policy.dt_ms,
+    }
+
+
 def report_to_json(report: CheckReport) -> dict[str, Any]:
     """The report as plain values: the contract of ``v1sim check --json``."""
     return {
@@ -142,6 +205,30 @@ def report_to_json(report: CheckReport) -> dict[str, Any]:
         "waived": dict(report.waived),
         "checks_run": list(report.checks_run),
     }
+
+
+def _report_from_json(values: Mapping[str, Any]) -> CheckReport:
+    return CheckReport(
+        findings=tuple(
+            Finding(
+                **{
+                    **finding,
+                    "severity": Severity(finding["severity"]),
+                    "examples": tuple(finding["examples"]),
+                    "observed": MappingProxyType(finding["observed"]),
+                }
+            )
+            for finding in values["findings"]
+        ),
+        checks_run=tuple(values["checks_run"]),
+        waived=MappingProxyType(values["waived"]),
+        verdict=Verdict(values["verdict"]),
+        proof=values["proof"],
+        network_sha256=values["network_sha256"],
+        network_path=values["network"],
+        require=values["require"],
+        groups=MappingProxyType(values["groups"]),
+    )
 
 
 def unreadable_to_json(error: NetworkFileError) -> dict[str, Any]:

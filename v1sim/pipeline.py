@@ -25,6 +25,7 @@ from v1sim.model import CheckReport, NetworkModel, Verdict
 from v1sim.output import new_folder
 from v1sim.recording import Recording, write_nwb, write_sonata
 from v1sim.report import digest, figures, html
+from v1sim.shared_input import SharedInput
 from v1sim.simulation.kernel import available_threads, backend
 from v1sim.simulation.native.library import native_or_none
 from v1sim.simulation.plan import BuildPlan, make_plan, memory_estimate_mb
@@ -35,15 +36,33 @@ from v1sim.sources.provenance import ProvenanceDraft
 from v1sim.stimulus.from_config import presentation as make_presentation
 from v1sim.stimulus.presentation import Presentation
 
-__all__ = ["Preview", "RunResult", "describe_machine", "preview", "run", "write_column"]
+__all__ = [
+    "Need",
+    "Preview",
+    "RunResult",
+    "describe_machine",
+    "expected_need",
+    "policy_of",
+    "preview",
+    "run",
+    "write_column",
+]
 
 Progress = Callable[[str, float, float], None]
 
 _PACKAGES = ("nest-simulator", "pynn", "neo", "numpy", "h5py", "pynwb")
 
 #: For `preview`, measured on two cores of a 2020s server: a step of a glif_psc neuron on
-#: one thread, connecting a synapse, reading one back through PyNEST.
-_STEP_S, _CONNECT_S, _READ_BACK_S = 81e-9, 0.4e-6, 10e-6
+#: one thread, connecting a synapse, reading one back through PyNEST; and start and end of a run.
+_STEP_S, _CONNECT_S, _READ_BACK_S, _START_S = 81e-9, 0.4e-6, 10e-6, 3.0
+
+
+@dataclass(frozen=True)
+class Need:
+    """Wall time and peak memory that a run is expected to take."""
+
+    seconds: float
+    memory_mb: float
 
 
 @dataclass(frozen=True)
@@ -85,7 +104,14 @@ class _Clock:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - since
 
 
-def run(config: RunConfig, *, out: Path | None, progress: Progress, command: str) -> RunResult:
+def run(
+    config: RunConfig,
+    *,
+    out: Path | None,
+    progress: Progress,
+    command: str,
+    shared: SharedInput | None = None,
+) -> RunResult:
     """Check, build, simulate, analyse; leave a folder that is complete or not there.
 
     Parameters
@@ -98,6 +124,8 @@ def run(config: RunConfig, *, out: Path | None, progress: Progress, command: str
         Told ``(stage, done, total)``.
     command : str
         The command line, for the report.
+    shared : SharedInput, optional
+        What the batch that this run is part of has checked and computed before.
 
     Raises
     ------
@@ -113,7 +141,7 @@ def run(config: RunConfig, *, out: Path | None, progress: Progress, command: str
     folder = out or config.output / f"{config.name}_{began:%Y%m%d-%H%M%S}"
     with new_folder(folder) as temporary:
         network, checked, plan, presentation = _prepare(
-            config, _RunFolder(temporary, folder), clock, progress, command
+            config, _RunFolder(temporary, folder), clock, progress, command, shared
         )
         threads = _threads(config)
         output = run_trials(
@@ -162,22 +190,35 @@ def preview(config: RunConfig) -> Preview:
         As `run` would.
     """
     _, checked, plan, presentation = _prepare(config, None, _Clock(), lambda *_: None, "--dry-run")
-    simulated_ms = sum(trial.duration_ms for trial in presentation.trials)
     threads = _threads(config)
-    n_steps = simulated_ms / plan.dt_ms
-    seconds = (
-        plan.n_synapses * (_CONNECT_S + _READ_BACK_S)
-        + n_steps * plan.n_neurons * _STEP_S * 1.5 / threads
-    )
+    need = _need(plan, presentation, threads)
+    simulated_ms = sum(trial.duration_ms for trial in presentation.trials)
     lines = [
         f"{len(plan.populations)} populations: "
         + ", ".join(f"{p.label} {len(p.neuron):,}" for p in plan.populations),
         "projections: " + ", ".join(f"{p.label} {len(p):,} synapses" for p in plan.projections),
         f"{len(presentation.trials)} trials, {simulated_ms / 1000:,.1f} s of activity, "
         f"{threads} threads, background {plan.background}",
-        f"expected: about {seconds:,.0f} s and {memory_estimate_mb(plan):,.0f} MB",
+        f"expected: about {need.seconds:,.0f} s and {need.memory_mb:,.0f} MB",
     ]
     return Preview(checked.report, "\n".join(lines))
+
+
+def expected_need(
+    config: RunConfig, checked: guard.CheckedNetwork, presentation: Presentation, threads: int
+) -> Need:
+    """What a run is expected to take."""
+    return _need(_plan(config, checked), presentation, threads)
+
+
+def _need(plan: BuildPlan, presentation: Presentation, threads: int) -> Need:
+    n_steps = sum(trial.duration_ms for trial in presentation.trials) / plan.dt_ms
+    return Need(
+        seconds=_START_S
+        + plan.n_synapses * (_CONNECT_S + _READ_BACK_S)
+        + n_steps * plan.n_neurons * _STEP_S * 1.5 / threads,
+        memory_mb=memory_estimate_mb(plan),
+    )
 
 
 def write_column(
@@ -213,38 +254,52 @@ def describe_machine() -> dict[str, str]:
 
 
 def _prepare(
-    config: RunConfig, folder: _RunFolder | None, clock: _Clock, progress: Progress, command: str
+    config: RunConfig,
+    folder: _RunFolder | None,
+    clock: _Clock,
+    progress: Progress,
+    command: str,
+    shared: SharedInput | None = None,
 ) -> tuple[NetworkModel, guard.CheckedNetwork, BuildPlan, Presentation]:
     """Everything that needs no simulator: network, gate, stimulus, plan."""
     with clock.stage("load"):
-        network = _load_network(config, folder, command)
+        network = _load_network(config, folder, command, shared)
         progress("load", 1, 1)
     with clock.stage("gate"):
-        policy = guard.Policy(
-            require=config.require, strength=config.strength, waivers=config.waive
-        )
-        checked = guard.admit(network, policy)
+        policy = policy_of(config)
+        checked = shared.admit(network, policy) if shared else guard.admit(network, policy)
         progress("gate", 1, 1)
     with clock.stage("stimulus"):
         presentation = make_presentation(config, network)
+        if shared:
+            presentation = shared.presentation(presentation)
+        presentation.probability(0)  # what is wrong with it shows before anything is built
     _voltage_neurons(config, network)
-    return (
-        network,
+    return network, checked, _plan(config, checked), presentation
+
+
+def policy_of(config: RunConfig) -> guard.Policy:
+    """What a run requires of its network."""
+    return guard.Policy(require=config.require, strength=config.strength, waivers=config.waive)
+
+
+def _plan(config: RunConfig, checked: guard.CheckedNetwork) -> BuildPlan:
+    return make_plan(
         checked,
-        make_plan(
-            checked,
-            background=config.background,
-            seed=config.seed,
-            dynamics=_dynamics(config, checked.report),
-        ),
-        presentation,
+        background=config.background,
+        seed=config.seed,
+        dynamics=_dynamics(config, checked.report),
     )
 
 
-def _load_network(config: RunConfig, folder: _RunFolder | None, command: str) -> NetworkModel:
+def _load_network(
+    config: RunConfig, folder: _RunFolder | None, command: str, shared: SharedInput | None = None
+) -> NetworkModel:
     """The configured network; the built-in column goes through a file like any other."""
     if isinstance(config.network, Path):
         return read_network(config.network)
+    if shared:
+        return read_network(shared.column_path(config.network.built_in))
     if folder is None:
         with tempfile.TemporaryDirectory() as scratch:
             return _load_network(config, _RunFolder(Path(scratch), Path(scratch)), command)

@@ -27,6 +27,7 @@ ORDER = [
     "checks",
     "guard",
     "stimulus",
+    "shared_input",
     "simulation",
     "recording",
     "analysis",

@@ -18,12 +18,16 @@ transient included, with neither a movie nor a Fourier transform.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from v1sim import __version__
+from v1sim.digests import array_sha256
 from v1sim.errors import StimulusError
 from v1sim.model import LgnCellTable, Trial
 from v1sim.stimulus.lgn import DT_MS, LgnFilters, lgn_filters, spatial_operator
@@ -260,13 +264,28 @@ def grating_presentation(
         )
         for index, stimulus in enumerate(stimulus_of_trial)
     )
-    filters = lgn_filters(cells)
-    patterns = np.stack([grating.pattern(filters.field_px).reshape(-1) for grating in gratings])
-    amplitudes = spatial_operator(filters) @ patterns.T
-    running = _running_response(filters, gratings[0].radians_per_step)
+
+    @cache
+    def drive() -> tuple[LgnFilters, C64, C64]:
+        """Filters, what they see of each grating, and running sums: once, when first needed."""
+        filters = lgn_filters(cells)
+        patterns = np.stack([grating.pattern(filters.field_px).reshape(-1) for grating in gratings])
+        running = _running_response(filters, gratings[0].radians_per_step)
+        return filters, spatial_operator(filters) @ patterns.T, running
 
     def load(stimulus: int) -> F32:
+        filters, amplitudes, running = drive()
         rate_hz = _rates(filters, gratings[stimulus], amplitudes[:, stimulus], running)
         return probability_of_rate(rate_hz, DT_MS)
 
-    return Presentation(len(cells), DT_MS, trials, stimulus_of_trial, load)
+    @cache
+    def cells_sha256() -> str:
+        values = (getattr(cells, f.name) for f in fields(cells) if f.name != "field_deg")
+        parts = [array_sha256(v.astype(f"S{64}") if v.dtype.kind == "U" else v) for v in values]
+        return hashlib.sha256("".join([*parts, str(cells.field_deg)]).encode()).hexdigest()
+
+    def key(stimulus: int) -> str:
+        text = f"{cells_sha256()} {gratings[stimulus]} {__version__}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    return Presentation(len(cells), DT_MS, trials, stimulus_of_trial, load, key)

@@ -33,6 +33,9 @@ class Presentation:
         Which distinct stimulus each trial shows: repeats share one.
     load : callable
         ``load(stimulus) -> f4[steps, n_lgn]``, the probability of a spike in each step.
+    key : callable, optional
+        ``key(stimulus) -> str``, equal for equal probabilities, of stimuli that are worth
+        keeping; None for those that are read from a file anyway.
     """
 
     n_lgn: int
@@ -40,6 +43,7 @@ class Presentation:
     trials: tuple[Trial, ...]
     stimulus_of_trial: tuple[int, ...]
     load: Callable[[int], F32] = field(repr=False)
+    key: Callable[[int], str] | None = field(default=None, repr=False)
     _cached_load: Callable[[int], F32] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -1,0 +1,137 @@
+"""What runs of a batch share: passes that fit one file, policy and version; exact probabilities."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+
+from tests.networks import tiny_lgn_cells, tiny_network, write_tiny
+from v1sim import guard
+from v1sim.config import BuiltInColumn
+from v1sim.errors import GuardRefusal, InputError, NetworkFileError
+from v1sim.guard import Policy, admit, admit_by_pass, pass_to_json
+from v1sim.shared_input import SharedInput
+from v1sim.sources.hdf5 import read_network
+from v1sim.stimulus.gratings import grating_presentation
+
+POLICY = Policy("constructed", waivers={"units.psp": "a known outlier"})
+
+
+@pytest.fixture
+def network(tmp_path):
+    path = tmp_path / "tiny.h5"
+    write_tiny(path)
+    return path
+
+
+@pytest.fixture
+def shared(tmp_path):
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    return SharedInput(folder)
+
+
+def test_a_pass_gives_the_same_report_as_the_checks(network, shared):
+    checked = admit(read_network(network), POLICY)
+    shared.keep_pass(checked, POLICY)
+    again = shared.admit(read_network(network), POLICY)
+    assert again.report == checked.report
+    assert guard.report_to_json(again.report) == guard.report_to_json(checked.report)
+
+
+def test_a_file_that_changed_has_no_pass(network, shared):
+    shared.keep_pass(admit(read_network(network), POLICY), POLICY)
+    with h5py.File(network, "r+") as file:
+        file["recurrent/weights"][7] *= 1.01
+    with pytest.raises(InputError, match="no pass of the gate"):
+        shared.admit(read_network(network), POLICY)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        Policy("any", waivers=POLICY.waivers),
+        Policy("constructed", "proof", POLICY.waivers),
+        Policy("constructed"),
+        Policy("constructed", waivers=POLICY.waivers, dt_ms=0.5),
+    ],
+)
+def test_a_pass_is_for_one_policy(network, shared, policy):
+    earlier = pass_to_json(admit(read_network(network), POLICY), POLICY)
+    shared.keep_pass(admit(read_network(network), POLICY), POLICY)
+    with pytest.raises(InputError, match="no pass of the gate"):
+        shared.admit(read_network(network), policy)
+    with pytest.raises(NetworkFileError, match="the policy"):
+        admit_by_pass(read_network(network), policy, earlier)
+
+
+def test_a_pass_of_other_bytes_network_or_version_is_no_pass(network):
+    read = read_network(network)
+    earlier = pass_to_json(admit(read, POLICY), POLICY)
+    other = replace(tiny_network(2), source=read.source)
+    with pytest.raises(NetworkFileError, match="the network's digest"):
+        admit_by_pass(other, POLICY, earlier)
+    with pytest.raises(NetworkFileError, match="version"):
+        admit_by_pass(read, POLICY, earlier | {"v1sim": "0.0.0"})
+    with pytest.raises(NetworkFileError, match="sha256"):
+        admit_by_pass(read, POLICY, earlier | {"file_sha256": "0" * 64})
+
+
+def test_a_report_that_refuses_is_no_pass(network):
+    read = read_network(network)
+    earlier = pass_to_json(admit(read, POLICY), POLICY)
+    refused = guard.report_to_json(guard.examine(read, Policy("trained")))
+    with pytest.raises(GuardRefusal):
+        admit_by_pass(read, POLICY, earlier | {"report": refused})
+
+
+def test_a_damaged_pass_is_no_pass(network, shared):
+    checked = admit(read_network(network), POLICY)
+    shared.keep_pass(checked, POLICY)
+    path = shared.pass_path(checked.network.source.sha256, POLICY)
+    path.write_text(path.read_text()[:100])
+    with pytest.raises(InputError, match="no pass of the gate"):
+        shared.admit(checked.network, POLICY)
+
+
+def test_kept_probabilities_are_those_of_the_stimulus_bit_by_bit(shared):
+    shown = grating_presentation(tiny_lgn_cells(), directions_deg=[0, 30], repeats=2)
+    shared.keep_presentation(shown)
+    assert len(list(shared.folder.glob("*.npy"))) == 2
+    kept = shared.presentation(replace(shown, load=pytest.fail))
+    for trial in range(4):
+        np.testing.assert_array_equal(kept.probability(trial), shown.probability(trial))
+
+
+def test_probabilities_are_kept_once_by_what_they_are_made_of(shared):
+    cells = tiny_lgn_cells()
+    shared.keep_presentation(grating_presentation(cells, directions_deg=[0, 30], repeats=2))
+    shared.keep_presentation(grating_presentation(cells, directions_deg=[30], repeats=5))
+    assert len(list(shared.folder.glob("*.npy"))) == 2
+    shared.keep_presentation(grating_presentation(cells, directions_deg=[30], contrast=0.1))
+    other = replace(cells, x_deg=cells.x_deg + 1)
+    shared.keep_presentation(grating_presentation(other, directions_deg=[30]))
+    assert len(list(shared.folder.glob("*.npy"))) == 4
+
+
+def test_what_is_not_kept_is_computed(shared):
+    shown = grating_presentation(tiny_lgn_cells(), directions_deg=[0])
+    np.testing.assert_array_equal(shared.presentation(shown).probability(0), shown.probability(0))
+    assert not list(shared.folder.iterdir())
+
+
+def test_columns_are_kept_by_what_they_are_built_of(shared):
+    columns = [BuiltInColumn(), BuiltInColumn(seed=2), BuiltInColumn(neurons=300)]
+    assert len({shared.column_path(c) for c in columns}) == 3
+    assert shared.column_path(BuiltInColumn()) == shared.column_path(BuiltInColumn(seed=1))
+
+
+def test_passes_are_plain_json(network, shared):
+    checked = admit(read_network(network), POLICY)
+    shared.keep_pass(checked, POLICY)
+    (path,) = shared.folder.iterdir()
+    assert json.loads(path.read_text())["report"]["passed"] is True

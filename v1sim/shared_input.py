@@ -1,0 +1,126 @@
+"""What the runs of a batch share, made once: columns, passes of the gate, LGN probabilities.
+
+The files' names are made of what is in them, and each appears under its name when it is
+whole, so that any number of runs may read while nothing is ever written twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from v1sim import __version__, guard
+from v1sim.config import BuiltInColumn
+from v1sim.errors import InputError
+from v1sim.model import NetworkModel
+from v1sim.output import replacing
+from v1sim.stimulus.presentation import Presentation
+
+__all__ = ["SharedInput"]
+
+
+@dataclass(frozen=True)
+class SharedInput:
+    """A folder of shared input.
+
+    ``has_*`` and ``keep_*`` are for the one who fills it, the others for the runs.
+    """
+
+    folder: Path
+
+    def column_path(self, column: BuiltInColumn) -> Path:
+        """Where the file of a built-in column is."""
+        content = column.model_dump_json() + __version__
+        return self.folder / f"column-{_short_sha256(content)}.h5"
+
+    def pass_path(self, file_sha256: str, policy: guard.Policy) -> Path:
+        """Where the pass of a network file under a policy is."""
+        content = json.dumps(
+            [
+                file_sha256,
+                policy.require,
+                policy.strength,
+                dict(policy.waivers),
+                policy.dt_ms,
+                __version__,
+            ],
+            sort_keys=True,
+        )
+        return self.folder / f"pass-{_short_sha256(content)}.json"
+
+    def keep_pass(self, checked: guard.CheckedNetwork, policy: guard.Policy) -> None:
+        """Write down that a network passed the gate.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        path = self.pass_path(checked.network.source.sha256, policy)
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(guard.pass_to_json(checked, policy)), encoding="utf-8")
+
+    def admit(self, network: NetworkModel, policy: guard.Policy) -> guard.CheckedNetwork:
+        """The network, by the pass that it has.
+
+        Raises
+        ------
+        InputError
+            If it has none: this file, as it is now, was not checked for this policy.
+        """
+        path = self.pass_path(network.source.sha256, policy)
+        try:
+            earlier: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise InputError(
+                f"no pass of the gate in {self.folder} for this file as it is now",
+                where=network.source.path,
+                expected="the file that was checked when the batch was begun",
+                hint="if it changed, run the batch again: it checks what changed",
+            ) from None
+        return guard.admit_by_pass(network, policy, earlier)
+
+    def keep_presentation(self, presentation: Presentation) -> None:
+        """Compute and write the probabilities of each distinct stimulus that is not there yet.
+
+        Raises
+        ------
+        OutputError
+            If they cannot be written.
+        """
+        if presentation.key is None:
+            return
+        for stimulus in sorted(set(presentation.stimulus_of_trial)):
+            path = self._probabilities_path(presentation.key(stimulus))
+            if not path.exists():
+                with replacing(path) as temporary:
+                    np.save(temporary, presentation.load(stimulus))
+
+    def presentation(self, presentation: Presentation) -> Presentation:
+        """The same presentation, read from what is kept where it is."""
+        key = presentation.key
+        if key is None:
+            return presentation
+
+        def load(stimulus: int) -> NDArray[np.float32]:
+            path = self._probabilities_path(key(stimulus))
+            if not path.exists():
+                return presentation.load(stimulus)
+            kept: NDArray[np.float32] = np.load(path, mmap_mode="r")
+            return kept
+
+        return replace(presentation, load=load)
+
+    def _probabilities_path(self, key: str) -> Path:
+        return self.folder / f"lgn-{key[:32]}.npy"
+
+
+def _short_sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
