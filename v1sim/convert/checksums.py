@@ -1,0 +1,74 @@
+"""CRC32C of arrays as TensorFlow stores it, and what a checksum alone gives away.
+
+A CRC is an affine map over GF(2). Up to four unknown bytes in known surroundings can
+therefore be computed from the checksum: every float32 scalar of a checkpoint, and
+its counters below 2**32, follow from the index file without the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import google_crc32c
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["array_crc32c", "bytes_crc32c", "mask", "solve_word", "unmask"]
+
+_MASK_DELTA = 0xA282EAD8
+_CHUNK_BYTES = 1 << 22
+
+
+def bytes_crc32c(data: bytes) -> int:
+    """CRC32C (Castagnoli) of bytes."""
+    return int(google_crc32c.value(data))
+
+
+def array_crc32c(values: NDArray[np.generic]) -> int:
+    """CRC32C of an array's little-endian bytes in C order."""
+    little = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
+    raw = little.reshape(-1).view(np.uint8)
+    crc = 0
+    for start in range(0, raw.size, _CHUNK_BYTES):
+        crc = google_crc32c.extend(crc, raw[start : start + _CHUNK_BYTES].tobytes())
+    return int(crc)
+
+
+def mask(crc: int) -> int:
+    """A checksum as LevelDB tables store it."""
+    return (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & 0xFFFFFFFF
+
+
+def unmask(masked: int) -> int:
+    """Inverse of `mask`."""
+    rotated = (masked - _MASK_DELTA) & 0xFFFFFFFF
+    return ((rotated >> 17) | (rotated << 15)) & 0xFFFFFFFF
+
+
+def solve_word(checksum: int, crc_of_word: Callable[[int], int]) -> int | None:
+    """The 32-bit word that gives a checksum, or None where it is not determined.
+
+    Parameters
+    ----------
+    checksum : int
+        CRC32C that was seen.
+    crc_of_word : callable
+        CRC32C of the bytes that a word stands in (its own four bytes, or many
+        copies of them).
+    """
+    zero = crc_of_word(0)
+    # Gauss-Jordan over GF(2): (effect of some bits of the word, those bits), by leading bit.
+    basis: dict[int, tuple[int, int]] = {}
+    for bit in range(32):
+        effect, bits = crc_of_word(1 << bit) ^ zero, 1 << bit
+        while effect and effect.bit_length() in basis:
+            other = basis[effect.bit_length()]
+            effect, bits = effect ^ other[0], bits ^ other[1]
+        if effect == 0:
+            return None
+        basis[effect.bit_length()] = (effect, bits)
+    rest, word = checksum ^ zero, 0
+    while rest:
+        effect, bits = basis[rest.bit_length()]
+        rest, word = rest ^ effect, word ^ bits
+    return word

@@ -1,0 +1,265 @@
+"""GLIF3 parameters <-> the variables that training derives from them.
+
+Training normalises potentials by ``V_th - E_L`` and keeps exponentials instead of
+time constants (dt = 1 ms)::
+
+    decay = exp(-g dt / C_m)        current_factor = (1 - decay) / g
+    syn_decay = exp(-dt / tau_syn)  psc_initial = e / tau_syn
+    asc_amps = asc_amps / scale     v_reset = (V_reset - E_L) / scale
+    param_k = log(k / (1 - k))      v_th = 1, e_l = 0
+
+Forward, these are computed as the training code does (float32), so that checksums
+can be compared. Backward, each parameter is the number with the fewest digits that gives
+the checkpoint's variables again bit for bit: that restores tau_syn = 5.5 exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from v1sim.convert.variables import PARAMETERS
+from v1sim.errors import CheckpointError
+from v1sim.model import CellTypeTable
+
+__all__ = ["check_parameters", "forward", "forward_candidates", "recover_types", "tolerance"]
+
+F64 = NDArray[np.float64]
+Floats = NDArray[np.floating]
+Bools = NDArray[np.bool_]
+
+#: Training's time step, ms.
+DT_MS = 1.0
+#: Redundant variables agree within this many units of their dtype's last place: each is
+#: rounded once or twice, and exponentials of float32 are good to a few.
+_ROUNDINGS = 8
+_MAX_DIGITS = 9
+#: Float32 numbers tried on each side of an estimate: one rounding of ``decay`` moves C_m by
+#: up to some forty of them.
+_MAX_STEPS = 100
+
+
+def forward(types: CellTypeTable, dtype: type[np.floating] = np.float32) -> dict[str, Floats]:
+    """The cell's variables for each type, by name, computed in ``dtype``."""
+    p = {
+        name: np.asarray(getattr(types, name), dtype=dtype)
+        for name in (
+            "c_m_pf", "g_ns", "e_l_mv", "v_th_mv", "v_reset_mv", "t_ref_ms",
+            "k_per_ms", "asc_amp_pa", "tau_syn_ms",
+        )
+    }  # fmt: skip
+    with np.errstate(all="ignore"):  # nonsense gives nonsense, which no checkpoint holds
+        scale = p["v_th_mv"] - p["e_l_mv"]
+        tau_m = p["c_m_pf"] / p["g_ns"]
+        decay = np.exp(-DT_MS / tau_m)
+        return {
+            "voltage_scale": scale,
+            "voltage_offset": p["e_l_mv"],
+            "v_th": (p["v_th_mv"] - p["e_l_mv"]) / scale,
+            "e_l": (p["e_l_mv"] - p["e_l_mv"]) / scale,
+            "v_reset": (p["v_reset_mv"] - p["e_l_mv"]) / scale,
+            "decay": decay,
+            "current_factor": 1 / p["c_m_pf"] * (1 - decay) * tau_m,
+            "param_g": p["g_ns"],
+            "t_ref": p["t_ref_ms"],
+            "syn_decay": np.exp(-DT_MS / p["tau_syn_ms"]),
+            "psc_initial": np.e / p["tau_syn_ms"],
+            "asc_amps": p["asc_amp_pa"] / scale[:, np.newaxis],
+            "param_k": np.log(p["k_per_ms"] / (1 - p["k_per_ms"])),
+        }
+
+
+def forward_candidates(types: CellTypeTable, name: str, dtype: str) -> Iterator[Floats]:
+    """One variable in each precision that a training program may have computed it in."""
+    for working in (np.float32, np.float64):
+        with np.errstate(over="ignore"):
+            yield forward(types, working)[name].astype(dtype)
+
+
+def tolerance(dtype: str, expected: Floats) -> F64:
+    """How far a variable may be from the one computed here, element by element."""
+    eps = float(np.finfo(dtype).eps)
+    return _ROUNDINGS * eps * np.maximum(np.abs(expected.astype(np.float64)), eps)
+
+
+def check_parameters(values: Mapping[str, Floats], where: str) -> None:
+    """Check each neuron's variables, and redundant ones against each other.
+
+    Parameters
+    ----------
+    values : mapping
+        The variables in `PARAMETERS`, one row a neuron (or type).
+    where : str
+        The checkpoint, for the message.
+
+    Raises
+    ------
+    CheckpointError
+        If one is not finite, out of its range, or contradicts another.
+    """
+    v = {name: np.asarray(values[name], dtype=np.float64) for name in PARAMETERS}
+    eps = {name: _ROUNDINGS * float(np.finfo(values[name].dtype).eps) for name in PARAMETERS}
+    for name, column in v.items():
+        _refuse(~np.isfinite(column), name, "not finite", column, where)
+    for name in ("voltage_scale", "param_g", "psc_initial", "current_factor"):
+        _refuse(v[name] <= 0, name, "not above 0", v[name], where)
+    for name in ("decay", "syn_decay"):
+        _refuse((v[name] <= 0) | (v[name] >= 1), name, "not between 0 and 1", v[name], where)
+    _refuse(v["t_ref"] < 0, "t_ref", "below 0", v["t_ref"], where)
+    _refuse(np.abs(v["v_th"] - 1) > eps["v_th"], "v_th", "not 1 (normalised)", v["v_th"], where)
+    _refuse(np.abs(v["e_l"]) > eps["e_l"], "e_l", "not 0 (normalised)", v["e_l"], where)
+    with np.errstate(over="ignore"):
+        charge = v["current_factor"] * v["param_g"]
+        slack = max(eps["decay"], eps["current_factor"], eps["param_g"])
+        _refuse(
+            np.abs(charge - (1 - v["decay"])) > slack,
+            "current_factor",
+            "not (1 - decay) / param_g",
+            v["current_factor"],
+            where,
+        )
+        implied_dt = -np.log(v["syn_decay"]) * np.e / v["psc_initial"]
+        differ = np.abs(v["syn_decay"] - np.exp(-DT_MS * v["psc_initial"] / np.e))
+    wrong = differ > max(eps["syn_decay"], eps["psc_initial"])
+    typical_dt = float(np.median(implied_dt))
+    if wrong.mean() > 0.5 and np.abs(implied_dt / typical_dt - 1).max() < 1e-2:
+        raise CheckpointError(
+            f"it was trained with a time step of {typical_dt:.3g} ms (syn_decay against "
+            "psc_initial)",
+            where=where,
+            expected=f"{DT_MS:g} ms, the step of its delays and of v1sim",
+        )
+    _refuse(wrong, "syn_decay", "not the decay that psc_initial implies", v["syn_decay"], where)
+
+
+def _refuse(bad: Bools, name: str, what: str, values: F64, where: str) -> None:
+    """Raise if any element is bad; say how many, and show one."""
+    if not bad.any():
+        return
+    first = tuple(int(i) for i in np.argwhere(bad)[0])
+    raise CheckpointError(
+        f"{np.count_nonzero(bad):,} of {bad.size:,} values of {name} are {what}, "
+        f"for example {values[first]:.6g} of neuron {first[0]}",
+        where=where,
+        expected="variables of one GLIF3 neuron that agree with each other",
+        hint="the checkpoint is damaged or of another model; take another one of the same training",
+    )
+
+
+def recover_types(values: Mapping[str, Floats]) -> tuple[CellTypeTable, NDArray[np.uint16]]:
+    """Types of neurons with identical parameters, in the order of their first neurons.
+
+    Parameters
+    ----------
+    values : mapping
+        The variables in `PARAMETERS`, one row a neuron, as `check_parameters` accepts them.
+
+    Returns
+    -------
+    CellTypeTable
+        Parameters that give each type's variables again.
+    uint16 array, shape (n_neurons,)
+        Type of each neuron.
+    """
+    n_neurons = len(values["voltage_scale"])
+    rows = np.concatenate(
+        [
+            np.ascontiguousarray(values[name]).reshape(n_neurons, -1).view(np.uint8)
+            for name in PARAMETERS
+        ],
+        axis=1,
+    )
+    as_one = np.ascontiguousarray(rows).view(np.dtype((np.void, rows.shape[1]))).ravel()
+    _, first, inverse = np.unique(as_one, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), dtype=np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    first = np.sort(first)
+    if len(first) > np.iinfo(np.uint16).max:
+        raise CheckpointError(
+            f"its {n_neurons:,} neurons have {len(first):,} different sets of parameters",
+            expected="types that many neurons share",
+        )
+    stored = {name: values[name][first] for name in PARAMETERS}
+    return _solve(stored), rank[inverse].astype(np.uint16)
+
+
+def _solve(stored: Mapping[str, Floats]) -> CellTypeTable:
+    """Parameters of types from their variables."""
+    f = {name: column.astype(np.float64) for name, column in stored.items()}
+    held = {name: (column, column.dtype) for name, column in stored.items()}
+
+    def gives(name: str, computed: Floats) -> Bools:
+        column, dtype = held[name]
+        return computed.astype(dtype) == column
+
+    f32 = np.float32
+    e_l = f["voltage_offset"]
+    e_l32 = e_l.astype(f32)
+    v_th = _simplest(
+        e_l + f["voltage_scale"], lambda x: gives("voltage_scale", x.astype(f32) - e_l32)
+    )
+    scale32 = v_th.astype(f32) - e_l32
+    v_reset = _simplest(
+        e_l + f["v_reset"] * f["voltage_scale"],
+        lambda x: gives("v_reset", (x.astype(f32) - e_l32) / scale32),
+    )
+    v_reset = np.where(f["v_reset"] == 0, e_l, v_reset)
+    g32 = f["param_g"].astype(f32)
+
+    def regenerates_c_m(x: F64) -> Bools:
+        c32 = x.astype(f32)
+        tau = c32 / g32
+        decay = np.exp(f32(-DT_MS) / tau)
+        factor = 1 / c32 * (1 - decay) * tau
+        return gives("decay", decay) & gives("current_factor", factor)
+
+    def regenerates_tau(x: F64) -> Bools:
+        tau = x.astype(f32)
+        return gives("syn_decay", np.exp(f32(-DT_MS) / tau)) & gives("psc_initial", f32(np.e) / tau)
+
+    def regenerates_k(x: F64) -> Bools:
+        k = x.astype(f32)
+        return gives("param_k", np.log(k / (1 - k)))
+
+    return CellTypeTable(
+        c_m_pf=_simplest(-DT_MS * f["param_g"] / np.log(f["decay"]), regenerates_c_m),
+        g_ns=f["param_g"],
+        e_l_mv=e_l,
+        v_th_mv=v_th,
+        v_reset_mv=v_reset,
+        t_ref_ms=f["t_ref"],
+        k_per_ms=_simplest(1 / (1 + np.exp(-f["param_k"])), regenerates_k),
+        asc_amp_pa=_simplest(
+            f["asc_amps"] * f["voltage_scale"][:, np.newaxis],
+            lambda x: gives("asc_amps", x.astype(f32) / scale32[:, np.newaxis]),
+        ),
+        tau_syn_ms=_simplest(np.e / f["psc_initial"], regenerates_tau),
+    )
+
+
+def _simplest(estimate: F64, regenerates: Callable[[F64], Bools]) -> F64:
+    """The float32 number that regenerates: of fewest digits, else nearest; else the estimate."""
+    best = estimate.astype(np.float32).astype(np.float64)
+    still_open = np.ones(estimate.shape, dtype=bool)
+    with np.errstate(all="ignore"):
+        for candidate in _candidates(estimate):
+            hit = still_open & regenerates(candidate)
+            best = np.where(hit, candidate, best)
+            still_open &= ~hit
+            if not still_open.any():
+                break
+    return best
+
+
+def _candidates(estimate: F64) -> Iterator[F64]:
+    """Float32 numbers near an estimate: decimals of growing length, then its neighbours."""
+    magnitude = np.floor(np.log10(np.where(estimate == 0, 1.0, np.abs(estimate))))
+    for digits in range(_MAX_DIGITS):
+        unit = 10.0 ** (magnitude - digits)
+        yield (np.rint(estimate / unit) * unit).astype(np.float32).astype(np.float64)
+    bits = estimate.astype(np.float32).view(np.int32)
+    for step in range(1, _MAX_STEPS):
+        for side in (step, -step):
+            yield (bits + np.int32(side)).view(np.float32).astype(np.float64)

@@ -1,0 +1,315 @@
+"""Which variable of a checkpoint is what: found by names' ends and by shapes, not by layers.
+
+Layers are numbered and named as the training program was written, and Keras 3 numbers
+the variables too. What stays are the last part of a name and how shapes fit together.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from v1sim.convert.bundle import OBJECT_GRAPH, CheckpointIndex, TensorEntry, full_names
+from v1sim.errors import CheckpointError
+
+__all__ = ["N_RECEPTORS", "PARAMETERS", "Variables", "find_variables", "slots_of"]
+
+N_RECEPTORS = 4
+
+#: Variables of the cell, one row a neuron, and the shape of a row.
+PARAMETERS: Mapping[str, tuple[int, ...]] = MappingProxyType(
+    {
+        "voltage_scale": (), "voltage_offset": (), "v_th": (), "e_l": (), "v_reset": (),
+        "decay": (), "current_factor": (), "param_g": (), "t_ref": (),
+        "syn_decay": (N_RECEPTORS,), "psc_initial": (N_RECEPTORS,),
+        "asc_amps": (2,), "param_k": (2,),
+    }
+)  # fmt: skip
+
+#: Last parts of the names that the other variables have had.
+_NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "recurrent_indices": ("recurrent_indices",),
+        "recurrent_weights": (
+            "recurrent_weight_values", "sparse_recurrent_weights", "recurrent_weights",
+        ),
+        "recurrent_sign": ("recurrent_weight_positive", "recurrent_weights_sign"),
+        "input_indices": ("indices", "input_indices"),
+        "input_weights": (
+            "weights", "input_weight_values", "sparse_input_weights", "input_weights",
+        ),
+        "input_sign": ("input_weight_positive", "input_weights_sign"),
+        "background": ("bkg_weights", "rest_of_brain_weights"),
+        "readout_kernel": ("kernel",),
+        "readout_bias": ("bias",),
+    }
+)  # fmt: skip
+#: As the published training code names them, for messages.
+_SHOWN = {
+    "recurrent_weights": "recurrent_weight_values",
+    "recurrent_sign": "recurrent_weight_positive",
+    "input_indices": "_indices (of the input layer)",
+    "input_weights": "_weights (of the input layer)",
+    "input_sign": "input_weight_positive",
+}
+_OPTIONAL = ("background", "readout_kernel", "readout_bias")
+_INTEGERS = ("int64", "int32", "int16", "uint32", "uint64", "uint16")
+_FLOATS = ("float32", "float64", "float16")
+
+
+@dataclass(frozen=True)
+class Variables:
+    """The variables of a network by role, and how many neurons they are for.
+
+    Roles are the names in `PARAMETERS`, "recurrent_indices", "recurrent_weights",
+    "recurrent_sign", the same with "input_", and where the checkpoint has them
+    "background", "readout_kernel" and "readout_bias".
+    """
+
+    n_neurons: int
+    entries: Mapping[str, TensorEntry]
+
+    def __getitem__(self, role: str) -> TensorEntry:
+        return self.entries[role]
+
+    def __contains__(self, role: object) -> bool:
+        return role in self.entries
+
+    @property
+    def n_recurrent(self) -> int:
+        """Number of recurrent synapses."""
+        return self.entries["recurrent_indices"].shape[0]
+
+    @property
+    def n_input(self) -> int:
+        """Number of input synapses."""
+        return self.entries["input_indices"].shape[0]
+
+
+def find_variables(index: CheckpointIndex) -> Variables:
+    """Find every variable of a network in a checkpoint.
+
+    Raises
+    ------
+    CheckpointError
+        If one is missing, ambiguous, or of another shape than the others imply; the message
+        names all that are, and the closest names that are there.
+    """
+    return _Finder(index).find()
+
+
+class _Finder:
+    """Roles by name first, then by shape; gathers what is missing."""
+
+    def __init__(self, index: CheckpointIndex) -> None:
+        self.index = index
+        names = full_names(index)
+        self.candidates = [e for e in index.entries.values() if _is_variable(e)]
+        self.names = {e.key: _last_parts(e, names.get(e.key, "")) for e in self.candidates}
+        self.found: dict[str, TensorEntry] = {}
+        self.problems: list[str] = []
+
+    def find(self) -> Variables:
+        scale = self.named("voltage_scale", lambda e: len(e.shape) == 1, "[neurons]")
+        recurrent = self.named("recurrent_indices", _is_edge_list, "[synapses, 2] integers")
+        self.input_indices(recurrent)
+        if scale is not None:
+            for role, row in PARAMETERS.items():
+                self.shaped(role, (role,), (scale.shape[0], *row), _FLOATS)
+            self.background(scale.shape[0])
+        for table in ("recurrent", "input"):
+            indices = self.found.get(f"{table}_indices")
+            if indices is not None:
+                rows = (indices.shape[0],)
+                self.weights(table, rows)
+                role = f"{table}_sign"
+                self.shaped(role, _NAMES[role], rows, ("bool",))
+        self.readout()
+        missing = [
+            role
+            for role in (*PARAMETERS, *_NAMES)
+            if role not in self.found and role not in _OPTIONAL
+        ]
+        if missing or self.problems:
+            raise self.error(missing)
+        assert scale is not None
+        return Variables(scale.shape[0], MappingProxyType(dict(self.found)))
+
+    def by_name(self, names: Iterable[str]) -> list[TensorEntry]:
+        """Variables with one of these names; those earlier in ``names`` only, if there are any."""
+        for name in names:
+            hits = [e for e in self.candidates if name in self.names[e.key]]
+            if hits:
+                return hits
+        return []
+
+    def named(
+        self, role: str, fits: Callable[[TensorEntry], bool], expected: str
+    ) -> TensorEntry | None:
+        """The variable of a role's names, if its shape fits."""
+        hits = self.by_name(_NAMES.get(role, (role,)))
+        return self.settle(role, hits, [e for e in hits if fits(e)], expected)
+
+    def settle(
+        self, role: str, hits: list[TensorEntry], fitting: list[TensorEntry], expected: str
+    ) -> TensorEntry | None:
+        """Note the one that fits, or why there is none."""
+        if len(fitting) > 1:
+            self.problems.append(f"{_shown(role)} could be {' or '.join(e.name for e in fitting)}")
+        elif fitting:
+            self.found[role] = fitting[0]
+            return fitting[0]
+        elif hits:
+            self.problems.extend(
+                f"{e.name} is {e.dtype} {list(e.shape)}, expected {expected}" for e in hits
+            )
+        return None
+
+    def shaped(
+        self, role: str, names: Iterable[str], shape: tuple[int, ...], dtypes: tuple[str, ...]
+    ) -> None:
+        """The variable of a name and of a known shape."""
+        if role in self.found:
+            return
+        hits = self.by_name(names)
+        fitting = [e for e in hits if e.shape == shape and e.dtype in dtypes]
+        kind = "bool" if dtypes == ("bool",) else "floats"
+        self.settle(role, hits, fitting, f"{kind} {list(shape)}")
+
+    def input_indices(self, recurrent: TensorEntry | None) -> None:
+        """The other edge list: by name, else the only one there is."""
+        lists = [e for e in self.candidates if _is_edge_list(e) and e is not recurrent]
+        named = [e for e in lists if set(_NAMES["input_indices"]) & self.names[e.key]]
+        hits = named or lists
+        if len(hits) > 1:  # other inputs have edge lists too: the sign mask belongs to this one
+            signs = {e.shape[0] for e in self.by_name(_NAMES["input_sign"]) if e.shape}
+            hits = [e for e in hits if e.shape[0] in signs] or hits
+        self.settle("input_indices", hits, hits, "[synapses, 2] integers")
+
+    def weights(self, table: str, rows: tuple[int, ...]) -> None:
+        """Float values of the length of an edge list, beside it or named as weights."""
+        role = f"{table}_weights"
+        fitting = [e for e in self.candidates if e.shape == rows and e.dtype in _FLOATS]
+        named = [e for e in fitting if set(_NAMES[role]) & self.names[e.key]]
+        parent = _parent(self.found[f"{table}_indices"])
+        beside = [e for e in (named or fitting) if _parent(e) == parent]
+        chosen = beside or named or fitting
+        hits = chosen or [
+            e for e in self.by_name(_NAMES[role]) if table == "recurrent" or _parent(e) == parent
+        ]
+        self.settle(role, hits, chosen, f"floats {list(rows)}")
+
+    def background(self, n_neurons: int) -> None:
+        shapes = ((n_neurons * N_RECEPTORS,), (n_neurons, N_RECEPTORS))
+        hits = self.by_name(_NAMES["background"])
+        fitting = [e for e in hits if e.shape in shapes and e.dtype in _FLOATS]
+        expected = f"floats [{n_neurons * N_RECEPTORS}] (4 receptors of {n_neurons} neurons)"
+        self.settle("background", hits, fitting, expected)
+
+    def readout(self) -> None:
+        """A dense readout: a kernel, and the bias beside it."""
+        kernels = [e for e in self.by_name(_NAMES["readout_kernel"]) if len(e.shape) == 2]
+        if len(kernels) != 1:
+            return  # none, or several layers of which none is known to be the readout
+        self.found["readout_kernel"] = kernels[0]
+        biases = [
+            e for e in self.by_name(_NAMES["readout_bias"]) if e.shape == kernels[0].shape[1:]
+        ]
+        if len(biases) == 1:
+            self.found["readout_bias"] = biases[0]
+
+    def error(self, missing: list[str]) -> CheckpointError:
+        explained = {problem.split(" ")[0].rsplit("/", 1)[-1] for problem in self.problems}
+        lines = list(self.problems)
+        silent = [r for r in missing if not {*_NAMES.get(r, ()), r, _shown(r)} & explained]
+        silent = [r for r in silent if not any(p.startswith(_shown(r)) for p in self.problems)]
+        names = [e.name for e in self.candidates]
+        if silent:
+            lines.append("missing: " + "; ".join(_shown(r) + self.closest(r) for r in silent))
+        if len(silent) > len(PARAMETERS):
+            lines.append("none of this model's layers can be recognised")
+        shown = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+        return CheckpointError(
+            f"its variables are not those of a network: {'. '.join(lines)}",
+            where=str(self.index.prefix),
+            expected="the variables of the published training code (docs/conversion.md); "
+            f"this checkpoint has {len(names)}: {shown}",
+            hint="v1sim inspect lists them all; save the model itself (tf.train.Checkpoint("
+            "model=model, optimizer=optimizer)), not a wrapper that tracks none of its layers",
+        )
+
+    def closest(self, role: str) -> str:
+        """The names most like those of a role, in words."""
+        last = {e.key: e.name.rsplit("/", 1)[-1] for e in self.candidates}
+        taken = {e.key for e in self.found.values()}
+        hits: list[str] = []
+        for name in (role, *_NAMES.get(role, ())):
+            close = difflib.get_close_matches(name, last.values(), n=2, cutoff=0.5)
+            hits += [e.name for e in self.candidates if last[e.key] in close and e.key not in taken]
+        unique = list(dict.fromkeys(hits))[:3]
+        return f" (closest: {', '.join(unique)})" if unique else ""
+
+
+def slots_of(index: CheckpointIndex, variables: Variables, role: str) -> tuple[TensorEntry, ...]:
+    """What the optimizer keeps for a variable: moments, or whatever its method needs."""
+    entry = variables[role]
+    legacy = [
+        e for e in index.entries.values() if e.key.startswith(f"{entry.name}/.OPTIMIZER_SLOT/")
+    ]
+    if legacy:
+        return tuple(legacy)
+    names = full_names(index)
+    own = _plain(names.get(entry.key, ""))
+    shaped = [e for e in index.entries.values() if _is_numbered_slot(e) and e.shape == entry.shape]
+    named = [e for e in shaped if own and own in _plain(names.get(e.key, ""))]
+    return tuple(named or shaped)
+
+
+def is_slot(entry: TensorEntry) -> bool:
+    """Whether an entry is the optimizer's, kept for a variable."""
+    return ".OPTIMIZER_SLOT/" in entry.key or _is_numbered_slot(entry)
+
+
+def _is_numbered_slot(entry: TensorEntry) -> bool:
+    """Slots of optimizers since Keras 2.11: numbered, or in lists by their kind."""
+    parts = entry.name.split("/")
+    return (
+        any("optimizer" in part for part in parts[:-1])
+        and parts[-2] != "_trainable_variables"
+        and math.prod(entry.shape) > 1
+    )
+
+
+def _is_variable(entry: TensorEntry) -> bool:
+    return entry.key != OBJECT_GRAPH and entry.dtype != "string" and not is_slot(entry)
+
+
+def _is_edge_list(entry: TensorEntry) -> bool:
+    return len(entry.shape) == 2 and entry.shape[1] == 2 and entry.dtype in _INTEGERS
+
+
+def _last_parts(entry: TensorEntry, full_name: str) -> set[str]:
+    """The plain last part of a variable's key, and of its name in the program."""
+    parts = [p for p in entry.name.split("/") if p not in ("_value", "value")]
+    last = {parts[-1].strip("_")}
+    own = full_name.removesuffix(":0").rsplit("/", 1)[-1]
+    if own and own != "Variable":
+        last.add(own.strip("_"))
+        # Keras 3 joins the names of layers and variables with underscores in places.
+        last |= {name for names in _NAMES.values() for name in names if own.endswith(f"_{name}")}
+    return last
+
+
+def _parent(entry: TensorEntry) -> str:
+    return entry.name.rpartition("/")[0]
+
+
+def _plain(full_name: str) -> str:
+    return full_name.removesuffix(":0").replace("/", "_")
+
+
+def _shown(role: str) -> str:
+    return _SHOWN.get(role, role)
