@@ -200,8 +200,9 @@ class NetworkModel:
 
     ``background_weight`` (n, 4) is normalised and ten times the training's
     per-draw weight (see the file format); ``readout`` has one array of neuron
-    indices a class. ``provenance_problem`` says why a provenance that the file
-    has could not be read.
+    indices a class; ``readout_weight`` (cells, classes) and ``readout_bias`` (classes,)
+    are there where training used a dense readout. ``provenance_problem`` says why a
+    provenance that the file has could not be read.
     """
 
     neurons: NeuronTable
@@ -212,13 +213,14 @@ class NetworkModel:
     source: SourceFile
     background_weight: F32 | None = None
     readout: tuple[NDArray[np.int32], ...] = ()
+    readout_weight: F32 | None = None
+    readout_bias: F32 | None = None
     lgn_cells: LgnCellTable | None = None
     provenance: Provenance | None = None
     provenance_problem: str | None = None
 
     def __post_init__(self) -> None:
-        if self.background_weight is not None:
-            self.background_weight.flags.writeable = False
+        _freeze(self)
         for group in self.readout:
             group.flags.writeable = False
 

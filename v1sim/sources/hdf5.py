@@ -10,6 +10,7 @@ The layout is the one in use by the training code's users::
     input/{sources, targets, weights, receptor_types} [si]
     input/bkg_weights [n, 4]                                       may be absent
     readout/neuron_ids [n_output * group]                          may be absent
+    readout/readout_weights [cells, n_output], readout_bias [n_output]   may be absent
 
 v1sim adds, and reads where it finds them: ``neurons/glif3_params/{name, cell_class}``
 (UTF-8 texts of fixed length), the group ``lgn`` with the columns of `LgnCellTable` and
@@ -61,7 +62,12 @@ from v1sim.sources.hdf5_datasets import (
     text_problem,
     would_change,
 )
-from v1sim.sources.provenance import SYNAPSE_COLUMNS, TYPE_COLUMNS, ProvenanceDraft
+from v1sim.sources.provenance import (
+    READOUT_DATASETS,
+    SYNAPSE_COLUMNS,
+    TYPE_COLUMNS,
+    ProvenanceDraft,
+)
 
 __all__ = ["DEFAULT_READOUT_GROUPS", "read_network", "write_network"]
 
@@ -215,6 +221,7 @@ class _Reader:
             ),
             background_weight=held.get("input/bkg_weights"),
             readout=readout,
+            **{name: held.get(path) for name, path in READOUT_DATASETS.items()},
             lgn_cells=lgn_cells,
             provenance=provenance,
             provenance_problem=provenance_problem,
@@ -248,6 +255,14 @@ class _Reader:
             column = self._column(path, dtype, shape, required=required)
             if column is not None:
                 found[path] = column
+        for path in READOUT_DATASETS.values():  # as many classes as there are
+            dataset = self._dataset(path, required=False)
+            if dataset is not None:
+                column = self._column(
+                    path, np.dtype("f4"), (dataset.shape or ())[1:], required=True
+                )
+                if column is not None:
+                    found[path] = column
         axes = [f"neurons/positions_{axis}" for axis in "xyz"]
         present = [path for path in axes if self._has(path)]
         if present and len(present) < len(axes):
@@ -656,6 +671,9 @@ def _write(file: h5py.File, network: NetworkModel) -> None:
         file.create_dataset("input/bkg_weights", data=network.background_weight, **_COMPRESSION)
     if network.readout:
         file["readout/neuron_ids"] = np.concatenate(network.readout)
+    for name, path in READOUT_DATASETS.items():
+        if getattr(network, name) is not None:
+            file[path] = getattr(network, name)
     if network.lgn_cells is not None:
         cells = network.lgn_cells
         for f in fields(cells):

@@ -22,6 +22,7 @@ from v1sim.digests import array_sha256, table_digest
 from v1sim.model import ArrayOrigin, NetworkModel, Provenance, SynapseTable
 
 __all__ = [
+    "READOUT_DATASETS",
     "SYNAPSE_COLUMNS",
     "TYPE_COLUMNS",
     "ProvenanceDraft",
@@ -51,6 +52,11 @@ TYPE_COLUMNS = {
     "k_per_ms": "k",
     "asc_amp_pa": "asc_amps",
     "tau_syn_ms": "tau_syn",
+}
+#: Dataset of each array of a dense readout, by its name in `NetworkModel`.
+READOUT_DATASETS = {
+    "readout_weight": "readout/readout_weights",
+    "readout_bias": "readout/readout_bias",
 }
 #: Key of the digests that ignore the order of synapses, in ``Provenance.details``.
 _SYNAPSE_DIGESTS = "synapse_digests"
@@ -153,6 +159,10 @@ def canonical_arrays(network: NetworkModel) -> dict[str, NDArray[np.generic]]:
         arrays["input/bkg_weights"] = network.background_weight
     if network.readout:
         arrays["readout/neuron_ids"] = np.concatenate(network.readout)
+    for name in ("readout_weight", "readout_bias"):
+        values = getattr(network, name)
+        if values is not None:
+            arrays[READOUT_DATASETS[name]] = values
     if network.lgn_cells is not None:
         for f in fields(network.lgn_cells):
             value = getattr(network.lgn_cells, f.name)

@@ -1,0 +1,454 @@
+"""How two networks differ: edges matched in whatever order, changes by array, class and receptor.
+
+Synapses are matched by target, receptor and source; of several between the same two
+cells the one with the shorter delay comes first. Delays are therefore compared like
+weights, and a network whose delays were shuffled is still the same network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from v1sim.cell_classes import CellClasses, cell_classes
+from v1sim.errors import InputError
+from v1sim.model import RECEPTORS, NetworkModel, SynapseTable
+from v1sim.sources.provenance import TYPE_COLUMNS
+
+__all__ = [
+    "ArrayDifference",
+    "NetworkDifference",
+    "TableDifference",
+    "WeightChange",
+    "compare_networks",
+    "difference_to_dict",
+    "match_synapses",
+]
+
+I64 = NDArray[np.int64]
+
+#: Synapses handled at a time.
+_BLOCK = 1 << 20
+_N_EXAMPLES = 5
+#: Name of the LGN where a class pair names its source.
+LGN = "lgn"
+
+
+@dataclass(frozen=True)
+class WeightChange:
+    """What happened to a set of matched weights; means are normalised weights.
+
+    ``relative_change`` is |after - before| / |before| (L2 norms), ``correlation``
+    Pearson's; None where there is nothing to divide by.
+    """
+
+    n: int
+    n_changed: int
+    n_sign_changed: int
+    n_zero_before: int
+    n_zero_after: int
+    mean_before: float | None
+    mean_after: float | None
+    relative_change: float | None
+    correlation: float | None
+
+    @property
+    def fraction_changed(self) -> float:
+        """Share of the weights that changed; 0 where there are none."""
+        return self.n_changed / self.n if self.n else 0.0
+
+
+@dataclass(frozen=True)
+class TableDifference:
+    """How one synapse table differs.
+
+    ``n_only_before`` and ``n_only_after`` synapses have no partner in the other network;
+    the rest is compared. ``class_pairs`` is keyed by (source class, target class);
+    ``class_pair_receptors`` by (source class, target class, receptor).
+    """
+
+    n_before: int
+    n_after: int
+    n_only_before: int
+    n_only_after: int
+    n_delay_changed: int
+    same_weight_multiset: bool
+    weights: WeightChange
+    receptors: Mapping[str, WeightChange]
+    class_pairs: Mapping[tuple[str, str], WeightChange]
+    class_pair_receptors: Mapping[tuple[str, str, str], WeightChange]
+    examples: tuple[str, ...] = ()
+
+    @property
+    def same_wiring(self) -> bool:
+        """Whether every synapse has its partner."""
+        return not (self.n_only_before or self.n_only_after)
+
+    @property
+    def equal(self) -> bool:
+        """Whether the tables hold the same synapses."""
+        return self.same_wiring and not (self.n_delay_changed or self.weights.n_changed)
+
+
+@dataclass(frozen=True)
+class ArrayDifference:
+    """How an array other than the synapses' differs; ``n`` is 0 where one network lacks it."""
+
+    array: str
+    n: int
+    n_changed: int
+    max_relative_change: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class NetworkDifference:
+    """How two networks differ. ``arrays`` has those that do, by their datasets."""
+
+    before: str
+    after: str
+    n_neurons: tuple[int, int]
+    n_lgn: tuple[int, int]
+    arrays: tuple[ArrayDifference, ...]
+    tables: Mapping[str, TableDifference] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def same_network(self) -> bool:
+        """Whether both have the same neurons and the same wiring, whatever the weights."""
+        return bool(self.tables) and all(table.same_wiring for table in self.tables.values())
+
+    @property
+    def equal(self) -> bool:
+        """Whether nothing differs."""
+        return not self.arrays and bool(self.tables) and all(t.equal for t in self.tables.values())
+
+
+def compare_networks(before: NetworkModel, after: NetworkModel) -> NetworkDifference:
+    """Compare two networks; ``tables`` stays empty where the numbers of neurons differ.
+
+    Raises
+    ------
+    InputError
+        If a synapse of either names a neuron or LGN cell that is not there.
+    """
+    for network in (before, after):
+        _require_range(network)
+    tables: dict[str, TableDifference] = {}
+    if before.n_neurons == after.n_neurons:
+        classes = cell_classes(before)
+        for name, a, b, lgn in (
+            ("recurrent", before.recurrent, after.recurrent, False),
+            ("input", before.lgn, after.lgn, True),
+        ):
+            tables[name] = _compare_tables(a, b, classes, lgn=lgn)
+    return NetworkDifference(
+        before=before.source.path,
+        after=after.source.path,
+        n_neurons=(before.n_neurons, after.n_neurons),
+        n_lgn=(before.n_lgn, after.n_lgn),
+        arrays=tuple(_array_differences(before, after)),
+        tables=MappingProxyType(tables),
+    )
+
+
+def _require_range(network: NetworkModel) -> None:
+    for name, table, n_pre in (
+        ("recurrent", network.recurrent, network.n_neurons),
+        ("input", network.lgn, network.n_lgn),
+    ):
+        columns = (("sources", table.pre, n_pre), ("targets", table.post, network.n_neurons))
+        for column, values, limit in columns:
+            if len(values) and (values.min() < 0 or values.max() >= limit):
+                raise InputError(
+                    f"{name}/{column} has indices from {values.min()} to {values.max()}",
+                    where=network.source.path,
+                    expected=f"indices from 0 to {limit - 1}",
+                    hint="v1sim check says what is wrong with the file",
+                )
+
+
+# --- matching --------------------------------------------------------------------------------
+
+
+def match_synapses(a: SynapseTable, b: SynapseTable) -> tuple[I64, I64]:
+    """Indices of the synapses that both tables have, pair by pair.
+
+    Returns
+    -------
+    int64 arrays, shape (n_matched,)
+        Rows of ``a`` and of ``b``, in the order of targets, receptors, sources, delays.
+    """
+    n_pre = int(max(a.pre.max(initial=0), b.pre.max(initial=0))) + 1
+    key_a, order_a = _sorted_keys(a, n_pre)
+    key_b, order_b = _sorted_keys(b, n_pre)
+    if np.array_equal(key_a, key_b):
+        return order_a, order_b
+    rank_a, rank_b = _rank(key_a), _rank(key_b)
+    n_ranks = int(max(rank_a.max(initial=0), rank_b.max(initial=0))) + 1
+    key_a, key_b = key_a * n_ranks + rank_a, key_b * n_ranks + rank_b
+    place = np.searchsorted(key_a, key_b)
+    hit = place < len(key_a)
+    hit[hit] = key_a[place[hit]] == key_b[hit]
+    return order_a[place[hit]], order_b[hit]
+
+
+def _sorted_keys(table: SynapseTable, n_pre: int) -> tuple[I64, I64]:
+    """Ascending keys of the synapses' ends, and the rows in that order."""
+    key = table.post.astype(np.int64)
+    key *= 256
+    key += table.receptor
+    key *= n_pre
+    key += table.pre
+    if len(key) < 2 or (key[1:] > key[:-1]).all():
+        return key, np.arange(len(key))
+    order = np.argsort(key, kind="stable")
+    ordered = key[order]
+    if (ordered[1:] == ordered[:-1]).any():
+        order = np.lexsort((table.delay_ms, key))
+    return key[order], order
+
+
+def _rank(keys: I64) -> I64:
+    """Position of each element among its equals, in ascending keys."""
+    begins = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
+    lengths = np.diff(np.append(begins, len(keys)))
+    return np.arange(len(keys)) - np.repeat(begins, lengths)
+
+
+# --- synapses --------------------------------------------------------------------------------
+
+
+@dataclass
+class _Sums:
+    """Sums over matched weights, one row a group."""
+
+    rows: dict[str, NDArray[np.float64]]
+
+    @classmethod
+    def zeros(cls, n: int) -> _Sums:
+        names = "n changed sign zero_a zero_b a b aa bb ab dd"
+        return cls({name: np.zeros(n) for name in names.split()})
+
+    def add(self, group: NDArray[np.integer], a: NDArray[Any], b: NDArray[Any]) -> None:
+        size = len(self.rows["n"])
+        changed = ~((a == b) | (np.isnan(a) & np.isnan(b)))
+        x, y = a.astype(np.float64), b.astype(np.float64)
+        self.rows["n"] += np.bincount(group, minlength=size)
+        with np.errstate(all="ignore"):
+            for name, values in (
+                ("changed", changed),
+                ("sign", (a > 0) & (b < 0) | (a < 0) & (b > 0)),
+                ("zero_a", a == 0),
+                ("zero_b", b == 0),
+                ("a", x),
+                ("b", y),
+                ("aa", x * x),
+                ("bb", y * y),
+                ("ab", x * y),
+                ("dd", np.where(changed, x - y, 0.0) ** 2),
+            ):
+                self.rows[name] += np.bincount(group, weights=values, minlength=size)
+
+    def change(self, groups: NDArray[np.integer] | slice) -> WeightChange:
+        s = {name: float(row[groups].sum()) for name, row in self.rows.items()}
+        n = s["n"]
+        covariance = s["ab"] - s["a"] * s["b"] / n if n else 0.0
+        spread = (s["aa"] - s["a"] ** 2 / n) * (s["bb"] - s["b"] ** 2 / n) if n else 0.0
+        return WeightChange(
+            n=int(n),
+            n_changed=int(s["changed"]),
+            n_sign_changed=int(s["sign"]),
+            n_zero_before=int(s["zero_a"]),
+            n_zero_after=int(s["zero_b"]),
+            mean_before=_finite(s["a"] / n) if n else None,
+            mean_after=_finite(s["b"] / n) if n else None,
+            relative_change=_finite((s["dd"] / s["aa"]) ** 0.5) if s["aa"] > 0 else None,
+            correlation=_finite(covariance / spread**0.5) if spread > 0 else None,
+        )
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _compare_tables(
+    a: SynapseTable, b: SynapseTable, classes: CellClasses, *, lgn: bool
+) -> TableDifference:
+    row_a, row_b = match_synapses(a, b)
+    sources = (LGN,) if lgn else classes.names
+    n_receptors = int(max(a.receptor.max(initial=0), b.receptor.max(initial=0), 3)) + 1
+    n_classes = len(classes.names)
+    sums = _Sums.zeros(len(sources) * n_classes * n_receptors)
+    n_delay_changed = 0
+    examples: list[str] = []
+    for start in range(0, len(row_a), _BLOCK):
+        ia, ib = row_a[start : start + _BLOCK], row_b[start : start + _BLOCK]
+        pre, post, receptor = a.pre[ia], a.post[ia], a.receptor[ia]
+        group = classes.of_neuron[post].astype(np.int64)
+        if not lgn:
+            group += classes.of_neuron[pre].astype(np.int64) * n_classes
+        group *= n_receptors
+        group += receptor
+        before, after = a.weight[ia], b.weight[ib]
+        sums.add(group, before, after)
+        delays = a.delay_ms[ia] != b.delay_ms[ib]
+        n_delay_changed += int(np.count_nonzero(delays))
+        if len(examples) < _N_EXAMPLES:
+            odd = np.flatnonzero((before != after) | delays)[: _N_EXAMPLES - len(examples)]
+            examples += [_example(a, b, int(ia[i]), int(ib[i])) for i in odd]
+    index = np.arange(len(sums.rows["n"]))
+    source, rest = np.divmod(index, n_classes * n_receptors)
+    target, receptor = np.divmod(rest, n_receptors)
+    present = np.flatnonzero(sums.rows["n"])
+    names = (*RECEPTORS, *(f"receptor {i}" for i in range(len(RECEPTORS), n_receptors)))
+    total = sums.change(slice(None))
+    pairs = sorted({(int(source[i]), int(target[i])) for i in present})
+    return TableDifference(
+        n_before=len(a),
+        n_after=len(b),
+        n_only_before=len(a) - len(row_a),
+        n_only_after=len(b) - len(row_b),
+        n_delay_changed=n_delay_changed,
+        same_weight_multiset=total.n_changed == 0
+        or (len(a) == len(b) and np.array_equal(np.sort(a.weight), np.sort(b.weight))),
+        weights=total,
+        receptors=MappingProxyType(
+            {
+                names[i]: sums.change(index[receptor == i])
+                for i in sorted({int(receptor[j]) for j in present})
+            }
+        ),
+        class_pairs=MappingProxyType(
+            {
+                (sources[s], classes.names[t]): sums.change(
+                    slice((s * n_classes + t) * n_receptors, (s * n_classes + t + 1) * n_receptors)
+                )
+                for s, t in pairs
+            }
+        ),
+        class_pair_receptors=MappingProxyType(
+            {
+                (
+                    sources[source[i]],
+                    classes.names[target[i]],
+                    names[receptor[i]],
+                ): sums.change(slice(i, i + 1))
+                for i in present
+            }
+        ),
+        examples=tuple(examples),
+    )
+
+
+def _example(a: SynapseTable, b: SynapseTable, i: int, j: int) -> str:
+    text = f"{a.pre[i]} -> {a.post[i]} (receptor {a.receptor[i]}): "
+    parts = []
+    if a.weight[i] != b.weight[j]:
+        parts.append(f"weight {a.weight[i]:g} became {b.weight[j]:g}")
+    if a.delay_ms[i] != b.delay_ms[j]:
+        parts.append(f"delay {a.delay_ms[i]:g} became {b.delay_ms[j]:g} ms")
+    return text + ", ".join(parts)
+
+
+# --- everything else -------------------------------------------------------------------------
+
+
+def _array_differences(before: NetworkModel, after: NetworkModel) -> list[ArrayDifference]:
+    found = []
+    if before.n_lgn != after.n_lgn:
+        found.append(
+            ArrayDifference("n_input", 1, 1, note=f"{before.n_lgn} became {after.n_lgn} LGN cells")
+        )
+    if before.n_neurons != after.n_neurons:
+        note = f"{before.n_neurons} became {after.n_neurons} neurons"
+        return [*found, ArrayDifference("n_neurons", 1, 1, note=note)]
+    # Parameters are compared neuron by neuron: files may number and merge types as they like.
+    for name, dataset in TYPE_COLUMNS.items():
+        a = getattr(before.cell_types, name)[before.neurons.cell_type]
+        b = getattr(after.cell_types, name)[after.neurons.cell_type]
+        found += _values_differ(f"neurons/glif3_params/{dataset}", a, b)
+    found += _values_differ(
+        "neurons/positions", before.neurons.position_um, after.neurons.position_um
+    )
+    found += _values_differ("input/bkg_weights", before.background_weight, after.background_weight)
+    found += _readout_differs(before, after)
+    return found
+
+
+def _values_differ(
+    array: str, a: NDArray[np.floating] | None, b: NDArray[np.floating] | None
+) -> list[ArrayDifference]:
+    if a is None and b is None:
+        return []
+    if a is None or b is None:
+        return [
+            ArrayDifference(array, 0, 0, note="only in the " + ("second" if a is None else "first"))
+        ]
+    # Float32 is what training and files use; what it cannot tell apart is the same.
+    x, y = a.astype(np.float32), b.astype(np.float32)
+    changed = ~((x == y) | (np.isnan(x) & np.isnan(y)))
+    if not changed.any():
+        return []
+    with np.errstate(all="ignore"):
+        size = np.maximum(np.abs(a), np.abs(b))
+        relative = np.abs(a.astype(np.float64) - b) / np.where(size == 0, 1.0, size)
+    rows = int(np.count_nonzero(changed.reshape(len(changed), -1).any(axis=1)))
+    return [ArrayDifference(array, len(a), rows, _finite(float(relative[changed].max())))]
+
+
+def _readout_differs(before: NetworkModel, after: NetworkModel) -> list[ArrayDifference]:
+    a, b = before.readout, after.readout
+    if len(a) == len(b) and all(np.array_equal(x, y) for x, y in zip(a, b, strict=True)):
+        return []
+    note = f"{len(a)} became {len(b)} groups"
+    if len(a) == len(b):
+        differing = [
+            i for i, (x, y) in enumerate(zip(a, b, strict=True)) if not np.array_equal(x, y)
+        ]
+        note = f"groups {', '.join(map(str, differing))} have other neurons"
+        if {tuple(np.sort(x)) for x in a} == {tuple(np.sort(y)) for y in b}:
+            note = "the same groups in another order"
+    return [ArrayDifference("readout/neuron_ids", len(a), 0, note=note)]
+
+
+def difference_to_dict(difference: NetworkDifference) -> dict[str, Any]:
+    """A difference as plain values, ready for JSON."""
+
+    def table_to_dict(table: TableDifference) -> dict[str, Any]:
+        return {
+            "n_before": table.n_before,
+            "n_after": table.n_after,
+            "n_only_before": table.n_only_before,
+            "n_only_after": table.n_only_after,
+            "n_delay_changed": table.n_delay_changed,
+            "same_wiring": table.same_wiring,
+            "same_weight_multiset": table.same_weight_multiset,
+            "equal": table.equal,
+            "weights": asdict(table.weights),
+            "receptors": {name: asdict(change) for name, change in table.receptors.items()},
+            "class_pairs": [
+                {"source": pre, "target": post, **asdict(change)}
+                for (pre, post), change in table.class_pairs.items()
+            ],
+            "class_pair_receptors": [
+                {"source": pre, "target": post, "receptor": receptor, **asdict(change)}
+                for (pre, post, receptor), change in table.class_pair_receptors.items()
+            ],
+            "examples": list(table.examples),
+        }
+
+    return {
+        "before": difference.before,
+        "after": difference.after,
+        "equal": difference.equal,
+        "same_network": difference.same_network,
+        "n_neurons": list(difference.n_neurons),
+        "n_lgn": list(difference.n_lgn),
+        "arrays": [asdict(array) for array in difference.arrays],
+        "tables": {name: table_to_dict(table) for name, table in difference.tables.items()},
+    }
