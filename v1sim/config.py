@@ -114,8 +114,8 @@ class SimulationConfig(_Section):
 
     ``dynamics: auto`` is ``training`` for networks that came from training where
     v1sim's NEST module is there, and ``glif_psc`` otherwise. ``between_trials``
-    says how the network returns to rest: ``reset`` sets everything back inside the
-    neurons (training dynamics only); ``gap`` sets membranes and after-spike currents, and waits
+    says how the network returns to rest: ``reset`` sets everything back inside NEST
+    (needs v1sim's NEST module); ``gap`` sets membranes and after-spike currents, and waits
     until nothing that is left of the synaptic currents can change a float64
     membrane potential; ``rebuild`` makes the network anew for each trial;
     ``auto`` is ``reset`` where it can be and ``gap`` otherwise.

@@ -27,7 +27,7 @@ from v1sim.recording import Recording, write_nwb, write_sonata
 from v1sim.report import digest, figures, html
 from v1sim.shared_input import SharedInput
 from v1sim.simulation.kernel import available_threads, backend
-from v1sim.simulation.native.library import native_or_none
+from v1sim.simulation.native.library import native_module, native_or_none
 from v1sim.simulation.plan import BuildPlan, make_plan, memory_estimate_mb
 from v1sim.simulation.run import Output, run_trials
 from v1sim.sources.column import build_column
@@ -148,7 +148,7 @@ def run(
             plan,
             presentation,
             threads=threads,
-            between_trials=_between_trials(config, plan),
+            between_trials=_between_trials(config),
             voltage_of=_voltage_neurons(config, network),
             progress=progress,
         )
@@ -173,7 +173,7 @@ def run(
             timings_s=clock.seconds,
             peak_memory_mb=_peak_memory_mb(),
             results=results,
-            notes=_notes(config, checked.report, plan, output),
+            notes=_notes(config, checked.report, plan, presentation, output),
         )
         digest.write_json(report, temporary / "report.json")
         digest.write_tables(results, plan.classes, temporary)
@@ -321,16 +321,12 @@ def _dynamics(config: RunConfig, report: CheckReport) -> Dynamics:
     return "training" if from_training and native_or_none() else "glif_psc"
 
 
-def _between_trials(config: RunConfig, plan: BuildPlan) -> Literal["reset", "gap", "rebuild"]:
+def _between_trials(config: RunConfig) -> Literal["reset", "gap", "rebuild"]:
     asked = config.simulation.between_trials
     if asked == "auto":
-        return "gap" if plan.dynamics == "glif_psc" else "reset"
-    if asked == "reset" and plan.dynamics == "glif_psc":
-        raise InputError(
-            "glif_psc cannot be reset inside NEST",
-            where="simulation.between_trials",
-            expected="gap or rebuild with glif_psc; reset needs dynamics: training",
-        )
+        return "reset" if native_or_none() else "gap"
+    if asked == "reset":
+        native_module()  # raises, and says what to install, where it is not there
     return asked
 
 
@@ -407,7 +403,7 @@ def _describe_simulation(
         "n_trials": len(presentation.trials),
         "simulated_ms": sum(trial.duration_ms for trial in presentation.trials),
         "gap_ms": output.gap_ms,
-        "between_trials": _between_trials(config, plan),
+        "between_trials": _between_trials(config),
         "background": plan.background,
         "read_back": [
             {
@@ -422,7 +418,13 @@ def _describe_simulation(
     }
 
 
-def _notes(config: RunConfig, report: CheckReport, plan: BuildPlan, output: Output) -> list[str]:
+def _notes(
+    config: RunConfig,
+    report: CheckReport,
+    plan: BuildPlan,
+    presentation: Presentation,
+    output: Output,
+) -> list[str]:
     notes = []
     if report.verdict == "constructed":
         notes.append(
@@ -441,6 +443,11 @@ def _notes(config: RunConfig, report: CheckReport, plan: BuildPlan, output: Outp
             "All trials ran on one build. Between them the network was without input until it had "
             "been silent for 45 time constants of its slowest synapse, then every membrane and "
             "after-spike current was set to its start: spikes are those of a fresh build."
+        )
+    elif len(presentation.trials) > 1 and _between_trials(config) == "reset":
+        notes.append(
+            "All trials ran on one build. Between them every neuron and its input was set back to "
+            "its start inside NEST: spikes are those of a fresh build."
         )
     if plan.background == "independent_poisson":
         notes.append(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from tests.networks import admitted, tiny_network
+from tests.networks import admitted, sealed, tiny_network
 from v1sim.errors import ReadbackError, SimulationError
 from v1sim.model import RECEPTORS, SpikeTable, Trial
 from v1sim.simulation.build import build
@@ -162,7 +164,13 @@ def test_spikes_and_voltages_are_those_of_bare_nest(checked):
     np.testing.assert_allclose(output.voltage.v_mv[0, :, 1], v_mv, rtol=1e-6)
 
 
+@pytest.fixture
+def without_native(monkeypatch):
+    monkeypatch.setattr("v1sim.simulation.build.native_or_none", lambda: None)
+
+
 @pytest.mark.parametrize("background", ["none", "mean", "shared_binomial"])
+@pytest.mark.usefixtures("without_native")
 def test_a_gap_gives_the_spikes_of_a_fresh_build(checked, background):
     gap = simulate(checked, background=background, between_trials="gap", n_trials=3)
     fresh = simulate(checked, background=background, between_trials="rebuild", n_trials=3)
@@ -172,8 +180,13 @@ def test_a_gap_gives_the_spikes_of_a_fresh_build(checked, background):
 
 
 @pytest.mark.parametrize("background", ["none", "mean", "shared_binomial"])
-def test_a_reset_gives_the_spikes_of_a_fresh_build(checked, background):
-    given = {"background": background, "dynamics": "training", "n_trials": 3}
+@pytest.mark.parametrize("dynamics", ["glif_psc", "training", "training_float32"])
+def test_a_reset_gives_the_spikes_of_a_fresh_build(background, dynamics):
+    network = tiny_network()
+    types = network.cell_types
+    raised = replace(types, v_reset_mv=types.v_reset_mv + 3.0)  # a start that is not rest
+    checked = admitted(sealed(replace(network, cell_types=raised)))
+    given = {"background": background, "dynamics": dynamics, "n_trials": 3}
     reset = simulate(checked, between_trials="reset", **given)
     fresh = simulate(checked, between_trials="rebuild", **given)
     assert len(fresh.spikes) > 50
@@ -181,17 +194,23 @@ def test_a_reset_gives_the_spikes_of_a_fresh_build(checked, background):
     np.testing.assert_array_equal(reset.voltage.v_mv, fresh.voltage.v_mv)
 
 
-@pytest.mark.parametrize(
-    ("dynamics", "between_trials"), [("glif_psc", "gap"), ("training", "reset")]
-)
-def test_spikes_do_not_depend_on_the_number_of_threads(checked, dynamics, between_trials):
+def test_the_native_module_changes_no_spike_of_glif_psc(checked, monkeypatch):
+    native = simulate(checked, between_trials="reset", n_trials=3)
+    monkeypatch.setattr("v1sim.simulation.build.native_or_none", lambda: None)
+    plain = simulate(checked, between_trials="gap", n_trials=3)
+    assert_same_spikes(native.spikes, plain.spikes)
+    np.testing.assert_array_equal(native.voltage.v_mv, plain.voltage.v_mv)
+
+
+@pytest.mark.parametrize("dynamics", ["glif_psc", "training"])
+def test_spikes_do_not_depend_on_the_number_of_threads(checked, dynamics):
     one, two = (
         simulate(
             checked,
             background="shared_binomial",
             threads=threads,
             dynamics=dynamics,
-            between_trials=between_trials,
+            between_trials="reset",
         )
         for threads in (1, 2)
     )
@@ -304,6 +323,7 @@ def test_every_neuron_is_in_one_population(checked):
         np.testing.assert_array_equal(types, checked.network.neurons.cell_type[part.neuron])
 
 
+@pytest.mark.usefixtures("without_native")
 def test_a_network_that_never_rests_is_refused_by_gap(checked, monkeypatch):
     monkeypatch.setattr("v1sim.simulation.run._LONGEST_GAP_MS", 0.0)
     with pytest.raises(SimulationError, match="still fires"):

@@ -15,6 +15,8 @@ from v1sim.simulation.connectors import connect_projection
 from v1sim.simulation.kernel import backend, reset_kernel
 from v1sim.simulation.native.library import (
     MODELS,
+    SPIKE_SINK,
+    SPIKE_SOURCE,
     NativeModule,
     native_module,
     native_or_none,
@@ -35,8 +37,8 @@ class Simulation:
     the i-th cell of a population is neuron ``plan.populations[...].neuron[i]``
     of the network file (also in the population's annotation ``neuron``).
     ``neuron_node`` (n,) and ``source_node`` by projection give NEST's node ids.
-    ``native`` is v1sim's NEST module where it is there; neurons of the training dynamics
-    record their spikes in it, others in ``spike_recorder``.
+    ``native`` is v1sim's NEST module; where it is there spikes are recorded in it,
+    otherwise in ``spike_recorder``.
     """
 
     plan: BuildPlan
@@ -106,7 +108,7 @@ def build(
         if projection.label == "recurrent":
             pre = v1
         else:
-            pre = _create_sources(projection.label, plan)
+            pre = _create_sources(projection.label, plan, native)
             populations[projection.label] = pre
             source_node[projection.label] = pre.node_id
         projections[projection.label] = connect_projection(
@@ -114,9 +116,11 @@ def build(
         )
 
     recorder = None
-    if not own_dynamics:
+    if native is None:
         recorder = nest.Create("spike_recorder")
-        nest.Connect(nest.NodeCollection(np.sort(neuron_node)), recorder)
+        nest.Connect(v1.node_collection, recorder)
+    elif not own_dynamics:
+        nest.Connect(v1.node_collection, nest.Create(SPIKE_SINK), syn_spec={"delay": plan.dt_ms})
     multimeter = None
     voltage_of = np.unique(voltage_of if voltage_of is not None else []).astype(np.int32)
     if voltage_of.size:
@@ -138,10 +142,11 @@ def build(
     )
 
 
-def _create_sources(label: str, plan: BuildPlan) -> Any:
+def _create_sources(label: str, plan: BuildPlan, native: NativeModule | None) -> Any:
     """LGN cells, or the one source of the background."""
     if label == "lgn":
-        return create_population(label, "spike_train_injector", [({}, plan.n_lgn)])
+        model = SPIKE_SOURCE if native else "spike_train_injector"
+        return create_population(label, model, [({}, plan.n_lgn)])
     if plan.background == "independent_poisson":
         # Ten draws a step at probability 0.1: one event a step on average.
         rate_hz = 1000.0 / plan.dt_ms

@@ -5,12 +5,12 @@ starts at T0. A neuron that spikes in it has NEST's stamp T0 + t + 1; an LGN spi
 step t is sent with stamp T0 + t and a delay of one step, so that it acts in step t. Each trial
 therefore begins one step after the network is at rest. Recorded times are t.
 
-Between trials. ``rebuild`` makes the network anew. ``reset`` (training dynamics) lets
-what is on its way arrive while no neuron may spike, then sets every neuron and
-its input back to where they began. ``gap`` switches all input off and waits
-until no neuron has spiked for `QUIET_TIME_CONSTANTS` of the slowest synapse,
-then sets every membrane and after-spike current to its start. What is left
-of the synaptic currents then is below the rounding of a float64 membrane
+Between trials. ``rebuild`` makes the network anew. ``reset``, which needs v1sim's NEST
+module, lets what is on its way arrive while no neuron spikes, then sets every
+neuron and its input back to where they began. ``gap`` switches all input off and
+waits until no neuron has spiked for `QUIET_TIME_CONSTANTS` of the slowest
+synapse, then sets every membrane and after-spike current to its start. What is
+left of the synaptic currents then is below the rounding of a float64 membrane
 potential, so that the next trial's spikes are those of a fresh network.
 """
 
@@ -181,12 +181,15 @@ def _load_sources(
 ) -> None:
     """Give each source its spikes of this trial."""
     plan = simulation.plan
-    order = np.argsort(lgn.source, kind="stable")
-    stamps = start_ms + lgn.step[order] * plan.dt_ms
-    first = np.searchsorted(lgn.source[order], np.arange(1, plan.n_lgn))
-    simulation.populations["lgn"].node_collection.set(
-        [{"spike_times": times} for times in np.split(stamps, first)]
-    )
+    cells = simulation.populations["lgn"]
+    if simulation.native:
+        stamps = round(start_ms / plan.dt_ms) + lgn.step.astype(np.int64)
+        simulation.native.give_spikes(int(cells.first_id), plan.n_lgn, lgn.source, stamps)
+    else:
+        order = np.argsort(lgn.source, kind="stable")
+        first = np.searchsorted(lgn.source[order], np.arange(1, plan.n_lgn))
+        trains = np.split(start_ms + lgn.step[order] * plan.dt_ms, first)
+        cells.node_collection.set([{"spike_times": train} for train in trains])
     source = simulation.populations.get("background")
     if source is None:
         return
@@ -206,7 +209,10 @@ def _take_step_before(simulation: Simulation) -> None:
     """The step before a trial, in which its first LGN spikes leave; then every neuron's start."""
     nest, _ = backend()
     plan, native = simulation.plan, simulation.native
-    if native and plan.dynamics != "glif_psc":
+    if native:
+        # What is on its way arrives in this step, in which no neuron spikes: those of
+        # training are muted, those of glif_psc are at rest.
+        native.reset_neurons()
         native.set_muted(True)
         nest.Simulate(plan.dt_ms)
         native.set_muted(False)

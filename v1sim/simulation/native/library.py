@@ -29,10 +29,20 @@ from v1sim.simulation.native.compile import (
     wanted_stamp,
 )
 
-__all__ = ["MODELS", "Audit", "NativeModule", "native_module", "native_or_none"]
+__all__ = [
+    "MODELS",
+    "SPIKE_SINK",
+    "SPIKE_SOURCE",
+    "Audit",
+    "NativeModule",
+    "native_module",
+    "native_or_none",
+]
 
 #: NEST models of the module by v1sim's name of the dynamics.
 MODELS = {"training": "glif3_training", "training_float32": "glif3_training_float32"}
+#: NEST models of the source that is given arrays and of the sink that records what it gets.
+SPIKE_SOURCE, SPIKE_SINK = "spike_source", "spike_sink"
 
 _I64 = NDArray[np.int64]
 _FAILURES = {
@@ -68,6 +78,11 @@ class NativeModule:
         library.v1sim_n_recorded.restype = ctypes.c_int64
         library.v1sim_take_recorded.argtypes = [_pointer(np.uint32), _pointer(np.uint32)]
         library.v1sim_take_recorded.restype = None
+        library.v1sim_give_spikes.argtypes = [
+            *(ctypes.c_int64, ctypes.c_int64),
+            *(_pointer(np.int64), _pointer(np.int64)),
+        ]
+        library.v1sim_give_spikes.restype = None
         library.v1sim_audit.restype = ctypes.c_int64
         library.v1sim_audit.argtypes = [
             ctypes.c_char_p,
@@ -100,12 +115,29 @@ class NativeModule:
         self._library.v1sim_take_recorded(node, step)
         return node, step
 
+    def give_spikes(
+        self, first_node: int, n_sources: int, source: NDArray[np.integer], stamp: _I64
+    ) -> None:
+        """Give the nodes of a `SPIKE_SOURCE` population their spikes, in place of earlier ones.
+
+        Parameters
+        ----------
+        first_node, n_sources : int
+            The population: consecutive node ids.
+        source, stamp : int array, shape (q,)
+            Index of the source and time stamp in steps, ascending within a source.
+        """
+        order = np.argsort(source, kind="stable")
+        start = np.searchsorted(source[order], np.arange(n_sources + 1)).astype(np.int64)
+        steps = np.ascontiguousarray(stamp[order], dtype=np.int64)
+        self._library.v1sim_give_spikes(first_node, n_sources, start, steps)
+
     def set_muted(self, muted: bool) -> None:
-        """While muted, no neuron of the module spikes."""
+        """While muted, no neuron of the training dynamics spikes."""
         self._library.v1sim_set_muted(int(muted))
 
     def reset_neurons(self) -> None:
-        """State and input of every neuron of the module as after creation."""
+        """State and input of every neuron as after creation, that of glif_psc included."""
         self._library.v1sim_reset_neurons()
 
     def audit(

@@ -5,6 +5,8 @@
  *  called from Python through ctypes, in the process that NEST lives in.
  */
 #include "glif3_training.h"
+#include "glif_psc_reset.h"
+#include "spike_sources.h"
 
 #include "nest_extension_interface.h"
 
@@ -18,6 +20,8 @@ public:
   {
     nest::register_node_model< Glif3Training< double > >( "glif3_training" );
     nest::register_node_model< Glif3Training< float > >( "glif3_training_float32" );
+    nest::register_node_model< SpikeSource >( "spike_source" );
+    nest::register_node_model< SpikeSink >( "spike_sink" );
     muted = false;
     recorded_spikes().clear();
   }
@@ -25,10 +29,10 @@ public:
 
 namespace
 {
-//! Call f with every neuron of these models on this process, each on its own thread.
+//! Call f with every node of this process, each on its own thread.
 template < typename Function >
 void
-for_each_neuron( const Function& f )
+for_each_node( const Function& f )
 {
   const auto n_threads = static_cast< int >( nest::kernel().vp_manager.get_num_threads() );
 #pragma omp parallel for schedule( static, 1 ) num_threads( n_threads )
@@ -37,15 +41,7 @@ for_each_neuron( const Function& f )
     const auto& nodes = nest::kernel().node_manager.get_local_nodes( tid );
     for ( auto it = nodes.begin(); it != nodes.end(); ++it )
     {
-      nest::Node* const node = it->get_node();
-      if ( auto* const neuron = dynamic_cast< Glif3Training< double >* >( node ) )
-      {
-        f( *neuron );
-      }
-      else if ( auto* const neuron32 = dynamic_cast< Glif3Training< float >* >( node ) )
-      {
-        f( *neuron32 );
-      }
+      f( *it->get_node() );
     }
   }
 }
@@ -91,6 +87,16 @@ v1sim_take_recorded( std::uint32_t* node, std::uint32_t* step )
   }
 }
 
+/**
+ * Say in which order float32 neurons add what arrives in a step: by order[ node id ], whose two
+ * highest bits say to which sum a source belongs (0 recurrent, 1 LGN, 2 background).
+ */
+void
+v1sim_set_source_order( const std::uint32_t* order, const std::int64_t n )
+{
+  v1sim::source_order().assign( order, order + n );
+}
+
 //! While muted no neuron spikes, so that what is on its way arrives and nothing follows.
 void
 v1sim_set_muted( const int muted )
@@ -98,10 +104,47 @@ v1sim_set_muted( const int muted )
   v1sim::muted = muted != 0;
 }
 
-//! Every neuron and its input as after creation.
+//! Every GLIF3 neuron and its input as after creation; the resting state V_reset.
 void
 v1sim_reset_neurons()
 {
-  v1sim::for_each_neuron( []( auto& neuron ) { neuron.reset_state(); } );
+  v1sim::for_each_node(
+    []( nest::Node& node )
+    {
+      if ( auto* const neuron = dynamic_cast< v1sim::Glif3Training< double >* >( &node ) )
+      {
+        neuron->reset_state();
+      }
+      else if ( auto* const neuron32 = dynamic_cast< v1sim::Glif3Training< float >* >( &node ) )
+      {
+        neuron32->reset_state();
+      }
+      else if ( auto* const nests_own = dynamic_cast< nest::glif_psc* >( &node ) )
+      {
+        v1sim::reset_glif_psc( *nests_own );
+      }
+    } );
+}
+
+/**
+ * Give sources first_node .. first_node + n_sources - 1 their spikes: steps[ start[ i ] ] up to
+ * steps[ start[ i + 1 ] ] are the time stamps (in steps, ascending) of the i-th.
+ */
+void
+v1sim_give_spikes( const std::int64_t first_node,
+  const std::int64_t n_sources,
+  const std::int64_t* start,
+  const std::int64_t* steps )
+{
+  v1sim::for_each_node(
+    [ = ]( nest::Node& node )
+    {
+      auto* const source = dynamic_cast< v1sim::SpikeSource* >( &node );
+      const std::int64_t i = static_cast< std::int64_t >( node.get_node_id() ) - first_node;
+      if ( source and i >= 0 and i < n_sources )
+      {
+        source->give( steps + start[ i ], steps + start[ i + 1 ] );
+      }
+    } );
 }
 }

@@ -1,0 +1,62 @@
+/*
+ *  A source of given spikes and a sink that records them.
+ *
+ *  SpikeSource is NEST's spike_train_injector without a Python dict for each of
+ *  17,400 cells: all trains are handed over as arrays. SpikeSink records what
+ *  ordinary synapses bring it; NEST's spike_recorder costs 32 kB for each neuron
+ *  that is connected to it.
+ */
+#ifndef V1SIM_SPIKE_SOURCES_H
+#define V1SIM_SPIKE_SOURCES_H
+
+#include <cstdint>
+#include <vector>
+
+#include "event.h"
+#include "nest_types.h"
+#include "node.h"
+
+namespace v1sim
+{
+
+//! Sends the spikes that it was last given, each in the step that its time stamp ends.
+class SpikeSource : public nest::Node
+{
+public:
+  size_t send_test_event( nest::Node&, size_t, nest::synindex, bool ) override;
+  void get_status( Dictionary& ) const override;
+  void set_status( const Dictionary& ) override;
+
+  //! Time stamps in steps, ascending.
+  void give( const std::int64_t* begin, const std::int64_t* end );
+
+private:
+  void init_buffers_() override;
+  void pre_run_hook() override;
+  void update( const nest::Time&, const long, const long ) override;
+
+  std::vector< std::int64_t > steps_;
+  std::size_t next_ = 0;
+};
+
+//! Records sender and time stamp of what reaches it; the delay does not matter.
+class SpikeSink : public nest::Node
+{
+public:
+  using nest::Node::handle;
+  using nest::Node::handles_test_event;
+
+  void handle( nest::SpikeEvent& ) override;
+  size_t handles_test_event( nest::SpikeEvent&, size_t ) override;
+  void get_status( Dictionary& ) const override;
+  void set_status( const Dictionary& ) override;
+
+private:
+  void init_buffers_() override;
+  void pre_run_hook() override;
+  void update( const nest::Time&, const long, const long ) override;
+};
+
+} // namespace v1sim
+
+#endif
