@@ -1,0 +1,245 @@
+"""A full-size network from its file to simulated activity, against bare NEST on the same arrays.
+
+usage: python benchmarks/full_size.py NETWORK.h5 [--repeats 3] [--threads 2] [--simulate-ms 1000] [--json F]
+
+Make the network with scripts/make_full_size.py. Each measurement is a process of its own
+(so that peak memory is its own), and the kinds are run in turn:
+
+  bare NEST          arrays in memory in NEST's dtypes; Create, Connect, Prepare, Simulate
+  v1sim glif_psc     file -> gate -> build -> read-back -> Simulate, the same neuron model
+  v1sim training     the same in the dynamics of training
+
+All get the same LGN spikes (drawn at --rate-hz) and the mean background; all neurons are recorded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import numpy as np  # noqa: E402
+
+from v1sim import guard  # noqa: E402
+from v1sim.config import DT_MS  # noqa: E402
+from v1sim.model import Trial  # noqa: E402
+from v1sim.simulation.build import build  # noqa: E402
+from v1sim.simulation.cells import glif3_parameters  # noqa: E402
+from v1sim.simulation.kernel import backend, reset_kernel  # noqa: E402
+from v1sim.simulation.plan import make_plan  # noqa: E402
+from v1sim.simulation.readback import read_back  # noqa: E402
+from v1sim.simulation.run import run_trials  # noqa: E402
+from v1sim.sources.hdf5 import read_network  # noqa: E402
+from v1sim.stimulus.presentation import Presentation  # noqa: E402
+from v1sim.stimulus.spikes import draw_spikes  # noqa: E402
+
+KINDS = ("bare NEST", "v1sim glif_psc", "v1sim training")
+SEED = 5
+
+
+def peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+
+
+def presentation(n_lgn: int, duration_ms: float, rate_hz: float) -> Presentation:
+    """Every LGN cell fires at one rate."""
+    values = np.full((int(duration_ms), n_lgn), rate_hz / 1000, dtype=np.float32)
+    trial = Trial(0, 0.0, duration_ms, (0.0, duration_ms), {})
+    return Presentation(n_lgn, DT_MS, (trial,), (0,), lambda _: values)
+
+
+def bare_nest(path: Path, threads: int, duration_ms: float, rate_hz: float) -> dict[str, Any]:
+    """Stages of bare NEST, s, and peak memory."""
+    nest, _ = backend()
+    network = read_network(path)
+    types, cell_types = network.neurons.cell_type, network.cell_types
+    order = np.argsort(types, kind="stable")
+    node = np.empty(len(types), dtype=np.int64)
+    node[order] = np.arange(1, len(types) + 1)
+    tables = [
+        (
+            [node[network.recurrent.pre], network.lgn.pre + np.int64(len(types) + 1)][i],
+            node[table.post],
+            table.weight_pa(network),
+            table.delay_ms.astype(np.float64),
+            table.receptor + np.int64(1),
+        )
+        for i, table in enumerate((network.recurrent, network.lgn))
+    ]
+    post, receptor = np.nonzero(network.background_weight)
+    background_pa = (
+        0.1 * network.background_weight[post, receptor] * network.voltage_scale_mv[post]
+    ).astype(np.float64)
+    show = presentation(network.n_lgn, duration_ms, rate_hz)
+    lgn = draw_spikes(show.probability(0), SEED, 0)
+    unique, counts = np.unique(types, return_counts=True)
+    n_lgn, n = network.n_lgn, len(types)
+    del network
+    reset_kernel(dt_ms=DT_MS, threads=threads, seed=1, max_delay_ms=4.0)
+    result: dict[str, Any] = {}
+    since = time.perf_counter()
+    for index, count in zip(unique, counts, strict=True):
+        parameters = glif3_parameters(cell_types, int(index), "glif_psc")
+        nest.Create("glif_psc", int(count), params=parameters)
+    sources = nest.Create("spike_train_injector", n_lgn)
+    steady = nest.Create("spike_train_injector")
+    recorder = nest.Create("spike_recorder")
+    result["create"] = time.perf_counter() - since
+    since = time.perf_counter()
+    for pre, target, weight, delay, port in tables:
+        spec = {"weight": weight, "delay": delay, "receptor_type": port}
+        nest.Connect(pre, target, "one_to_one", {"synapse_model": "static_synapse", **spec})
+    spec = {
+        "weight": background_pa,
+        "delay": np.ones(len(post)),
+        "receptor_type": receptor + np.int64(1),
+    }
+    pre = np.full(len(post), steady.global_id, dtype=np.int64)
+    nest.Connect(pre, node[post], "one_to_one", {"synapse_model": "static_synapse", **spec})
+    nest.Connect(nest.NodeCollection(np.arange(1, n + 1)), recorder)
+    result["connect"] = time.perf_counter() - since
+    since = time.perf_counter()
+    nest.Prepare()
+    result["prepare"] = time.perf_counter() - since
+    nest.Cleanup()
+    result["peak_ready_mb"] = peak_mb()
+    by_source = np.argsort(lgn.source, kind="stable")
+    first = np.searchsorted(lgn.source[by_source], np.arange(1, n_lgn))
+    times = np.split(lgn.step[by_source] + 1.0, first)
+    sources.set([{"spike_times": t} for t in times])
+    steady.set(spike_times=np.arange(duration_ms) + 1.0)
+    nest.Simulate(DT_MS)
+    since = time.perf_counter()
+    nest.Simulate(duration_ms + DT_MS)
+    result["simulate"] = time.perf_counter() - since
+    result["spikes"] = int(recorder.n_events)
+    result["peak_mb"] = peak_mb()
+    return result
+
+
+def ours(
+    path: Path, threads: int, duration_ms: float, rate_hz: float, dynamics: Any
+) -> dict[str, Any]:
+    """Stages of v1sim, s, and peak memory."""
+    nest, _ = backend()
+    result: dict[str, Any] = {}
+    since = time.perf_counter()
+    network = read_network(path)
+    result["read"] = time.perf_counter() - since
+    since = time.perf_counter()
+    checked = guard.admit(network, guard.Policy(require="any"))
+    result["gate"] = time.perf_counter() - since
+    since = time.perf_counter()
+    plan = make_plan(checked, background="mean", seed=SEED, dynamics=dynamics)
+    simulation = build(plan, threads=threads)
+    result["build"] = time.perf_counter() - since
+    since = time.perf_counter()
+    nest.Prepare()
+    result["prepare"] = time.perf_counter() - since
+    nest.Cleanup()
+    since = time.perf_counter()
+    read_back(simulation, lambda *_: None)
+    result["read-back"] = time.perf_counter() - since
+    result["peak_ready_mb"] = peak_mb()
+    del simulation
+    output = run_trials(
+        plan,
+        presentation(plan.n_lgn, duration_ms, rate_hz),
+        threads=threads,
+        between_trials="gap" if dynamics == "glif_psc" else "reset",
+        voltage_of=np.empty(0, dtype=np.int32),
+        progress=lambda *_: None,
+    )
+    result["simulate"] = output.seconds["simulate"]
+    result["spikes"] = len(output.spikes)
+    result["peak_mb"] = peak_mb()
+    return result
+
+
+def one(kind: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """One measurement, in this process."""
+    given = (arguments.network, arguments.threads, arguments.simulate_ms, arguments.rate_hz)
+    if kind == "bare NEST":
+        return bare_nest(*given)
+    return ours(*given, kind.split()[1])
+
+
+def in_own_process(kind: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    command = [
+        *(sys.executable, __file__, str(arguments.network), "--one", kind),
+        *("--threads", str(arguments.threads), "--simulate-ms", str(arguments.simulate_ms)),
+        *("--rate-hz", str(arguments.rate_hz)),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{kind} failed:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def summary(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Medians and the ratios that the targets are about; ratios are of medians."""
+    medians = {
+        kind: {name: median(run[name] for run in results) for name in results[0]}
+        for kind, results in runs.items()
+    }
+    bare = medians["bare NEST"]
+    ready = bare["create"] + bare["connect"] + bare["prepare"]
+    ratios = {}
+    for kind in KINDS[1:]:
+        m = medians[kind]
+        whole = m["read"] + m["gate"] + m["build"] + m["prepare"] + m["read-back"]
+        ratios[kind] = {
+            "file to ready, s": whole,
+            "file to ready / bare": whole / ready,
+            "without gate and read-back / bare": (m["read"] + m["build"] + m["prepare"]) / ready,
+            "read-back / connect": m["read-back"] / bare["connect"],
+            "simulate / bare": m["simulate"] / bare["simulate"],
+            "peak memory / bare after preparation": m["peak_mb"] / bare["peak_ready_mb"],
+        }
+    return {"median": medians, "ratios": ratios}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("network", type=Path)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--simulate-ms", type=float, default=1000.0)
+    parser.add_argument("--rate-hz", type=float, default=5.0)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--one", choices=KINDS, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        print(json.dumps(one(arguments.one, arguments)))
+        return
+    runs: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
+    for _ in range(arguments.repeats):
+        for kind in KINDS:
+            runs[kind].append(in_own_process(kind, arguments))
+            print(kind, json.dumps(runs[kind][-1]), flush=True)
+    nest, _ = backend()
+    result = {
+        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
+        "nest": nest.__version__,
+        "threads": arguments.threads,
+        "load_average": os.getloadavg(),
+        **summary(runs),
+        "runs": runs,
+    }
+    print(json.dumps({k: v for k, v in result.items() if k != "runs"}, indent=2))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
