@@ -13,7 +13,7 @@ from v1sim.stimulus.gratings import (
     grating_presentation,
     grating_rates,
 )
-from v1sim.stimulus.lgn import rates_of_movie
+from v1sim.stimulus.lgn import lgn_filters, rates_of_movie
 
 ALL = ("sON_TF8", "tOFF_TF4", "sONsOFF_001", "sONtOFF_001")
 
@@ -31,8 +31,9 @@ ALL = ("sON_TF8", "tOFF_TF4", "sONsOFF_001", "sONtOFF_001")
 def test_rates_equal_those_of_the_movie(**parameters):
     cells = make_cells(ALL, (20, 61.3, 100, 119), (20, 40.2, 70, 1))
     grating = Grating(**parameters)
-    direct = grating_rates(cells, grating)
-    filmed = rates_of_movie(cells, grating_movie(grating))
+    filters = lgn_filters(cells)
+    direct = grating_rates(filters, grating)
+    filmed = rates_of_movie(filters, grating_movie(grating))
     np.testing.assert_allclose(direct, filmed, atol=1e-3)
 
 
@@ -42,14 +43,14 @@ def test_movie_is_grey_then_the_documented_sinusoid():
     assert movie.shape == (60, 80, 120)
     assert not movie[:20].any()
     y, x = np.mgrid[:80, :120]
-    along = x * np.cos(np.pi / 6) + y * np.sin(np.pi / 6)
+    along = x * np.cos(np.pi / 6) - y * np.sin(np.pi / 6)
     for step in (0, 17, 39):
         phase = 2 * np.pi * (0.05 * along - 3.0 * step / 1000) + np.deg2rad(15)
         np.testing.assert_allclose(movie[20 + step], 0.7 * np.sin(phase), atol=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("direction_deg", "axis", "shift"), [(0, 1, 1), (180, 1, -1), (90, 0, 1), (270, 0, -1)]
+    ("direction_deg", "axis", "shift"), [(0, 1, 1), (180, 1, -1), (90, 0, -1), (270, 0, 1)]
 )
 def test_bars_move_in_their_direction(direction_deg, axis, shift):
     """At 1 Hz and 0.1 cycles/degree a bar moves one pixel in 100 ms."""
@@ -63,7 +64,9 @@ def test_a_leftward_grating_reaches_cells_on_the_right_first():
     cells = make_cells(("sON_TF8",) * 2, (58.0, 62.0), (40, 40))
     lag_ms = {}
     for direction in (0.0, 180.0):
-        rates = grating_rates(cells, Grating(direction, 1.0, 0.05, grey_ms=0, grating_ms=3000))
+        rates = grating_rates(
+            lgn_filters(cells), Grating(direction, 1.0, 0.05, grey_ms=0, grating_ms=3000)
+        )
         steady = rates[1000:]
         peaks = steady[:1000].argmax(axis=0)
         lag_ms[direction] = (peaks[1] - peaks[0] + 500) % 1000 - 500
@@ -77,7 +80,9 @@ def test_composite_cell_answers_to_the_order_of_its_subunits():
     cells = make_cells(("sONtOFF_001",), (60,), (40,), size_deg=3.0)
     modulation = {}
     for direction in (0.0, 180.0):
-        steady = grating_rates(cells, Grating(direction, 4.0, 0.05, 1.0, 0, 2000))[1000:, 0]
+        steady = grating_rates(lgn_filters(cells), Grating(direction, 4.0, 0.05, 1.0, 0, 2000))[
+            1000:, 0
+        ]
         spectrum = np.abs(np.fft.rfft(steady)) / len(steady)
         modulation[direction] = 2 * spectrum[4] / spectrum[0]
     assert abs(modulation[0.0] - modulation[180.0]) > 0.2
@@ -85,7 +90,7 @@ def test_composite_cell_answers_to_the_order_of_its_subunits():
 
 def test_static_grating_settles():
     cells = make_cells(ALL, (20, 61, 100, 110), (20, 40, 70, 1))
-    rates = grating_rates(cells, Grating(45.0, 0.0, grey_ms=100, grating_ms=1500))
+    rates = grating_rates(lgn_filters(cells), Grating(45.0, 0.0, grey_ms=100, grating_ms=1500))
     np.testing.assert_array_equal(rates[1000:], np.tile(rates[1000], (600, 1)))
     assert np.ptp(rates[100:1000], axis=0).min() > 0.1
 
@@ -112,24 +117,62 @@ def test_grating_refuses(wrong):
 
 def test_presentation():
     cells = make_cells(ALL, (20, 61, 100, 110), (20, 40, 70, 1))
-    shown = grating_presentation(
-        cells, directions_deg=(0, 90), repeats=3, grey_ms=50, grating_ms=150
-    )
+    gratings = [Grating(d, grey_ms=50, grating_ms=150) for d in (0, 90)]
+    shown = grating_presentation(cells, gratings, repeats=3)
     assert shown.n_lgn == 4
     assert [t.stimulus["direction_deg"] for t in shown.trials] == [0, 0, 0, 90, 90, 90]
     assert [t.stimulus["repeat"] for t in shown.trials] == [0, 1, 2, 0, 1, 2]
     assert [t.start_ms for t in shown.trials] == [0, 200, 400, 600, 800, 1000]
     assert {t.window_ms for t in shown.trials} == {(50, 200)}
     assert shown.probability(1) is shown.probability(2)
-    rate = grating_rates(cells, Grating(90, grey_ms=50, grating_ms=150))
+    rate = grating_rates(lgn_filters(cells), gratings[1])
     np.testing.assert_allclose(shown.probability(4), 1 - np.exp(-rate / 1000), atol=1e-6)
     with pytest.raises(ValueError, match="read-only"):
         shown.probability(0)[0, 0] = 1
 
 
+def test_each_grating_of_a_presentation_has_its_own_frequency_contrast_and_picture():
+    cells = make_cells(ALL, (20, 61, 100, 110), (20, 40, 70, 1))
+    times = {"grey_ms": 20, "grating_ms": 100}
+    gratings = [Grating(45, 2.0, **times), Grating(45, 8.0, contrast=0.2, **times)]
+    gratings.append(Grating(200, 0.0, phase_deg=90, **times))
+    shown = grating_presentation(cells, gratings, repeats=1)
+    for trial, grating in enumerate(gratings):
+        rate = grating_rates(lgn_filters(cells), grating)
+        np.testing.assert_allclose(shown.probability(trial), 1 - np.exp(-rate / 1000), atol=1e-6)
+        movie = grating_movie(grating)
+        for step in (0, 19, 20, 77):
+            np.testing.assert_allclose(shown.picture(trial, step), movie[step], atol=1e-5)
+    assert shown.trials[1].stimulus == {
+        "direction_deg": 45.0,
+        "temporal_frequency_hz": 8.0,
+        "spatial_frequency_cpd": 0.04,
+        "contrast": 0.2,
+        "repeat": 0,
+    }
+    assert shown.trials[2].stimulus["orientation_deg"] == 20
+    assert "direction_deg" not in shown.trials[2].stimulus
+    assert len({shown.key(i) for i in range(3)}) == 3
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"repeats": 0}, {"directions_deg": ()}, {"window_ms": (0, 5000)}, {"contrast": 2}]
+    ("gratings", "repeats"),
+    [([], 1), ([Grating(0)], 0), ([Grating(0), Grating(0, grey_ms=0)], 1)],
 )
-def test_presentation_refuses(wrong):
+def test_presentation_refuses(gratings, repeats):
     with pytest.raises(StimulusError):
-        grating_presentation(make_cells(("sON_TF8",), (60,), (40,)), **wrong)
+        grating_presentation(make_cells(("sON_TF8",), (60,), (40,)), gratings, repeats=repeats)
+
+
+def test_drift_is_that_of_bmtk():
+    pytest.importorskip("bmtk")
+    from bmtk.simulator.filternet.lgnmodel.movie import GratingMovie
+
+    theirs = GratingMovie(80, 120).create_movie(
+        t_max=0.05, cpd=0.05, temporal_f=4, theta=60, phase=30, contrast=0.7, degrees_per_pixel=1.0
+    )
+    # The formula of ours (see the test of the movie) at the places of their pixels.
+    t_s, y, x = np.ix_(np.arange(51) / 1000, theirs.row_range, theirs.col_range)
+    along = x * np.cos(np.pi / 3) - y * np.sin(np.pi / 3)
+    phase = 2 * np.pi * (0.05 * along - 4 * t_s) + np.pi / 6
+    np.testing.assert_allclose(theirs.data, 0.7 * np.sin(phase), atol=1e-9)

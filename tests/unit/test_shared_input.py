@@ -16,7 +16,7 @@ from v1sim.errors import GuardRefusal, InputError, NetworkFileError
 from v1sim.guard import Policy, admit, admit_by_pass, pass_to_json
 from v1sim.shared_input import SharedInput
 from v1sim.sources.hdf5 import read_network
-from v1sim.stimulus.gratings import grating_presentation
+from v1sim.stimulus.gratings import Grating, grating_presentation
 
 POLICY = Policy("constructed", waivers={"units.psp": "a known outlier"})
 
@@ -99,7 +99,7 @@ def test_a_damaged_pass_is_no_pass(network, shared):
 
 
 def test_kept_probabilities_are_those_of_the_stimulus_bit_by_bit(shared):
-    shown = grating_presentation(tiny_lgn_cells(), directions_deg=[0, 30], repeats=2)
+    shown = grating_presentation(tiny_lgn_cells(), [Grating(0), Grating(30)], repeats=2)
     shared.keep_presentation(shown)
     assert len(list(shared.folder.glob("*.npy"))) == 2
     kept = shared.presentation(replace(shown, load=pytest.fail))
@@ -109,17 +109,17 @@ def test_kept_probabilities_are_those_of_the_stimulus_bit_by_bit(shared):
 
 def test_probabilities_are_kept_once_by_what_they_are_made_of(shared):
     cells = tiny_lgn_cells()
-    shared.keep_presentation(grating_presentation(cells, directions_deg=[0, 30], repeats=2))
-    shared.keep_presentation(grating_presentation(cells, directions_deg=[30], repeats=5))
+    shared.keep_presentation(grating_presentation(cells, [Grating(0), Grating(30)], repeats=2))
+    shared.keep_presentation(grating_presentation(cells, [Grating(30)], repeats=5))
     assert len(list(shared.folder.glob("*.npy"))) == 2
-    shared.keep_presentation(grating_presentation(cells, directions_deg=[30], contrast=0.1))
+    shared.keep_presentation(grating_presentation(cells, [Grating(30, contrast=0.1)]))
     other = replace(cells, x_deg=cells.x_deg + 1)
-    shared.keep_presentation(grating_presentation(other, directions_deg=[30]))
+    shared.keep_presentation(grating_presentation(other, [Grating(30)]))
     assert len(list(shared.folder.glob("*.npy"))) == 4
 
 
 def test_what_is_not_kept_is_computed(shared):
-    shown = grating_presentation(tiny_lgn_cells(), directions_deg=[0])
+    shown = grating_presentation(tiny_lgn_cells(), [Grating(0)])
     np.testing.assert_array_equal(shared.presentation(shown).probability(0), shown.probability(0))
     assert not list(shared.folder.iterdir())
 

@@ -20,8 +20,11 @@ PROBABILITY = 0.1
 
 
 def event_weight(background: Background) -> float:
-    """What one event of the source delivers, as a part of the file's background weight."""
-    return PROBABILITY if background == "mean" else 1.0 / DRAWS
+    """What one event of the source delivers, as a part of the file's background weight.
+
+    That of ``mean`` is the float32 that training multiplies by.
+    """
+    return float(np.float32(PROBABILITY)) if background == "mean" else 1.0 / DRAWS
 
 
 def events(background: Background, n_steps: int, seed: int, trial: int) -> NDArray[np.int64]:

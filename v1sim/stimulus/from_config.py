@@ -5,7 +5,7 @@ from __future__ import annotations
 from v1sim.config import DriftingGratings, RunConfig
 from v1sim.errors import StimulusError
 from v1sim.model import LgnCellTable, NetworkModel
-from v1sim.stimulus.gratings import grating_presentation
+from v1sim.stimulus.gratings import Grating, grating_presentation
 from v1sim.stimulus.lgn import read_lgn_table
 from v1sim.stimulus.presentation import Presentation
 from v1sim.stimulus.probabilities import file_presentation
@@ -23,16 +23,19 @@ def presentation(config: RunConfig, network: NetworkModel) -> Presentation:
     """
     stimulus = config.stimulus
     if isinstance(stimulus, DriftingGratings):
-        return grating_presentation(
-            _lgn_cells(stimulus, network),
-            directions_deg=stimulus.directions_deg,
-            repeats=stimulus.trials,
-            temporal_frequency_hz=stimulus.temporal_frequency_hz,
-            spatial_frequency_cpd=stimulus.spatial_frequency_cpd,
-            contrast=stimulus.contrast,
-            grey_ms=stimulus.grey_ms,
-            grating_ms=stimulus.grating_ms,
-        )
+        gratings = [
+            Grating(
+                direction,
+                stimulus.temporal_frequency_hz,
+                stimulus.spatial_frequency_cpd,
+                stimulus.contrast,
+                stimulus.grey_ms,
+                stimulus.grating_ms,
+            )
+            for direction in stimulus.directions_deg
+        ]
+        cells = _lgn_cells(stimulus, network)
+        return grating_presentation(cells, gratings, repeats=stimulus.trials)
     return file_presentation(
         stimulus.file,
         network.n_lgn,

@@ -2,13 +2,15 @@
 
 Convention
 ----------
-Direction is where the bars move to: 0 degrees drifts towards +x (rightward),
-90 degrees towards +y of the cell table (upward where y is drawn upward); a
-movie's rows count y. Bars stand at right angles to the direction: at 0 degrees
-they are vertical. The luminance at position u along the direction, in degrees of
-visual field, and time t after onset is
+Direction is where the bars move to, as they are seen on the screen: 0 degrees drifts
+rightward (+x), 90 degrees upward. A picture's rows and the y of the cell table count
+downward, so upward is -y. Bars stand at right angles to the direction: at 0
+degrees they are vertical. A static grating's orientation is the direction in which it
+would drift, modulo 180 degrees: 0 is vertical bars too. The luminance at position u along
+the direction, in degrees of visual field from the top left corner, and time t after onset is
 ``contrast * sin(2 pi (spatial_frequency u - temporal_frequency t) + phase)``
-around grey; a temporal frequency of 0 stands still.
+around grey; a temporal frequency of 0 stands still. This is what BMTK's GratingMovie
+shows (docs/stimuli.md has a picture).
 
 A grating is the real part of a standing complex pattern times ``exp(-i omega t)``. So
 each cell's spatial filter is applied once to two static images, and its
@@ -20,18 +22,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from v1sim import __version__
-from v1sim.digests import array_sha256
 from v1sim.errors import StimulusError
-from v1sim.model import LgnCellTable, Trial
-from v1sim.stimulus.lgn import DT_MS, LgnFilters, lgn_filters, spatial_operator
-from v1sim.stimulus.presentation import Presentation
+from v1sim.model import LgnCellTable
+from v1sim.stimulus.lgn import DT_MS, LgnFilters, cells_sha256, lgn_filters
+from v1sim.stimulus.presentation import Presentation, repeated_trials
 from v1sim.stimulus.spikes import probability_of_rate
 
 __all__ = ["Grating", "grating_movie", "grating_presentation", "grating_rates"]
@@ -60,7 +61,7 @@ class Grating:
     grey_ms, grating_ms : float
         Durations in whole milliseconds.
     phase_deg : float
-        Phase at the origin of the field at onset.
+        Phase at the top left corner at onset.
 
     Raises
     ------
@@ -115,6 +116,21 @@ class Grating:
         return round(self.grating_ms / DT_MS)
 
     @property
+    def stimulus(self) -> dict[str, float]:
+        """What a trial that shows it carries."""
+        if self.temporal_frequency_hz:
+            moving = {
+                "direction_deg": float(self.direction_deg),
+                "temporal_frequency_hz": self.temporal_frequency_hz,
+            }
+        else:
+            moving = {"orientation_deg": self.direction_deg % 180.0, "phase_deg": self.phase_deg}
+        return moving | {
+            "spatial_frequency_cpd": self.spatial_frequency_cpd,
+            "contrast": self.contrast,
+        }
+
+    @property
     def radians_per_step(self) -> float:
         """Change of phase from frame to frame."""
         return 2 * np.pi * self.temporal_frequency_hz * DT_MS / 1000.0
@@ -124,7 +140,7 @@ class Grating:
         angle = np.deg2rad(self.direction_deg)
         width, height = field_px
         y_deg, x_deg = np.mgrid[:height, :width]  # one pixel a degree
-        along = x_deg * np.cos(angle) + y_deg * np.sin(angle)
+        along = x_deg * np.cos(angle) - y_deg * np.sin(angle)
         phase = 2 * np.pi * self.spatial_frequency_cpd * along + np.deg2rad(self.phase_deg)
         # sin a = Re(-i exp(i a))
         pattern: C64 = (-1j * self.contrast * np.exp(1j * phase)).astype(np.complex64)
@@ -134,7 +150,7 @@ class Grating:
 def grating_movie(grating: Grating, field_deg: tuple[float, float] = (120.0, 80.0)) -> F32:
     """The grating as a movie (steps, height, width), -1..1, grey is 0.
 
-    One frame a millisecond, one pixel a degree; rows count y, columns x.
+    One frame a millisecond, one pixel a degree; rows count y downward, columns x.
     """
     width, height = (round(side) for side in field_deg)
     pattern = grating.pattern((width, height))
@@ -173,119 +189,90 @@ def _rates(filters: LgnFilters, grating: Grating, amplitude: C64, running: C64) 
     return filters.rates(drive)
 
 
-def grating_rates(cells: LgnCellTable, grating: Grating) -> F32:
+def grating_rates(filters: LgnFilters, grating: Grating) -> F32:
     """Rates of LGN cells that see a grating, Hz, shape (steps, c).
 
     What `v1sim.stimulus.lgn.rates_of_movie` gives for `grating_movie`, directly.
     """
-    filters = lgn_filters(cells)
-    pattern = grating.pattern(filters.field_px).reshape(-1)
-    amplitude = spatial_operator(filters) @ pattern
+    amplitude = filters.spatial @ grating.pattern(filters.field_px).reshape(-1)
     return _rates(filters, grating, amplitude, _running_response(filters, grating.radians_per_step))
 
 
 def grating_presentation(
-    cells: LgnCellTable,
-    *,
-    directions_deg: Sequence[float] = (0, 45, 90, 135, 180, 225, 270, 315),
-    repeats: int = 10,
-    temporal_frequency_hz: float = 2.0,
-    spatial_frequency_cpd: float = 0.04,
-    contrast: float = 0.8,
-    grey_ms: float = 500.0,
-    grating_ms: float = 2500.0,
-    phase_deg: float = 0.0,
-    window_ms: tuple[float, float] | None = None,
+    cells: LgnCellTable, gratings: Sequence[Grating], *, repeats: int = 10
 ) -> Presentation:
-    """Gratings of several directions, each repeated.
+    """Gratings of equal durations, each repeated; analyses read the time that they are shown.
 
-    Trials are in the order of the directions, all repeats of one after each other:
-    trials are independent of each other, so their order has no effect. Repeats have equal
-    rates; spikes are drawn anew for each.
+    Repeats have equal rates; spikes are drawn anew for each.
 
     Parameters
     ----------
     cells : LgnCellTable
         The cells that see them.
-    directions_deg : sequence of float
-        Directions, see the module's convention.
+    gratings : sequence of Grating
+        Each is one stimulus.
     repeats : int
-        Trials of each direction.
-    temporal_frequency_hz, spatial_frequency_cpd, contrast, grey_ms, grating_ms, phase_deg
-        See `Grating`.
-    window_ms : (float, float), optional
-        Part of each trial that analyses read; by default the grating.
+        Trials of each.
 
     Returns
     -------
     Presentation
-        Trials carry ``direction_deg``, ``repeat``, ``temporal_frequency_hz``,
-        ``spatial_frequency_cpd`` and ``contrast``.
+        Trials carry ``direction_deg`` and ``temporal_frequency_hz`` (``orientation_deg``
+        and ``phase_deg`` where nothing moves), ``spatial_frequency_cpd``, ``contrast``
+        and ``repeat``.
 
     Raises
     ------
     StimulusError
-        If a value cannot be shown, or the cells have no filters.
+        If there is no grating, or they differ in duration, or the cells have no filters.
     """
-    if repeats < 1 or not directions_deg:
-        seen = f"{len(directions_deg)} directions, {repeats} repeats"
-        raise StimulusError(seen, where="gratings", expected="at least one of each")
-    gratings = [
-        Grating(
-            direction,
-            temporal_frequency_hz,
-            spatial_frequency_cpd,
-            contrast,
-            grey_ms,
-            grating_ms,
-            phase_deg,
-        )
-        for direction in directions_deg
-    ]
-    duration_ms = grey_ms + grating_ms
-    window = window_ms if window_ms is not None else (grey_ms, duration_ms)
-    if not 0 <= window[0] < window[1] <= duration_ms:
-        seen = f"window_ms is {window}"
-        raise StimulusError(seen, where="gratings", expected=f"within 0..{duration_ms:g} ms")
-    stimulus_of_trial = tuple(np.repeat(np.arange(len(gratings)), repeats).tolist())
-    trials = tuple(
-        Trial(
-            index=index,
-            start_ms=index * duration_ms,
-            duration_ms=duration_ms,
-            window_ms=window,
-            stimulus={
-                "direction_deg": float(gratings[stimulus].direction_deg),
-                "repeat": index % repeats,
-                "temporal_frequency_hz": temporal_frequency_hz,
-                "spatial_frequency_cpd": spatial_frequency_cpd,
-                "contrast": contrast,
-            },
-        )
-        for index, stimulus in enumerate(stimulus_of_trial)
+    durations = {(grating.grey_ms, grating.grating_ms) for grating in gratings}
+    if len(durations) != 1:
+        seen = f"{len(durations)} different durations of {len(gratings)} gratings"
+        raise StimulusError(seen, where="gratings", expected="one for all")
+    ((grey_ms, grating_ms),) = durations
+    trials, stimulus_of_trial = repeated_trials(
+        [grating.stimulus for grating in gratings],
+        repeats=repeats,
+        duration_ms=grey_ms + grating_ms,
+        window_ms=(grey_ms, grey_ms + grating_ms),
+        where="gratings",
     )
 
     @cache
-    def drive() -> tuple[LgnFilters, C64, C64]:
-        """Filters, what they see of each grating, and running sums: once, when first needed."""
+    def drive() -> tuple[LgnFilters, C64]:
+        """Filters and what they see of each grating: once, when first needed."""
         filters = lgn_filters(cells)
         patterns = np.stack([grating.pattern(filters.field_px).reshape(-1) for grating in gratings])
-        running = _running_response(filters, gratings[0].radians_per_step)
-        return filters, spatial_operator(filters) @ patterns.T, running
+        return filters, filters.spatial @ patterns.T
+
+    @lru_cache(maxsize=1)  # 100 MB for 17,400 cells
+    def running(radians_per_step: float) -> C64:
+        return _running_response(drive()[0], radians_per_step)
 
     def load(stimulus: int) -> F32:
-        filters, amplitudes, running = drive()
-        rate_hz = _rates(filters, gratings[stimulus], amplitudes[:, stimulus], running)
+        filters, amplitudes = drive()
+        grating = gratings[stimulus]
+        rate_hz = _rates(
+            filters, grating, amplitudes[:, stimulus], running(grating.radians_per_step)
+        )
         return probability_of_rate(rate_hz, DT_MS)
 
-    @cache
-    def cells_sha256() -> str:
-        values = (getattr(cells, f.name) for f in fields(cells) if f.name != "field_deg")
-        parts = [array_sha256(v.astype(f"S{64}") if v.dtype.kind == "U" else v) for v in values]
-        return hashlib.sha256("".join([*parts, str(cells.field_deg)]).encode()).hexdigest()
+    digest = cache(lambda: cells_sha256(cells))
 
     def key(stimulus: int) -> str:
-        text = f"{cells_sha256()} {gratings[stimulus]} {__version__}"
+        text = f"{digest()} {gratings[stimulus]} {__version__}"
         return hashlib.sha256(text.encode()).hexdigest()
 
-    return Presentation(len(cells), DT_MS, trials, stimulus_of_trial, load, key)
+    def picture(stimulus: int, step: int) -> F32:
+        grating = gratings[stimulus]
+        width, height = (round(side) for side in cells.field_deg)
+        if step < grating.n_grey_steps:
+            return np.zeros((height, width), dtype=np.float32)
+        turn = grating.radians_per_step * (step - grating.n_grey_steps)
+        frame: F32 = (grating.pattern((width, height)) * np.exp(-1j * turn)).real
+        return frame.astype(np.float32)
+
+    return Presentation(
+        len(cells), DT_MS, trials, stimulus_of_trial, load, key, picture=picture, cells=cells
+    )

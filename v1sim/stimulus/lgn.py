@@ -8,28 +8,33 @@ an OFF and an ON subunit side by side.
 
 The filters are those of the LGN model of Billeh et al. 2020 (doi
 10.1016/j.neuron.2020.01.040), as BMTK FilterNet (Dai et al. 2020, doi
-10.1371/journal.pcbi.1008386) computes them; kernels are sampled at 1 ms.
+10.1371/journal.pcbi.1008386) samples them: one pixel a degree, one sample a millisecond.
 
 - `read_lgn_table`: the cell table in use -> `v1sim.model.LgnCellTable`
-- `lgn_filters`: table -> `LgnFilters`
+- `lgn_filters`: table -> `LgnFilters`; those of large tables are kept on disk
 - `spatial_operator`: the Gaussians as one sparse matrix
-- `rates_of_movie`: table and movie -> rates
+- `rates_of_movie`: filters and movie -> rates
+- `cells_sha256`: what tells one table from another
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import warnings
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 from scipy import sparse
 
+from v1sim.digests import array_sha256
 from v1sim.errors import StimulusError
 from v1sim.model import LgnCellTable
+from v1sim.stimulus.array_cache import cached_arrays
 
 __all__ = [
     "COMPOSITE_CELLS",
@@ -38,6 +43,7 @@ __all__ = [
     "SPONTANEOUS_HZ",
     "CompositeCell",
     "LgnFilters",
+    "cells_sha256",
     "lgn_filters",
     "rates_of_movie",
     "read_lgn_table",
@@ -100,6 +106,10 @@ _LOG_OFFSET = 0.3
 _BUMP_WIDTH = np.log(200.3 / 100.3)
 #: A Gaussian beyond this many sigmas holds 6e-5 of its mass.
 _GAUSSIAN_SIGMAS = 4.0
+#: Filters of fewer cells are made faster than they are read.
+_WORTH_KEEPING = 2000
+#: Raised by one whenever filters of the same table come out otherwise.
+_FILTERS_VERSION = 1
 #: Subunits whose kernels or spectra are held in float64 at a time.
 _BLOCK = 512
 #: Frames filtered in space at a time.
@@ -276,23 +286,21 @@ class LgnFilters:
     """Subunits of LGN cells, ready to be applied.
 
     The first c of the m subunits are the first (or only) ones of the c cells, in
-    their order; the rest are the second subunits of the cells ``composite``. Positions
-    and sigmas are in pixels of one degree; ``kernel`` (m, lags) starts at lag 0;
-    ``gain`` (m,) and ``offset_hz`` (m,) precede the rectification.
+    their order; the rest are the second subunits of the cells ``composite``.
+    ``spatial`` (m, height * width) has a Gaussian of unit sum a row; ``kernel``
+    (m, lags) starts at lag 0; ``gain`` (m,) and ``offset_hz`` (m,) precede the rectification.
     """
 
     n_cells: int
+    field_px: tuple[int, int]
     composite: NDArray[np.intp]
-    x_px: F64
-    y_px: F64
-    sigma_px: F64
+    spatial: sparse.csr_array
     kernel: F32
     gain: F32
     offset_hz: F32
-    field_px: tuple[int, int]
 
     def __len__(self) -> int:
-        return len(self.x_px)
+        return len(self.gain)
 
     def rates(self, drive: F32) -> F32:
         """Firing rates of cells from the linear responses of subunits.
@@ -332,8 +340,20 @@ def _composite_subunits(
     return delay_ms + (time_to_peak_ms - crossing)[:, np.newaxis], total
 
 
+def cells_sha256(cells: LgnCellTable) -> str:
+    """sha256 of everything that a table of cells holds."""
+    digest = hashlib.sha256(str(cells.field_deg).encode())
+    for field in fields(cells):
+        values = getattr(cells, field.name)
+        if field.name == "model_id":
+            digest.update("\n".join(values.tolist()).encode())
+        elif field.name != "field_deg":
+            digest.update(array_sha256(values).encode())
+    return digest.hexdigest()
+
+
 def lgn_filters(cells: LgnCellTable) -> LgnFilters:
-    """Build the filters of LGN cells.
+    """Build the filters of LGN cells, or read them where they were built before.
 
     Raises
     ------
@@ -341,7 +361,26 @@ def lgn_filters(cells: LgnCellTable) -> LgnFilters:
         If a class is unknown, or a position, size or kernel cannot be used.
     """
     _check(cells, where="LGN cells")
-    n_cells = len(cells)
+    if len(cells) < _WORTH_KEEPING:
+        arrays = _filter_arrays(cells)
+    else:
+        name = f"lgn-{_FILTERS_VERSION}-{cells_sha256(cells)[:32]}"
+        arrays = cached_arrays(name, lambda: _filter_arrays(cells))
+    width, height = (round(side) for side in cells.field_deg)
+    matrix = (arrays["weight"], arrays["pixel"], arrays["row_start"])
+    return LgnFilters(
+        n_cells=len(cells),
+        field_px=(width, height),
+        composite=arrays["composite"],
+        spatial=sparse.csr_array(matrix, shape=(len(arrays["gain"]), height * width)),
+        kernel=arrays["kernel"],
+        gain=arrays["gain"],
+        offset_hz=arrays["offset_hz"],
+    )
+
+
+def _filter_arrays(cells: LgnCellTable) -> dict[str, NDArray[Any]]:
+    """The arrays of `LgnFilters`, the matrix as its three parts."""
     spontaneous = np.array([SPONTANEOUS_HZ.get(name, 0.0) for name in cells.model_id.tolist()])
     on_off = np.where(np.char.find(cells.model_id, "OFF") >= 0, -1.0, 1.0)
     composite = np.flatnonzero(np.isin(cells.model_id, list(COMPOSITE_CELLS)))
@@ -389,45 +428,67 @@ def lgn_filters(cells: LgnCellTable) -> LgnFilters:
         block = temporal_kernels(kpeak[part], weight[part], delay[part])
         kernel[part, : block.shape[1]] = block
     size = cells.spatial_size_deg
-    return LgnFilters(
-        n_cells=n_cells,
-        composite=composite,
-        x_px=np.clip(x_deg * (width - 1) / width, 0, width - 1),
-        y_px=np.clip(y_deg * (height - 1) / height, 0, height - 1),
-        sigma_px=np.concatenate([size, size[composite]]) / 3.0,
-        kernel=kernel,
-        gain=np.concatenate([gain, np.ones(len(composite))]).astype(np.float32),
-        offset_hz=np.concatenate([offset, spont / 2]).astype(np.float32),
-        field_px=(width, height),
+    spatial = spatial_operator(
+        np.clip(x_deg * (width - 1) / width, 0, width - 1),
+        np.clip(y_deg * (height - 1) / height, 0, height - 1),
+        np.concatenate([size, size[composite]]) / 3.0,
+        (width, height),
     )
+    return {
+        "composite": composite,
+        "weight": spatial.data,
+        "pixel": spatial.indices,
+        "row_start": spatial.indptr,
+        "kernel": kernel,
+        "gain": np.concatenate([gain, np.ones(len(composite))]).astype(np.float32),
+        "offset_hz": np.concatenate([offset, spont / 2]).astype(np.float32),
+    }
 
 
-def _gaussian(
-    centre_px: F64, sigma_px: F64, n_px: int, radius: int
-) -> tuple[NDArray[np.intp], F64]:
-    """Pixels around each centre and their Gaussian weights, 0 outside the field: (m, 2 r + 1)."""
+def _profile(centre_px: F64, sigma_px: F64, n_px: int, radius: int) -> tuple[NDArray[np.intp], F64]:
+    """Pixels around each centre and their weights along one axis, 0 outside the field.
+
+    BMTK smooths a box of two pixels with a Gaussian that is cut at 4 sigma, and
+    interpolates the result, whose samples lie between pixels, to the centre.
+    """
     pixel = np.rint(centre_px).astype(np.intp)[:, np.newaxis] + np.arange(-radius, radius + 1)
-    distance = (pixel - centre_px[:, np.newaxis]) / sigma_px[:, np.newaxis]
-    weight = np.exp(-0.5 * distance**2)
-    weight[(np.abs(distance) > _GAUSSIAN_SIGMAS) | (pixel < 0) | (pixel >= n_px)] = 0
-    # A Gaussian far narrower than a pixel is that pixel.
-    weight[:, radius] = np.where(weight.sum(axis=1) > 0, weight[:, radius], 1.0)
+    sample = np.arange(-radius - 2, radius + 3)
+    gaussian = np.exp(-0.5 * (sample / sigma_px[:, np.newaxis]) ** 2)
+    gaussian[np.abs(sample) > np.floor(_GAUSSIAN_SIGMAS * sigma_px + 0.5)[:, np.newaxis]] = 0
+    box = gaussian[:, :-1] + gaussian[:, 1:]  # at sample + 1/2
+    place = pixel - centre_px[:, np.newaxis] - (sample[0] + 0.5)
+    below = np.floor(place).astype(np.intp)
+    part = place - below
+    weight = (1 - part) * np.take_along_axis(box, below, axis=1)
+    weight += part * np.take_along_axis(box, below + 1, axis=1)
+    weight[(pixel < 0) | (pixel >= n_px)] = 0
     return pixel, weight / weight.sum(axis=1, keepdims=True)
 
 
-def spatial_operator(filters: LgnFilters) -> sparse.csr_array:
+def spatial_operator(
+    x_px: F64, y_px: F64, sigma_px: F64, field_px: tuple[int, int]
+) -> sparse.csr_array:
     """Spatial filters as a sparse matrix (subunits, height * width).
 
     Each row is a Gaussian of unit sum, renormalised where the field cuts it off.
+
+    Parameters
+    ----------
+    x_px, y_px : float array, shape (m,)
+        Centres, within the field.
+    sigma_px : float array, shape (m,)
+        Widths, above 0.
+    field_px : (int, int)
+        Width and height of the field.
     """
-    width, height = filters.field_px
+    width, height = field_px
     blocks = []
-    for start in range(0, len(filters), _BLOCK):
+    for start in range(0, len(sigma_px), _BLOCK):
         part = slice(start, start + _BLOCK)
-        sigma = filters.sigma_px[part]
-        radius = int(np.ceil(_GAUSSIAN_SIGMAS * sigma.max()))
-        column, weight_x = _gaussian(filters.x_px[part], sigma, width, radius)
-        row, weight_y = _gaussian(filters.y_px[part], sigma, height, radius)
+        sigma = sigma_px[part]
+        radius = int(np.floor(_GAUSSIAN_SIGMAS * sigma.max() + 0.5)) + 1
+        column, weight_x = _profile(x_px[part], sigma, width, radius)
+        row, weight_y = _profile(y_px[part], sigma, height, radius)
         weight = weight_y[:, :, np.newaxis] * weight_x[:, np.newaxis, :]
         unit, i, j = np.nonzero(weight)
         pixel = row[unit, i] * width + column[unit, j]
@@ -440,20 +501,26 @@ def spatial_operator(filters: LgnFilters) -> sparse.csr_array:
     return sparse.vstack(blocks, format="csr")
 
 
-def rates_of_movie(cells: LgnCellTable, movie: NDArray[np.floating]) -> F32:
+def rates_of_movie(
+    filters: LgnFilters,
+    movie: NDArray[np.floating],
+    steps: NDArray[np.integer] | None = None,
+) -> F32:
     """Firing rates of LGN cells that see a movie, after a long time of grey.
 
     Parameters
     ----------
-    cells : LgnCellTable
-        The cells.
-    movie : float array, shape (steps, height, width)
-        Luminance around grey, -1 (black) to 1 (white), one pixel a degree and one
-        frame a millisecond; rows count y, columns x. May be a memory map.
+    filters : LgnFilters
+        Of the cells.
+    movie : float array, shape (frames, height, width)
+        Luminance around grey, -1 (black) to 1 (white), one pixel a degree; rows
+        count y downward, columns x. May be a memory map.
+    steps : int array, shape (frames,), optional
+        Milliseconds that each frame is shown; by default 1.
 
     Returns
     -------
-    float32 array, shape (steps, c)
+    float32 array, shape (sum of steps, c)
         Hz.
 
     Raises
@@ -461,31 +528,36 @@ def rates_of_movie(cells: LgnCellTable, movie: NDArray[np.floating]) -> F32:
     StimulusError
         If the movie does not fit the cells' visual field or holds other values.
     """
-    filters = lgn_filters(cells)
     width, height = filters.field_px
     if movie.ndim != 3 or movie.shape[1:] != (height, width):
         seen = f"a movie of shape {movie.shape}"
         raise StimulusError(
             seen,
             where="LGN stimulus",
-            expected=f"(steps, {height}, {width}): one pixel a degree of the cells' visual field",
+            expected=f"(frames, {height}, {width}): one pixel a degree of the cells' visual field",
             hint="resample the movie to the visual field",
         )
-    operator = spatial_operator(filters)
-    n_steps = len(movie)
+    n_frames = len(movie)
+    steps = np.ones(n_frames, dtype=np.intp) if steps is None else steps
+    stop = np.cumsum(steps)
+    n_steps = int(stop[-1]) if n_frames else 0
     drive = np.empty((len(filters), n_steps), dtype=np.float32)
-    for start in range(0, n_steps, _FRAMES):
+    for start in range(0, n_frames, _FRAMES):
         frames = np.asarray(movie[start : start + _FRAMES], dtype=np.float32)
-        if frames.size and not (frames.min() >= -1 and frames.max() <= 1):  # NaN fails both
+        part = slice(start, start + len(frames))
+        if not (frames.min() >= -1 and frames.max() <= 1):  # NaN fails both
             seen = f"luminances from {frames.min():g} to {frames.max():g}"
             raise StimulusError(
                 seen,
-                where=f"LGN stimulus, frames {start} to {start + len(frames) - 1}",
+                where=f"LGN stimulus, frames {start} to {part.stop - 1}",
                 expected="values around grey, -1 (black) to 1 (white)",
                 hint="8-bit luminance becomes value / 127.5 - 1",
             )
         pixels = np.ascontiguousarray(frames.reshape(len(frames), -1).T)
-        drive[:, start : start + len(frames)] = operator @ pixels
+        begin = stop[start] - steps[start]
+        drive[:, begin : stop[part.stop - 1]] = np.repeat(
+            filters.spatial @ pixels, steps[part], axis=1
+        )
     # Causal convolution with nothing before the first frame, in place block by block.
     n_fft = scipy.fft.next_fast_len(n_steps + filters.kernel.shape[1] - 1, real=True)
     for start in range(0, len(filters), _BLOCK):

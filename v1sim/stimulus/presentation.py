@@ -1,8 +1,12 @@
-"""What every stimulus gives: trials, and the LGN spike probabilities of each."""
+"""What every stimulus gives: trials, and the LGN spike probabilities of each.
+
+- `Presentation`: trials and probabilities
+- `repeated_trials`: the trials of several stimuli, each shown several times
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -10,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from v1sim.errors import StimulusError
-from v1sim.model import Trial
+from v1sim.model import LgnCellTable, Trial
 
-__all__ = ["Presentation"]
+__all__ = ["Presentation", "repeated_trials"]
 
 F32 = NDArray[np.float32]
 
@@ -36,6 +40,10 @@ class Presentation:
     key : callable, optional
         ``key(stimulus) -> str``, equal for equal probabilities, of stimuli that are worth
         keeping; None for those that are read from a file anyway.
+    picture : callable, optional
+        ``picture(stimulus, step) -> f4[height, width]``, what is on the screen, -1 to 1.
+    cells : LgnCellTable, optional
+        The LGN cells, where it is known which they are.
     """
 
     n_lgn: int
@@ -44,6 +52,8 @@ class Presentation:
     stimulus_of_trial: tuple[int, ...]
     load: Callable[[int], F32] = field(repr=False)
     key: Callable[[int], str] | None = field(default=None, repr=False)
+    picture: Callable[[int, int], F32] | None = field(default=None, repr=False)
+    cells: LgnCellTable | None = field(default=None, repr=False)
     _cached_load: Callable[[int], F32] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -86,3 +96,58 @@ class Presentation:
             )
         values.flags.writeable = False
         return values
+
+
+def repeated_trials(
+    stimuli: Sequence[Mapping[str, float | int | str]],
+    *,
+    repeats: int,
+    duration_ms: float,
+    window_ms: tuple[float, float],
+    where: str,
+) -> tuple[tuple[Trial, ...], tuple[int, ...]]:
+    """Trials of stimuli that are equally long: all repeats of one, then those of the next.
+
+    Trials are independent of each other, so their order has no effect.
+
+    Parameters
+    ----------
+    stimuli : sequence of mapping
+        What each stimulus is, in plain values; its trials carry that and ``repeat``.
+    repeats : int
+        Trials of each.
+    duration_ms : float
+        Of one trial.
+    window_ms : (float, float)
+        Part of each trial that analyses read.
+    where : str
+        For errors.
+
+    Returns
+    -------
+    trials, stimulus_of_trial
+        As `Presentation` takes them.
+
+    Raises
+    ------
+    StimulusError
+        If there is nothing to show, or the window does not lie within a trial.
+    """
+    if repeats < 1 or not stimuli:
+        seen = f"{len(stimuli)} stimuli, {repeats} trials of each"
+        raise StimulusError(seen, where=where, expected="at least one of each")
+    if not 0 <= window_ms[0] < window_ms[1] <= duration_ms:
+        seen = f"the window is {window_ms[0]:g} to {window_ms[1]:g} ms"
+        raise StimulusError(seen, where=where, expected=f"within 0..{duration_ms:g} ms")
+    stimulus_of_trial = tuple(i for i in range(len(stimuli)) for _ in range(repeats))
+    trials = tuple(
+        Trial(
+            index=index,
+            start_ms=index * duration_ms,
+            duration_ms=duration_ms,
+            window_ms=window_ms,
+            stimulus={**stimuli[stimulus], "repeat": index % repeats},
+        )
+        for index, stimulus in enumerate(stimulus_of_trial)
+    )
+    return trials, stimulus_of_trial
