@@ -8,7 +8,7 @@ How it scales
 -------------
 Density is that of the whole column, so radius grows with the square root of the
 number of neurons. In-degree follows from it up to that of the 51,978-neuron network in use
-(`_MAX_IN_DEGREE`) and does not fall below the 2,000-neuron column's. Amplitudes are
+(`_IN_DEGREE_OF`) and does not fall below the 2,000-neuron column's. Amplitudes are
 multiplied so that each class pair's mean input is what it is with 2,000 neurons,
 for which the background (`CellClass.background`) was calibrated, in NEST: with drifting
 gratings and the mean background ("mean": a tenth of ``background_weight`` in each step).
@@ -65,8 +65,9 @@ N_READOUT_GROUPS = 10
 
 #: Size whose mean inputs all sizes have.
 _REFERENCE_NEURONS = 2000
-#: Mean recurrent in-degree of the 51,978-neuron network in use.
-_MAX_IN_DEGREE = 278.0
+#: Mean recurrent in-degree of the networks in use, by their number of neurons; no column
+#: has more than these (interpolated).
+_IN_DEGREE_OF = {51_978: 278.0, 230_924: 369.4}
 #: No two cells are connected with more certainty than this, however small the column.
 _MAX_PROBABILITY = 0.9
 
@@ -318,7 +319,8 @@ def _in_degree(n_neurons: int, *, scaled: bool) -> tuple[F64, F64]:
     if scaled:
         _, reference = _in_degree(_REFERENCE_NEURONS, scaled=False)
         least = float(reference.sum(axis=0) @ _class_share(_REFERENCE_NEURONS))
-        factor = float(np.clip(natural, least, _MAX_IN_DEGREE)) / natural
+        most = np.interp(n_neurons, list(_IN_DEGREE_OF), list(_IN_DEGREE_OF.values()))
+        factor = float(np.clip(natural, least, most)) / natural
     probability = np.minimum(P_MAX * factor, _MAX_PROBABILITY)
     return probability, probability * reach
 
