@@ -122,6 +122,65 @@ def _thread_override(threads: int | None) -> list[str]:
     return [] if threads is None else [f"simulation.threads={threads}"]
 
 
+@_command("batch")
+def batch(
+    sweep: Annotated[Path, typer.Argument(help="A sweep's YAML file.")],
+    local: Annotated[bool, typer.Option("--local", help="Run on this machine (default).")] = False,
+    slurm: Annotated[bool, typer.Option("--slurm", help="Give the runs to Slurm.")] = False,
+    jobs: Annotated[
+        int | None, typer.Option("-j", "--jobs", min=1, help="Most runs at a time.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="NEST's threads of each run here.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Sweep folder; default: sweeps/NAME.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a sweep; refuse to begin one.")
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run only what failed.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the networks; print runs and what they need.")
+    ] = False,
+    status: Annotated[bool, typer.Option("--status", help="Say where each run stands.")] = False,
+    collect: Annotated[
+        bool, typer.Option("--collect", help="Write one table and figure of all results.")
+    ] = False,
+) -> None:
+    """Run a sweep: what is not done yet, each run in a process and folder of its own."""
+    from v1sim.batch import command
+    from v1sim.report.terminal import StageProgress
+
+    wanted = {"--dry-run": dry_run, "--status": status, "--collect": collect}
+    wanted |= {"--local": local, "--slurm": slurm}
+    given = [name for name, value in wanted.items() if value]
+    if len(given) > 1:
+        raise InputError(f"{' and '.join(given)} exclude each other", expected="one of them")
+    request = command.Request(
+        sweep=sweep,
+        out=out,
+        slurm=slurm,
+        jobs=jobs,
+        threads=threads,
+        resume=resume,
+        retry_failed=retry_failed,
+        command=shlex.join(sys.argv),
+    )
+    with StageProgress(_err) as progress:
+        if dry_run:
+            text = command.dry_run(request, progress)
+        elif status:
+            text = command.status(request)
+        elif collect:
+            text = command.collect(request)
+        else:
+            text = command.start(request, progress)
+    _out.print(text, markup=False, soft_wrap=True)
+
+
 @_command("check")
 def check(
     network: Annotated[Path, typer.Argument(help="A network's HDF5 file.")],

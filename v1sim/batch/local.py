@@ -1,0 +1,58 @@
+"""Runs side by side on this machine."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+
+from v1sim.batch.folder import SweepFolder
+from v1sim.batch.job import Job
+
+__all__ = ["run_local"]
+
+_POLL_S = 0.02
+
+
+def run_local(
+    folder: SweepFolder,
+    names: Sequence[str],
+    *,
+    n_jobs: int,
+    threads: int,
+    progress: Callable[[str, float, float], None],
+) -> None:
+    """Run ``names``, at most ``n_jobs`` at a time; what became of each stands in the folder.
+
+    A run that another process is at (one whose driver was killed) is waited for.
+
+    Parameters
+    ----------
+    folder : SweepFolder
+        The sweep's folder, prepared.
+    names : sequence of str
+        Runs that are not done.
+    n_jobs, threads : int
+        Jobs side by side, and threads of each.
+    progress : callable
+        Told ``("runs", done, total)``.
+    """
+    waiting = deque(names)
+    active: list[Job] = []
+    with ExitStack() as stack:
+        while waiting or active:
+            for _ in range(len(waiting)):
+                if len(active) >= n_jobs:
+                    break
+                job = stack.enter_context(Job(folder, waiting.popleft(), threads))
+                if job.start():
+                    active.append(job)
+                elif folder.is_held(job.name):
+                    waiting.append(job.name)
+            ended = [job for job in active if job.poll()]
+            if ended:
+                active = [job for job in active if job not in ended]
+                progress("runs", len(names) - len(waiting) - len(active), len(names))
+            else:
+                time.sleep(_POLL_S)

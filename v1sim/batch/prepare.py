@@ -1,0 +1,115 @@
+"""Before anything is started: the gate, once for each network, and what runs share and need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from v1sim import guard, pipeline
+from v1sim.batch.sweep import SweepRun
+from v1sim.config import RunConfig
+from v1sim.errors import InputError
+from v1sim.model import NetworkModel
+from v1sim.pipeline import Need
+from v1sim.shared_input import SharedInput
+from v1sim.sources.hdf5 import read_network
+from v1sim.stimulus.from_config import presentation as make_presentation
+
+__all__ = ["prepare"]
+
+
+def prepare(
+    runs: Sequence[SweepRun],
+    shared: SharedInput,
+    *,
+    threads: int,
+    keep_stimuli: bool,
+    command: str,
+    progress: Callable[[str, float, float], None],
+) -> dict[str, Need]:
+    """Check every network of ``runs``, and compute what they share.
+
+    Parameters
+    ----------
+    runs : sequence of SweepRun
+        Those that are to be started.
+    shared : SharedInput
+        What is already there is not made again.
+    threads : int
+        Threads of a run that leaves them open, for the time expected.
+    keep_stimuli : bool
+        Whether to compute the LGN probabilities.
+    command : str
+        The command line, for the provenance of built-in columns.
+    progress : callable
+        Told ``(stage, done, total)``.
+
+    Returns
+    -------
+    dict
+        What each run is expected to need, by its name.
+
+    Raises
+    ------
+    GuardRefusal
+        If a network is refused.
+    InputError
+        If a network or stimulus cannot be used.
+    """
+    needs: dict[str, Need] = {}
+    by_path: dict[Path, list[SweepRun]] = {}
+    for run in runs:
+        by_path.setdefault(_network_path(run.config, shared, command), []).append(run)
+    for i, (path, group) in enumerate(by_path.items()):
+        network = read_network(path)
+        checked = _checked(network, group, shared)
+        alike: dict[str, Need] = {}
+        for run in group:
+            # Runs that differ in their seed alone need the same.
+            key = run.config.model_dump_json(exclude={"name", "output", "seed"})
+            if key not in alike:
+                shown = make_presentation(run.config, network)
+                if keep_stimuli:
+                    shared.keep_presentation(shown)
+                admitted = checked[_policy_key(run.config)]
+                given = run.config.simulation.threads
+                alike[key] = pipeline.expected_need(
+                    run.config, admitted, shown, threads if given == "auto" else given
+                )
+            needs[run.name] = alike[key]
+        progress("networks", i + 1, len(by_path))
+    return needs
+
+
+def _network_path(config: RunConfig, shared: SharedInput, command: str) -> Path:
+    """The run's network file; a built-in column is built now if it is not there."""
+    if isinstance(config.network, Path):
+        return config.network
+    column = config.network.built_in
+    path = shared.column_path(column)
+    if not path.exists():
+        pipeline.write_column(
+            path, neurons=column.neurons, lgn=column.lgn, seed=column.seed, command=command
+        )
+    return path
+
+
+def _checked(
+    network: NetworkModel, runs: Sequence[SweepRun], shared: SharedInput
+) -> dict[str, guard.CheckedNetwork]:
+    """The network through the gate, once for each policy that a run has."""
+    checked: dict[str, guard.CheckedNetwork] = {}
+    for run in runs:
+        key, policy = _policy_key(run.config), pipeline.policy_of(run.config)
+        if key in checked:
+            continue
+        try:
+            checked[key] = shared.admit(network, policy)
+        except InputError:
+            checked[key] = guard.admit(network, policy)
+            shared.keep_pass(checked[key], policy)
+    return checked
+
+
+def _policy_key(config: RunConfig) -> str:
+    return config.model_dump_json(include={"require", "strength", "waive"})
