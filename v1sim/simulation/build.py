@@ -115,6 +115,11 @@ def build(
             projection, pre, v1, source_node[projection.label], neuron_node, on_block
         )
 
+    if native and plan.dynamics == "training_float32":
+        none = np.empty(0, dtype=np.int64)
+        native.set_source_order(
+            [source_node.get(label, none) for label in ("recurrent", "lgn", "background")]
+        )
     recorder = None
     if native is None:
         recorder = nest.Create("spike_recorder")

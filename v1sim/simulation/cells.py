@@ -17,6 +17,7 @@ from v1sim.config import Dynamics
 from v1sim.model import RECEPTORS, CellTypeTable
 from v1sim.simulation.kernel import backend
 from v1sim.simulation.plan import PopulationPlan
+from v1sim.simulation.step_constants import step_constants
 
 __all__ = ["PER_SYNAPSE", "Creation", "create_population", "glif3_creations", "glif3_parameters"]
 
@@ -41,7 +42,9 @@ def glif3_parameters(types: CellTypeTable, index: int, dynamics: Dynamics) -> di
         "asc_amps": types.asc_amp_pa[index].tolist(),
         "tau_syn": types.tau_syn_ms[index].tolist(),
     }
-    return parameters | (_GLIF3_OF_GLIF_PSC if dynamics == "glif_psc" else {})
+    if dynamics == "glif_psc":
+        return parameters | _GLIF3_OF_GLIF_PSC
+    return parameters | {"step_constants": step_constants(types)[index].tolist()}
 
 
 #: What makes NEST's family of models the GLIF3 one. After a spike, training adds the

@@ -126,6 +126,7 @@ def compile_module(folder: Path) -> Path:
         command = [
             *_compiler(bool(stamp["mpi"])).split(),
             *("-std=c++20", "-O3", "-DNDEBUG", "-fopenmp", "-fPIC", "-shared"),
+            "-ffp-contract=off",  # a fused multiply-add rounds where training does not
             *(["-D_GLIBCXX_USE_CXX11_ABI=0"] if _uses_old_abi(package) else []),
             f"-I{_nest_headers()}",
             *_boost_headers(),

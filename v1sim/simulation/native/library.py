@@ -78,6 +78,8 @@ class NativeModule:
         library.v1sim_n_recorded.restype = ctypes.c_int64
         library.v1sim_take_recorded.argtypes = [_pointer(np.uint32), _pointer(np.uint32)]
         library.v1sim_take_recorded.restype = None
+        library.v1sim_set_source_order.argtypes = [_pointer(np.uint32), ctypes.c_int64]
+        library.v1sim_set_source_order.restype = None
         library.v1sim_give_spikes.argtypes = [
             *(ctypes.c_int64, ctypes.c_int64),
             *(_pointer(np.int64), _pointer(np.int64)),
@@ -131,6 +133,20 @@ class NativeModule:
         start = np.searchsorted(source[order], np.arange(n_sources + 1)).astype(np.int64)
         steps = np.ascontiguousarray(stamp[order], dtype=np.int64)
         self._library.v1sim_give_spikes(first_node, n_sources, start, steps)
+
+    def set_source_order(self, groups: Sequence[_I64]) -> None:
+        """Say in which order float32 neurons add what arrives in a step.
+
+        Parameters
+        ----------
+        groups : sequence of int array
+            Node ids of the neurons, the LGN cells and the background, each in the file's
+            order. Training adds up each group by itself.
+        """
+        order = np.zeros(max(int(node.max(initial=0)) for node in groups) + 1, dtype=np.uint32)
+        for group, node in enumerate(groups):
+            order[node] = np.arange(len(node), dtype=np.uint32) | np.uint32(group << 30)
+        self._library.v1sim_set_source_order(order, len(order))
 
     def set_muted(self, muted: bool) -> None:
         """While muted, no neuron of the training dynamics spikes."""

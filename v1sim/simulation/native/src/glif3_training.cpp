@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <list>
 #include <mutex>
+#include <utility>
 
 #include "dictionary.h"
 #include "exceptions.h"
@@ -45,6 +47,36 @@ recorded_spikes()
   return spikes;
 }
 
+std::vector< std::uint32_t >&
+source_order()
+{
+  static std::vector< std::uint32_t > order;
+  return order;
+}
+
+namespace
+{
+//! The constants that follow from the parameters, in float64.
+StepConstants
+exact_constants( const Glif3Parameters& p, const double dt_ms )
+{
+  const double scale_mv = p.V_th - p.E_L;
+  const double decay = std::exp( -dt_ms * p.g / p.C_m );
+  StepConstants c { decay, ( 1.0 - decay ) / p.g, ( p.V_reset - p.E_L ) / scale_mv - 1.0 };
+  for ( size_t i = 0; i < n_receptors; ++i )
+  {
+    c[ 3 + i ] = std::exp( -dt_ms / p.tau_syn[ i ] );
+    c[ 3 + n_receptors + i ] = std::exp( 1.0 ) / p.tau_syn[ i ];
+  }
+  for ( size_t j = 0; j < 2; ++j )
+  {
+    c[ 3 + 2 * n_receptors + j ] = std::exp( -dt_ms * p.k[ j ] );
+    c[ 5 + 2 * n_receptors + j ] = p.asc_amps[ j ] / scale_mv;
+  }
+  return c;
+}
+}
+
 template < typename Real >
 Glif3Constants< Real >::Glif3Constants( const Glif3Parameters& p, const double dt_ms_ )
   : parameters( p )
@@ -52,32 +84,137 @@ Glif3Constants< Real >::Glif3Constants( const Glif3Parameters& p, const double d
   , scale_mv( p.V_th - p.E_L )
   , inverse_scale( 1.0 / scale_mv )
 {
-  for ( size_t c = 0; c < n_receptors; ++c )
-  {
-    syn_decay[ c ] = static_cast< Real >( std::exp( -dt_ms / p.tau_syn[ c ] ) );
-    dt_syn_decay[ c ] = static_cast< Real >( dt_ms ) * syn_decay[ c ];
-    psc_initial[ c ] = static_cast< Real >( std::exp( 1.0 ) / p.tau_syn[ c ] );
-  }
-  for ( size_t j = 0; j < 2; ++j )
-  {
-    asc_decay[ j ] = static_cast< Real >( std::exp( -dt_ms * p.k[ j ] ) );
-    asc_amp[ j ] = static_cast< Real >( p.asc_amps[ j ] / scale_mv );
-  }
-  const double p33 = std::exp( -dt_ms * p.g / p.C_m );
-  decay = static_cast< Real >( p33 );
-  current_factor = static_cast< Real >( ( 1.0 - p33 ) / p.g );
-  reset = static_cast< Real >( ( p.V_reset - p.E_L ) / scale_mv ) - Real( 1 );
+  const StepConstants given = p.step_constants.value_or( exact_constants( p, dt_ms ) );
+  auto next = given.begin();
+  const auto take = [ &next ] { return static_cast< Real >( *next++ ); };
+  decay = take();
+  current_factor = take();
+  reset = take();
+  std::ranges::generate( syn_decay, take );
+  std::ranges::generate( psc_initial, take );
+  std::ranges::generate( asc_decay, take );
+  std::ranges::generate( asc_amp, take );
   t_ref = static_cast< Real >( p.t_ref );
   dt = static_cast< Real >( dt_ms );
+  std::ranges::transform( syn_decay, dt_syn_decay.begin(), [ this ]( const Real d ) { return dt * d; } );
+}
+
+template < typename Real >
+StepConstants
+Glif3Constants< Real >::step_constants() const
+{
+  StepConstants c { decay, current_factor, reset };
+  auto out = std::ranges::copy( syn_decay, c.begin() + 3 ).out;
+  out = std::ranges::copy( psc_initial, out ).out;
+  out = std::ranges::copy( asc_decay, out ).out;
+  std::ranges::copy( asc_amp, out );
+  return c;
+}
+
+template < typename Real >
+size_t
+Input< Real >::n_steps() const
+{
+  return sums_.size();
+}
+
+template < typename Real >
+void
+Input< Real >::resize( const size_t n_steps )
+{
+  sums_.assign( n_steps, {} );
+}
+
+template < typename Real >
+void
+Input< Real >::clear()
+{
+  std::ranges::fill( sums_, std::array< Real, n_receptors > {} );
+}
+
+template < typename Real >
+void
+Input< Real >::add( const size_t step, const size_t receptor, const nest::SpikeEvent&, const double weight )
+{
+  sums_[ step ][ receptor ] += static_cast< Real >( weight );
+}
+
+template < typename Real >
+std::array< Real, n_receptors >
+Input< Real >::take( const size_t step )
+{
+  return std::exchange( sums_[ step ], {} );
+}
+
+size_t
+Input< float >::n_steps() const
+{
+  return arrivals_.size();
+}
+
+void
+Input< float >::resize( const size_t n_steps )
+{
+  arrivals_.assign( n_steps, {} );
+}
+
+void
+Input< float >::clear()
+{
+  for ( auto& arrivals : arrivals_ )
+  {
+    arrivals.clear();
+  }
 }
 
 namespace
 {
+//! Bits of a source's order that say which of the three sums it belongs to.
+constexpr int group_shift = 30;
+constexpr size_t n_groups = 3;
+//! An arrival's order: receptor, then the source's order, then the delay.
+constexpr int delay_bits = 16;
+}
+
+void
+Input< float >::add( const size_t step, const size_t receptor, const nest::SpikeEvent& e, const double weight )
+{
+  const size_t node = e.retrieve_sender_node_id_from_source_table();
+  const auto& order = source_order();
+  const std::uint64_t source = node < order.size() ? order[ node ] : 0;
+  const std::uint64_t place = ( receptor << 32 | source ) << delay_bits | e.get_delay_steps();
+  arrivals_[ step ].push_back( { place, static_cast< float >( weight ) } );
+}
+
+std::array< float, n_receptors >
+Input< float >::take( const size_t step )
+{
+  auto& arrivals = arrivals_[ step ];
+  std::ranges::sort( arrivals, {}, &Arrival::order );
+  std::array< std::array< float, n_groups >, n_receptors > sums {};
+  for ( const auto& [ order, weight ] : arrivals )
+  {
+    const size_t group = order >> ( group_shift + delay_bits ) & 3;
+    sums[ order >> ( 32 + delay_bits ) ][ std::min( group, n_groups - 1 ) ] += weight;
+  }
+  arrivals.clear();
+  std::array< float, n_receptors > total;
+  for ( size_t i = 0; i < n_receptors; ++i )
+  {
+    const auto& [ recurrent, lgn, background ] = sums[ i ];
+    total[ i ] = recurrent + ( lgn + background );
+  }
+  return total;
+}
+
+namespace
+{
+//! Steps that may be on their way to a neuron.
 size_t
-input_size()
+input_steps()
 {
   const auto& connections = nest::kernel().connection_manager;
-  return ( connections.get_min_delay() + connections.get_max_delay() ) * n_receptors;
+  return connections.get_min_delay() + connections.get_max_delay();
 }
 
 //! The one set of constants of these parameters: neurons of a type share it.
@@ -137,14 +274,14 @@ Glif3Training< Real >::reset_state()
 {
   S_ = State();
   S_.v = C_->reset + Real( 1 );
-  std::fill( input_.begin(), input_.end(), Real( 0 ) );
+  input_.clear();
 }
 
 template < typename Real >
 void
 Glif3Training< Real >::init_buffers_()
 {
-  input_.assign( input_size(), Real( 0 ) );
+  input_.resize( input_steps() );
   logger_.reset();
 }
 
@@ -155,11 +292,17 @@ Glif3Training< Real >::pre_run_hook()
   logger_.init();
   if ( C_->dt_ms != nest::Time::get_resolution().get_ms() )
   {
-    C_ = shared_constants< Real >( C_->parameters );
+    Glif3Parameters p = C_->parameters;
+    p.step_constants.reset(); // they were those of another step
+    C_ = shared_constants< Real >( p );
   }
-  if ( input_.size() != input_size() )
+  if ( input_.n_steps() != input_steps() )
   {
-    input_.assign( input_size(), Real( 0 ) );
+    input_.resize( input_steps() );
+  }
+  if ( get_node_id() > std::numeric_limits< decltype( RecordedSpike::node ) >::max() )
+  {
+    throw nest::KernelException( "v1sim records node ids of 32 bits" );
   }
   if ( recorded_spikes().size() < static_cast< size_t >( nest::kernel().vp_manager.get_num_threads() ) )
   {
@@ -174,15 +317,13 @@ Glif3Training< Real >::update( const nest::Time& origin, const long from, const 
   const Glif3Constants< Real >& c = *C_;
   for ( long lag = from; lag < to; ++lag )
   {
-    const size_t slot = nest::kernel().event_delivery_manager.get_modulo( lag ) * n_receptors;
-    Real* const input = input_.data() + slot;
+    const auto input = input_.take( nest::kernel().event_delivery_manager.get_modulo( lag ) );
 
     Real current = S_.psc[ 0 ] + S_.psc[ 1 ] + S_.psc[ 2 ] + S_.psc[ 3 ];
     for ( size_t i = 0; i < n_receptors; ++i )
     {
       S_.psc[ i ] = c.syn_decay[ i ] * S_.psc[ i ] + c.dt_syn_decay[ i ] * S_.rise[ i ];
       S_.rise[ i ] = c.syn_decay[ i ] * S_.rise[ i ] + input[ i ] * c.psc_initial[ i ];
-      input[ i ] = Real( 0 );
     }
     current += S_.asc[ 0 ];
     current += S_.asc[ 1 ];
@@ -208,10 +349,11 @@ template < typename Real >
 void
 Glif3Training< Real >::handle( nest::SpikeEvent& e )
 {
-  const size_t slot = e.get_rel_delivery_steps( nest::kernel().simulation_manager.get_slice_origin() );
-  const size_t index = nest::kernel().event_delivery_manager.get_modulo( slot );
-  input_[ index * n_receptors + e.get_rport() - 1 ] +=
-    static_cast< Real >( e.get_weight() * e.get_multiplicity() * C_->inverse_scale );
+  const size_t steps = e.get_rel_delivery_steps( nest::kernel().simulation_manager.get_slice_origin() );
+  input_.add( nest::kernel().event_delivery_manager.get_modulo( steps ),
+    e.get_rport() - 1,
+    e,
+    e.get_weight() * e.get_multiplicity() * C_->inverse_scale );
 }
 
 template < typename Real >
@@ -256,7 +398,7 @@ template < typename Real >
 double
 Glif3Training< Real >::get_V_m_() const
 {
-  return C_->parameters.E_L + static_cast< double >( S_.v ) * C_->scale_mv;
+  return S_.v * static_cast< Real >( C_->scale_mv ) + static_cast< Real >( C_->parameters.E_L );
 }
 
 template < typename Real >
@@ -287,6 +429,8 @@ Glif3Training< Real >::get_status( Dictionary& d ) const
   d[ nest::names::asc_decay ] = std::vector< double >( p.k.begin(), p.k.end() );
   d[ nest::names::asc_amps ] = std::vector< double >( p.asc_amps.begin(), p.asc_amps.end() );
   d[ nest::names::tau_syn ] = std::vector< double >( p.tau_syn.begin(), p.tau_syn.end() );
+  const StepConstants constants = C_->step_constants();
+  d[ "step_constants" ] = std::vector< double >( constants.begin(), constants.end() );
   d[ nest::names::V_m ] = get_V_m_();
   d[ nest::names::ASCurrents ] =
     std::vector< double > { S_.asc[ 0 ] * C_->scale_mv, S_.asc[ 1 ] * C_->scale_mv };
@@ -296,19 +440,20 @@ Glif3Training< Real >::get_status( Dictionary& d ) const
 namespace
 {
 template < size_t n >
-void
+bool
 update_values( const Dictionary& d, const std::string& name, std::array< double, n >& values )
 {
   std::vector< double > given;
   if ( not d.update_value( name, given ) )
   {
-    return;
+    return false;
   }
   if ( given.size() != n )
   {
     throw nest::BadProperty( name + " needs " + std::to_string( n ) + " values." );
   }
-  std::copy( given.begin(), given.end(), values.begin() );
+  std::ranges::copy( given, values.begin() );
+  return true;
 }
 }
 
@@ -338,6 +483,14 @@ Glif3Training< Real >::set_status( const Dictionary& d )
          and std::ranges::all_of( p.k, []( double k ) { return k > 0; } ) ) )
   {
     throw nest::BadProperty( "tau_syn and asc_decay must be > 0." );
+  }
+  if ( StepConstants constants; update_values( d, "step_constants", constants ) )
+  {
+    p.step_constants = constants;
+  }
+  else if ( p != C_->parameters )
+  {
+    p.step_constants.reset();
   }
   if ( p != C_->parameters )
   {

@@ -15,7 +15,18 @@
  *  The reset is subtractive and comes one step after the spike; membrane and
  *  after-spike currents go on through the refractory period, which suppresses
  *  the spike alone. Voltages are relative to E_L and divided by V_th - E_L, as
- *  in training, so that float32 arithmetic rounds where training's does.
+ *  in training.
+ *
+ *  Training holds d, p, q and the rest as float32, and computes them in float32.
+ *  With "step_constants" they are taken as given; without, they follow from the
+ *  parameters in float64. Setting any parameter later drops them, and starts
+ *  the membrane at V_reset.
+ *
+ *  Glif3Training< float > rounds every operation where TensorFlow rounds it:
+ *  operations in the order of the published cell, and what arrives in a step
+ *  summed by source, recurrent input first, then LGN and background. NEST
+ *  delivers spikes in another order, so arrivals are kept and sorted: this model
+ *  is for comparisons bit by bit, the one in double for simulations.
  */
 #ifndef V1SIM_GLIF3_TRAINING_H
 #define V1SIM_GLIF3_TRAINING_H
@@ -23,6 +34,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "connection.h"
@@ -37,6 +49,10 @@ namespace v1sim
 
 constexpr size_t n_receptors = 4;
 
+//! Constants of a step: p, q, (v_reset - v_th), d_c, e / tau_c, exp(-k_j dt), asc_amp_j.
+constexpr size_t n_step_constants = 3 + 2 * n_receptors + 4;
+using StepConstants = std::array< double, n_step_constants >;
+
 //! Parameters of a cell type in NEST's units.
 struct Glif3Parameters
 {
@@ -49,6 +65,7 @@ struct Glif3Parameters
   std::array< double, 2 > k = { 0.003, 0.1 };             //!< 1/ms
   std::array< double, 2 > asc_amps = { -9.18, -198.94 };  //!< pA
   std::array< double, n_receptors > tau_syn = { 5.5, 8.5, 2.8, 5.8 }; //!< ms
+  std::optional< StepConstants > step_constants; //!< instead of those that follow from the others
 
   bool operator==( const Glif3Parameters& ) const = default;
 };
@@ -58,6 +75,8 @@ template < typename Real >
 struct Glif3Constants
 {
   Glif3Constants( const Glif3Parameters& p, double dt );
+
+  StepConstants step_constants() const;
 
   Glif3Parameters parameters;
   double dt_ms;
@@ -74,6 +93,42 @@ struct Glif3Constants
   Real reset;          //!< v_reset - v_th, normalised
   Real t_ref;
   Real dt;
+};
+
+//! What arrives in each step of the ring, summed as it arrives.
+template < typename Real >
+class Input
+{
+public:
+  size_t n_steps() const;
+  void resize( size_t n_steps );
+  void clear();
+  void add( size_t step, size_t receptor, const nest::SpikeEvent&, double weight );
+  //! The sums of a step, which is cleared.
+  std::array< Real, n_receptors > take( size_t step );
+
+private:
+  std::vector< std::array< Real, n_receptors > > sums_;
+};
+
+//! The same in float32, summed in training's order.
+template <>
+class Input< float >
+{
+public:
+  size_t n_steps() const;
+  void resize( size_t n_steps );
+  void clear();
+  void add( size_t step, size_t receptor, const nest::SpikeEvent&, double weight );
+  std::array< float, n_receptors > take( size_t step );
+
+private:
+  struct Arrival
+  {
+    std::uint64_t order;
+    float weight;
+  };
+  std::vector< std::vector< Arrival > > arrivals_;
 };
 
 template < typename Real >
@@ -122,8 +177,7 @@ private:
 
   State S_;
   std::shared_ptr< const Glif3Constants< Real > > C_;
-  //! Input by step (ring) and receptor, normalised, n_receptors values a step.
-  std::vector< Real > input_;
+  Input< Real > input_;  //!< normalised
   nest::UniversalDataLogger< Glif3Training > logger_;
 
   static nest::RecordablesMap< Glif3Training > recordables_;
@@ -138,6 +192,9 @@ struct RecordedSpike
 
 //! One list a thread.
 std::vector< std::vector< RecordedSpike > >& recorded_spikes();
+
+//! Place of each node, by node id, in training's order of summation; see v1sim_set_source_order().
+std::vector< std::uint32_t >& source_order();
 
 //! While true no neuron spikes: what is on its way arrives and nothing follows.
 extern bool muted;

@@ -1,0 +1,101 @@
+"""The constants of a time step as training holds them.
+
+The published cell (Chen, Scherr & Maass 2022, doi 10.1126/sciadv.abq7592) computes
+them in float32 and keeps them so. Rounding a constant acts at every step in the
+same direction: with exact constants, float64 arithmetic is five times further from
+training's voltages than with training's own. The largest part is that of
+the after-spike currents, whose k goes through an inverse sigmoid and back.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from v1sim.config import DT_MS
+from v1sim.model import CellTypeTable
+
+__all__ = ["step_constants", "tensorflow_exp", "tensorflow_sigmoid"]
+
+F32 = NDArray[np.float32]
+
+#: exp(m ln 2 + r) = 2^m exp(r): 1 / ln 2, and ln 2 in two parts.
+_LOG2_E = np.float32(1.442695040888963)
+_LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
+#: exp(r) = 1 + r + r^2 (p0 + p1 r + ...), as TensorFlow's exp and sigmoid approximate it.
+_EXP: F32 = np.array(
+    [
+        *(0.4999998807907104, 0.16666518151760101, 4.166965186595917e-2),
+        *(8.368944749236107e-3, 1.374496379867196e-3),
+    ],
+    dtype=np.float32,
+)
+_SIGMOID_EXP: F32 = np.array(
+    [0.49999141693115234, 0.16666877269744873, 4.189866781234741e-2, 8.334713056683540e-3],
+    dtype=np.float32,
+)
+_ONE, _HALF = np.float32(1), np.float32(0.5)
+
+
+def _exp(x: F32, coefficients: F32) -> F32:
+    """The exponential in float32: every operation is rounded, and in this order."""
+    m = np.floor(x * _LOG2_E + _HALF)
+    r = (x - m * _LN2_HIGH) - m * _LN2_LOW
+    squared = r * r
+    even, odd = coefficients[0::2][::-1], coefficients[1::2][::-1]
+    p_even, p_odd = even[0] + np.zeros_like(x), odd[0] + np.zeros_like(x)
+    for c in even[1:]:
+        p_even = squared * p_even + c
+    for c in odd[1:]:
+        p_odd = squared * p_odd + c
+    result: F32 = np.ldexp(squared * (r * p_odd + p_even) + (r + _ONE), m.astype(np.int32))
+    return result
+
+
+def tensorflow_exp(x: F32) -> F32:
+    """The exponential of float32 as TensorFlow's CPU kernel rounds it, for -80 < x < 80."""
+    return _exp(x, _EXP)
+
+
+def tensorflow_sigmoid(x: F32) -> F32:
+    """The sigmoid of float32 as TensorFlow's CPU kernel rounds it, for -80 < x < 16."""
+    root = _exp(x * _HALF, _SIGMOID_EXP)
+    e = root * root
+    result: F32 = e / (_ONE + e)
+    return result
+
+
+def step_constants(types: CellTypeTable) -> F32:
+    """Constants of each cell type for steps of `DT_MS`, as float32, shape (t, 15).
+
+    In the order of the NEST model: decay and current factor of the membrane, the
+    normalised reset ``v_reset - v_th``, decay of the synaptic currents (4), their
+    initial slope e / tau (4), decay (2) and normalised amplitude (2) of the after-spike
+    currents.
+    """
+    c_m, g, e_l, v_th, v_reset, k, asc_amp, tau_syn = (
+        np.asarray(column, dtype=np.float32)
+        for column in (
+            *(types.c_m_pf, types.g_ns, types.e_l_mv, types.v_th_mv, types.v_reset_mv),
+            *(types.k_per_ms, types.asc_amp_pa, types.tau_syn_ms),
+        )
+    )
+    dt = np.float32(DT_MS)
+    scale = v_th - e_l
+    tau = c_m / g
+    decay = np.exp(-dt / tau)
+    # Training has no k outside 0..1 per ms: its inverse sigmoid does not exist.
+    inside = np.clip(k, np.finfo(np.float32).tiny, _ONE - np.finfo(np.float32).epsneg)
+    held_k = tensorflow_sigmoid(np.log(inside / (_ONE - inside)))
+    asc_decay = np.where(k == inside, tensorflow_exp(-dt * held_k), np.exp(-dt * k))
+    return np.column_stack(
+        [
+            decay,
+            _ONE / c_m * (_ONE - decay) * tau,
+            (v_reset - e_l) / scale - _ONE,
+            np.exp(-dt / tau_syn),
+            np.float32(np.e) / tau_syn,
+            asc_decay,
+            asc_amp / scale[:, None],
+        ]
+    )
