@@ -16,17 +16,16 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError
 
+from v1sim.config_stimulus import DT_MS, Section, Stimulus
 from v1sim.errors import ConfigError
 
 __all__ = [
     "DT_MS",
     "Background",
     "BuiltInColumn",
-    "DriftingGratings",
     "Dynamics",
-    "Probabilities",
     "RecordingConfig",
     "RunConfig",
     "SimulationConfig",
@@ -36,24 +35,13 @@ __all__ = [
     "validate",
 ]
 
-#: The time step of the model: training, delays and LGN spikes are all on 1 ms.
-DT_MS = 1.0
-
 Background = Literal["none", "mean", "shared_binomial", "independent_poisson"]
 Dynamics = Literal["glif_psc", "training", "training_float32"]
 
-_NonNegative = Annotated[float, Field(ge=0)]
-_Positive = Annotated[float, Field(gt=0)]
 _KeyPath = tuple[str | int, ...]
 
 
-class _Section(BaseModel):
-    """A part of the configuration: frozen, and every key must be known."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class BuiltInColumn(_Section):
+class BuiltInColumn(Section):
     """The column that v1sim builds itself (`v1sim.sources.column`)."""
 
     neurons: Annotated[int, Field(ge=200, le=250_000)] = 2000
@@ -61,55 +49,11 @@ class BuiltInColumn(_Section):
     seed: Annotated[int, Field(ge=0)] = 1
 
 
-class _NetworkSource(_Section):
+class _NetworkSource(Section):
     built_in: BuiltInColumn
 
 
-class DriftingGratings(_Section):
-    """Drifting gratings: every direction ``trials`` times, a grey period before each.
-
-    0 degrees drifts rightward, 90 degrees upward.
-    """
-
-    kind: Literal["drifting_gratings"]
-    directions_deg: Annotated[
-        tuple[Annotated[float, Field(ge=0, lt=360)], ...], Field(min_length=1, strict=False)
-    ] = (0.0, 45.0, 90.0, 135.0, 180.0, 225.0, 270.0, 315.0)
-    trials: Annotated[int, Field(ge=1)] = 10
-    temporal_frequency_hz: _NonNegative = 2.0
-    spatial_frequency_cpd: _Positive = 0.04
-    contrast: Annotated[float, Field(ge=0, le=1)] = 0.8
-    grey_ms: _NonNegative = 500.0
-    grating_ms: _Positive = 2500.0
-    lgn_table: Annotated[Path, Field(strict=False)] | None = None
-
-    @model_validator(mode="after")
-    def _whole_steps(self) -> DriftingGratings:
-        for key in ("grey_ms", "grating_ms"):
-            if getattr(self, key) % DT_MS:
-                msg = f"{key} must be a whole number of {DT_MS:g} ms steps"
-                raise ValueError(msg)
-        if len(set(self.directions_deg)) != len(self.directions_deg):
-            msg = "directions_deg names a direction twice; use trials for repeats"
-            raise ValueError(msg)
-        return self
-
-
-class Probabilities(_Section):
-    """LGN firing probabilities from a stimulus file (``spike_trains``, 1.3 p)."""
-
-    kind: Literal["probabilities"]
-    file: Annotated[Path, Field(strict=False)]
-    samples: (
-        Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, strict=False)] | None
-    ) = None
-    response_window_ms: Annotated[tuple[_NonNegative, _Positive], Field(strict=False)] | None = None
-
-
-Stimulus = Annotated[DriftingGratings | Probabilities, Field(discriminator="kind")]
-
-
-class SimulationConfig(_Section):
+class SimulationConfig(Section):
     """How the network is simulated.
 
     ``dynamics: auto`` is ``training`` for networks that came from training where
@@ -126,7 +70,7 @@ class SimulationConfig(_Section):
     between_trials: Literal["auto", "reset", "gap", "rebuild"] = "auto"
 
 
-class RecordingConfig(_Section):
+class RecordingConfig(Section):
     """What is written: spikes always; ``voltage_of`` names neurons of the file by index."""
 
     voltage_of: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False)] = ()
@@ -134,7 +78,7 @@ class RecordingConfig(_Section):
     sonata: bool = True
 
 
-class RunConfig(_Section):
+class RunConfig(Section):
     """One run, fully described."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)] = "run"
@@ -152,11 +96,14 @@ class RunConfig(_Section):
     output: Annotated[Path, Field(strict=False)] = Path("runs")
 
 
-#: Keys that name files to read; see the module docstring for what they are relative to.
+#: Keys that name files to read ("*": every item); see the module for what they are relative to.
 _INPUT_PATHS: tuple[_KeyPath, ...] = (
     ("network",),
     ("stimulus", "file"),
+    ("stimulus", "files", "*"),
+    ("stimulus", "parts", "*", "file"),
     ("stimulus", "lgn_table"),
+    ("stimulus", "lgn_ids_from"),
 )
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -283,11 +230,20 @@ def _set_key(values: dict[str, Any], key: str, value: Any, base: Path, where: st
 
 def _resolve_input_paths(values: dict[str, Any], base: Path) -> None:
     for path in _INPUT_PATHS:
-        target: Any = values
+        targets: list[Any] = [values]
         for part in path[:-1]:
-            target = target.get(part) if isinstance(target, dict) else None
-        if isinstance(target, dict) and isinstance(target.get(path[-1]), str):
-            target[path[-1]] = str((base / target[path[-1]]).absolute())
+            targets = [inner for target in targets for inner in _inner(target, part).values()]
+        for target in targets:
+            for key, value in _inner(target, path[-1]).items():
+                if isinstance(value, str):
+                    target[key] = str((base / value).absolute())
+
+
+def _inner(target: Any, part: str | int) -> dict[Any, Any]:
+    """What stands at a key, or ("*") at every index of a list, by that key or index."""
+    if part == "*":
+        return dict(enumerate(target)) if isinstance(target, list) else {}
+    return {part: target[part]} if isinstance(target, dict) and part in target else {}
 
 
 def load_config(
@@ -371,11 +327,15 @@ def _describe(
     if kind == "missing":
         return key, "the key is missing", "a value for it"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
-        tags = problem["ctx"].get("expected_tags", "'drifting_gratings', 'probabilities'")
+        tag_key = str(problem["ctx"]["discriminator"]).strip("'")
         tag = problem["ctx"].get("tag")
-        return (*key, "kind"), f"{tag!r} is unknown" if tag else "the key is missing", tags
+        known = [str(_tag(m, tag_key)) for m in _models_at(model, key, values)[0]]
+        seen = f"{tag!r} is unknown" if tag else "the key is missing"
+        return (*key, tag_key), seen, f"one of {', '.join(known)}"
     seen = f"{given!r} is not allowed"
     expected = str(problem["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
+    if kind == "value_error" and isinstance(given, Mapping):
+        return key, expected, None  # a rule for several keys: it says itself what is wrong
     if kind == "path_type":
         expected = "a path"
     if isinstance(given, str) and _is_number(given):
@@ -397,6 +357,8 @@ def _strip_union_tags(loc: _KeyPath, values: Mapping[str, Any]) -> _KeyPath:
     here: Any = values
     for i, part in enumerate(loc):
         last = i == len(loc) - 1
+        if isinstance(here, Mapping) and part in (here.get("kind"), here.get("show")):
+            continue
         inside = isinstance(here, Mapping) and part in here
         item = isinstance(here, list | tuple) and isinstance(part, int)
         if inside or item:
@@ -411,22 +373,37 @@ def _known_keys(
     model: type[BaseModel], path: Sequence[str | int], values: Mapping[str, Any]
 ) -> list[str]:
     """Keys that may stand at ``path``."""
+    _, meant = _models_at(model, path, values)
+    return list(meant.model_fields) if meant else []
+
+
+def _models_at(
+    model: type[BaseModel], path: Sequence[str | int], values: Mapping[str, Any]
+) -> tuple[list[type[BaseModel]], type[BaseModel] | None]:
+    """Models that may stand at ``path``, and which of them the values mean."""
     here: Any = values
-    current: type[BaseModel] | None = model
+    candidates = [model]
+    meant: type[BaseModel] | None = model
     for part in path:
         here = here[part]
-        if current is None or str(part) not in current.model_fields:
-            return []
-        candidates = _member_models(current.model_fields[str(part)].annotation)
+        if isinstance(part, str):  # an index leads to what its list may hold
+            if meant is None or part not in meant.model_fields:
+                return [], None
+            candidates = _member_models(meant.model_fields[part].annotation)
         tagged = [
             m
             for m in candidates
-            if "kind" in m.model_fields
-            and isinstance(here, Mapping)
-            and here.get("kind") in getattr(m.model_fields["kind"].annotation, "__args__", ())
+            for tag_key in ("kind", "show")
+            if isinstance(here, Mapping) and here.get(tag_key, "") == _tag(m, tag_key)
         ]
-        current = next(iter(tagged or candidates), None)
-    return list(current.model_fields) if current else []
+        meant = next(iter(tagged or candidates), None)
+    return candidates, meant
+
+
+def _tag(model: type[BaseModel], tag_key: str) -> str | None:
+    """The value by which a union's member is told from the others."""
+    field = model.model_fields.get(tag_key)
+    return None if field is None else str(getattr(field.annotation, "__args__", (None,))[0])
 
 
 def _member_models(annotation: Any) -> list[type[BaseModel]]:

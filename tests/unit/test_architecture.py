@@ -21,6 +21,7 @@ ORDER = [
     "model",
     "digests",
     "cell_classes",
+    "config_stimulus",
     "config",
     "sources",
     "convert",

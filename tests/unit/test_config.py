@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from v1sim.config import DriftingGratings, Probabilities, RunConfig, dump_config, load_config
+from v1sim.config import RunConfig, dump_config, load_config
+from v1sim.config_stimulus import DriftingGratings, Probabilities
 from v1sim.errors import ConfigError
 
 GRATINGS = "stimulus:\n  kind: drifting_gratings\n"
+SEQUENCE = "stimulus:\n  kind: sequence\n  duration_ms: 100\n  parts:\n"
 
 
 @pytest.fixture
@@ -59,9 +61,35 @@ def test_dumped_configuration_reads_back_equal(write, tmp_path):
         (GRATINGS + "  contrast: .inf\n", [":3", "stimulus.contrast", "inf", "finite"]),
         (GRATINGS + "  grey_ms: 1e3\n", ["stimulus.grey_ms", "text to YAML", "1000.0"]),
         (GRATINGS + "  grey_ms: 10.5\n", ["stimulus", "whole number", "steps"]),
-        (GRATINGS + "  directions_deg: [0, 0]\n", ["direction twice", "trials"]),
+        (GRATINGS + "  directions_deg: [0, 0]\n", ["directions_deg", "each value once", "trials"]),
         ("stimulus:\n  kind: movie_star\n", ["stimulus.kind", "movie_star", "drifting_gratings"]),
-        ("stimulus:\n  trials: 2\n", ["stimulus.kind", "missing"]),
+        ("stimulus:\n  trials: 2\n", ["stimulus.kind", "missing", "one of drifting_gratings, sta"]),
+        (GRATINGS + "  contrast: [0.1, 1.5]\n", ["stimulus.contrast.1", "1.5", "equal to 1"]),
+        (GRATINGS + "  contrast: high\n", ["stimulus.contrast", "line 3", "'high'", "number"]),
+        (GRATINGS + "  lgn_ids_from: a.h5\n", ["stimulus (line 1)", "lgn_table, which is missing"]),
+        (SEQUENCE + "    - {onset_ms: 0, duration_ms: 50}\n", ["parts.0.show", "line 5", "movie"]),
+        (SEQUENCE + "    - {show: film}\n", ["parts.0.show", "'film'", "one of grating, flash"]),
+        (
+            SEQUENCE + "    - {onset_ms: 0, duration_ms: 9, show: flash, luminanse: 1}\n",
+            ["stimulus.parts.0.luminanse", "line 5", "'luminance'"],
+        ),
+        (
+            SEQUENCE + "    - {onset_ms: 0, duration_ms: 50, show: flash}\n"
+            "    - {onset_ms: 49, duration_ms: 20, show: flash}\n",
+            ["stimulus (line 1)", "parts[1] begins at 49 ms", "50 ms"],
+        ),
+        (
+            SEQUENCE + "    - {onset_ms: 60, duration_ms: 50, show: flash}\n",
+            ["stimulus (line 1)", "ends at 110 ms", "duration_ms"],
+        ),
+        ("stimulus: {kind: flash, luminances: [0, 2]}\n", ["stimulus.luminances.1", "2", "1"]),
+        ("stimulus: {kind: grey, duration_ms: 0.5}\n", ["stimulus.duration_ms", "whole number"]),
+        ("stimulus: {kind: images, files: []}\n", ["stimulus.files", "at least 1"]),
+        ("stimulus: {kind: images, files: [3]}\n", ["stimulus.files.0", "3", "path"]),
+        (
+            "stimulus: {kind: rates, file: a.npy, window_ms: [50, 20]}\n",
+            ["stimulus.window_ms", "[50, 20]", "a start before the stop"],
+        ),
         ("seed: 1\n", ["stimulus", "missing"]),
         (GRATINGS + "network:\n  built_in:\n    neurons: 3\n", ["network.built_in.neurons", "200"]),
         (GRATINGS + "waive: {weight.size: ''}\n", ["waive.weight.size", "at least 3"]),
@@ -117,6 +145,42 @@ def test_paths_are_relative_to_the_file_and_overrides_to_the_working_directory(
     assert isinstance(config.stimulus, Probabilities)
     assert config.stimulus.file == tmp_path / "s.h5"
     assert load_config(path, ["network=b.h5"]).network == elsewhere / "b.h5"
+
+
+def test_every_input_of_a_stimulus_is_relative_to_the_file(write, tmp_path, monkeypatch):
+    path = write("stimulus: {kind: images, files: [a.png, /b.png], lgn_table: t, lgn_ids_from: i}")
+    stimulus = load_config(path).stimulus
+    assert stimulus.files == (tmp_path / "a.png", Path("/b.png"))
+    assert (stimulus.lgn_table, stimulus.lgn_ids_from) == (tmp_path / "t", tmp_path / "i")
+    monkeypatch.chdir(tmp_path.parent)
+    changed = load_config(path, ["stimulus.files=[c.png]", "stimulus.lgn_table=u"]).stimulus
+    assert changed.files == (tmp_path.parent / "c.png",)
+    assert changed.lgn_table == tmp_path.parent / "u"
+    path = write(SEQUENCE + "    - {onset_ms: 0, duration_ms: 50, show: image, file: im/a.png}\n")
+    assert load_config(path).stimulus.parts[0].file == tmp_path / "im" / "a.png"
+
+
+@pytest.mark.parametrize(
+    "stimulus",
+    [
+        "{kind: drifting_gratings, contrast: [0.1, 0.5]}",
+        "{kind: static_gratings, orientations_deg: [0, 45]}",
+        "{kind: flash}",
+        "{kind: images, files: [a.png]}",
+        "{kind: movie, file: a.mp4}",
+        "{kind: grey}",
+        "{kind: sequence, duration_ms: 9, parts: [{onset_ms: 0, duration_ms: 9, show: grating}]}",
+        "{kind: spontaneous}",
+        "{kind: rates, file: a.npy}",
+        "{kind: probabilities, file: a.h5, trials: 3}",
+        "{kind: sonata_spikes, file: a.h5, duration_ms: 1000}",
+    ],
+)
+def test_every_kind_of_stimulus_survives_being_written(write, tmp_path, stimulus):
+    config = load_config(write(f"stimulus: {stimulus}\n"))
+    again = tmp_path / "resolved.yaml"
+    again.write_text(dump_config(config))
+    assert load_config(again) == config
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe\x00"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from v1sim.config import DriftingGratings, RunConfig
+from v1sim.config import RunConfig
+from v1sim.config_stimulus import DriftingGratings
 from v1sim.errors import StimulusError
 from v1sim.model import LgnCellTable, NetworkModel
 from v1sim.stimulus.gratings import Grating, grating_presentation
