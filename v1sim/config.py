@@ -26,6 +26,7 @@ __all__ = [
     "Background",
     "BuiltInColumn",
     "Dynamics",
+    "RecordedBackground",
     "RecordingConfig",
     "RunConfig",
     "SimulationConfig",
@@ -35,7 +36,8 @@ __all__ = [
     "validate",
 ]
 
-Background = Literal["none", "mean", "shared_binomial", "independent_poisson"]
+#: What drives the file's background weights; "recorded" is written as ``{recorded: FILE}``.
+Background = Literal["none", "mean", "shared_binomial", "independent_poisson", "recorded"]
 Dynamics = Literal["glif_psc", "training", "training_float32"]
 
 _KeyPath = tuple[str | int, ...]
@@ -51,6 +53,12 @@ class BuiltInColumn(Section):
 
 class _NetworkSource(Section):
     built_in: BuiltInColumn
+
+
+class RecordedBackground(Section):
+    """Draws that were recorded elsewhere (`v1sim.stimulus.background.read_draws`)."""
+
+    recorded: Annotated[Path, Field(strict=False)]
 
 
 class SimulationConfig(Section):
@@ -89,7 +97,9 @@ class RunConfig(Section):
     strength: Literal["proof", "evidence"] = "evidence"
     waive: dict[str, Annotated[str, Field(min_length=3)]] = Field(default_factory=dict)
     stimulus: Stimulus
-    background: Background = "mean"
+    background: (
+        Literal["none", "mean", "shared_binomial", "independent_poisson"] | RecordedBackground
+    ) = "mean"
     simulation: SimulationConfig = SimulationConfig()
     recording: RecordingConfig = RecordingConfig()
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
@@ -104,6 +114,7 @@ _INPUT_PATHS: tuple[_KeyPath, ...] = (
     ("stimulus", "parts", "*", "file"),
     ("stimulus", "lgn_table"),
     ("stimulus", "lgn_ids_from"),
+    ("background", "recorded"),
 )
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -215,7 +226,7 @@ def _set_key(values: dict[str, Any], key: str, value: Any, base: Path, where: st
         nested = nested[str(part)]
         inner = target.get(str(part))
         if not isinstance(inner, dict):
-            if inner is not None and not (i == 0 and part == "network"):
+            if inner is not None and not (i == 0 and part in ("network", "background")):
                 raise ConfigError(
                     f"{_dotted(path[: i + 1])} holds {inner!r}, which has no keys of its own",
                     where=where,

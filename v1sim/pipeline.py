@@ -19,7 +19,7 @@ import numpy as np
 
 from v1sim import __version__, guard
 from v1sim.analysis.results import Results, analyse
-from v1sim.config import Dynamics, RunConfig, dump_config
+from v1sim.config import Background, Dynamics, RecordedBackground, RunConfig, dump_config
 from v1sim.errors import InputError
 from v1sim.model import CheckReport, NetworkModel, Verdict
 from v1sim.output import new_folder
@@ -33,6 +33,7 @@ from v1sim.simulation.run import Output, run_trials
 from v1sim.sources.column import build_column
 from v1sim.sources.hdf5 import read_network, write_network
 from v1sim.sources.provenance import ProvenanceDraft
+from v1sim.stimulus.background import read_draws
 from v1sim.stimulus.from_config import presentation as make_presentation
 from v1sim.stimulus.presentation import Presentation
 
@@ -208,7 +209,7 @@ def expected_need(
     config: RunConfig, checked: guard.CheckedNetwork, presentation: Presentation, threads: int
 ) -> Need:
     """What a run is expected to take."""
-    return _need(_plan(config, checked), presentation, threads)
+    return _need(_plan(config, checked, presentation), presentation, threads)
 
 
 def _need(plan: BuildPlan, presentation: Presentation, threads: int) -> Need:
@@ -275,7 +276,7 @@ def _prepare(
             presentation = shared.presentation(presentation)
         presentation.probability(0)  # what is wrong with it shows before anything is built
     _voltage_neurons(config, network)
-    return network, checked, _plan(config, checked), presentation
+    return network, checked, _plan(config, checked, presentation), presentation
 
 
 def policy_of(config: RunConfig) -> guard.Policy:
@@ -283,12 +284,21 @@ def policy_of(config: RunConfig) -> guard.Policy:
     return guard.Policy(require=config.require, strength=config.strength, waivers=config.waive)
 
 
-def _plan(config: RunConfig, checked: guard.CheckedNetwork) -> BuildPlan:
+def _plan(
+    config: RunConfig, checked: guard.CheckedNetwork, presentation: Presentation
+) -> BuildPlan:
+    if isinstance(config.background, RecordedBackground):
+        n_steps = [presentation.n_steps(trial.index) for trial in presentation.trials]
+        background: Background = "recorded"
+        draws = read_draws(config.background.recorded, n_steps)
+    else:
+        background, draws = config.background, None
     return make_plan(
         checked,
-        background=config.background,
+        background=background,
         seed=config.seed,
         dynamics=_dynamics(config, checked.report),
+        draws=draws,
     )
 
 

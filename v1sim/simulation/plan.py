@@ -104,7 +104,10 @@ class ProjectionPlan:
 
 @dataclass(frozen=True, eq=False)
 class BuildPlan:
-    """Everything that is to exist in the simulator."""
+    """Everything that is to exist in the simulator.
+
+    ``draws`` (trials, steps) are those of a recorded background.
+    """
 
     classes: CellClasses
     cell_types: CellTypeTable
@@ -117,6 +120,7 @@ class BuildPlan:
     dt_ms: float
     seed: int
     network_sha256: str
+    draws: NDArray[np.int64] | None = None
 
     @property
     def n_synapses(self) -> int:
@@ -131,7 +135,12 @@ class BuildPlan:
 
 
 def make_plan(
-    checked: CheckedNetwork, *, background: Background, seed: int, dynamics: Dynamics = "glif_psc"
+    checked: CheckedNetwork,
+    *,
+    background: Background,
+    seed: int,
+    dynamics: Dynamics = "glif_psc",
+    draws: NDArray[np.int64] | None = None,
 ) -> BuildPlan:
     """The plan of a network that passed the guards.
 
@@ -139,12 +148,14 @@ def make_plan(
     ----------
     checked : CheckedNetwork
         From `v1sim.guard.admit`; nothing else is accepted.
-    background : {"none", "mean", "shared_binomial", "independent_poisson"}
+    background : {"none", "mean", "shared_binomial", "independent_poisson", "recorded"}
         What drives the file's background weights.
     seed : int
         Of NEST's random numbers (used by ``independent_poisson`` alone).
     dynamics : {"glif_psc", "training", "training_float32"}
         NEST's neuron, or the one the weights were trained in.
+    draws : int array, shape (trials, steps), optional
+        Of the recorded background (`v1sim.stimulus.background.read_draws`).
 
     Raises
     ------
@@ -182,6 +193,7 @@ def make_plan(
         dt_ms=DT_MS,
         seed=seed,
         network_sha256=checked.report.network_sha256,
+        draws=draws,
     )
 
 

@@ -198,7 +198,7 @@ def _load_sources(
             start=start_ms - plan.dt_ms, stop=start_ms + (n_steps - 1) * plan.dt_ms
         )
         return
-    events = background.events(plan.background, n_steps, plan.seed, trial)
+    events = background.events(plan.background, n_steps, plan.seed, trial, plan.draws)
     step = np.flatnonzero(events)
     source.node_collection.set(
         spike_times=start_ms + step * plan.dt_ms, spike_multiplicities=events[step]

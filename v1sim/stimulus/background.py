@@ -3,17 +3,27 @@
 Training draws n ~ Binomial(10, 0.1) once a step, shared by all neurons, and adds
 ``bkg_weights * n / 10`` to every receptor's input (Chen, Scherr & Maass 2022,
 doi 10.1126/sciadv.abq7592). ``mean`` is the expectation of that, every step.
+
+- `event_weight`: what one event delivers
+- `events`: the events of each step
+- `read_draws`: the draws n of a recorded background
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from v1sim.config import Background
+from v1sim.errors import StimulusError
 from v1sim.stimulus.random_streams import stream
 
-__all__ = ["DRAWS", "PROBABILITY", "event_weight", "events"]
+__all__ = ["DRAWS", "PROBABILITY", "event_weight", "events", "read_draws"]
 
 DRAWS = 10
 PROBABILITY = 0.1
@@ -27,20 +37,89 @@ def event_weight(background: Background) -> float:
     return float(np.float32(PROBABILITY)) if background == "mean" else 1.0 / DRAWS
 
 
-def events(background: Background, n_steps: int, seed: int, trial: int) -> NDArray[np.int64]:
+def events(
+    background: Background,
+    n_steps: int,
+    seed: int,
+    trial: int,
+    draws: NDArray[np.int64] | None = None,
+) -> NDArray[np.int64]:
     """Events of the one background source in each step of a trial, shape (n_steps,).
 
     Parameters
     ----------
-    background : {"none", "mean", "shared_binomial", "independent_poisson"}
+    background : {"none", "mean", "shared_binomial", "independent_poisson", "recorded"}
         ``independent_poisson`` is drawn inside NEST, for each neuron and receptor: no events here.
     n_steps : int
         Steps of the trial.
     seed, trial : int
         Which random stream.
+    draws : int array, shape (trials, steps), optional
+        The recorded ones.
     """
     if background == "mean":
         return np.ones(n_steps, dtype=np.int64)
     if background == "shared_binomial":
         return stream(seed, "background", trial).binomial(DRAWS, PROBABILITY, n_steps)
+    if background == "recorded":
+        if draws is None:
+            msg = "a recorded background needs its draws"
+            raise ValueError(msg)
+        return draws[trial, :n_steps]
     return np.zeros(n_steps, dtype=np.int64)
+
+
+def read_draws(path: Path, n_steps: Sequence[int]) -> NDArray[np.int64]:
+    """Draws of a recorded background, shape (trials, steps).
+
+    Parameters
+    ----------
+    path : Path
+        A NumPy file (.npy), or an HDF5 file with the dataset ``draws``: whole numbers from 0
+        to `DRAWS`, of shape [trials, steps], or [steps] if every trial has the same.
+    n_steps : sequence of int
+        Steps of each trial that is to be run; there may be more draws than that.
+
+    Raises
+    ------
+    StimulusError
+        If the file holds anything else, or too few.
+    """
+    values = _stored_draws(path)
+    expected = f"whole numbers from 0 to {DRAWS} of shape [steps] or [trials, steps]"
+    if values.ndim not in (1, 2) or values.dtype.kind not in "iuf":
+        seen = f"shape {values.shape} of {values.dtype}"
+        raise StimulusError(seen, where=str(path), expected=expected)
+    wrong = ~((values >= 0) & (values <= DRAWS) & (values == np.floor(values)))
+    if wrong.any():
+        seen = f"{np.count_nonzero(wrong)} of {wrong.size} values, for example {values[wrong][0]}"
+        raise StimulusError(seen, where=str(path), expected=expected)
+    longest = max(n_steps, default=0)
+    if values.shape[-1] < longest or (values.ndim == 2 and len(values) < len(n_steps)):
+        raise StimulusError(
+            f"draws of shape {values.shape}",
+            where=str(path),
+            expected=f"for {len(n_steps)} trials of up to {longest} steps",
+        )
+    shape = (len(n_steps), values.shape[-1])
+    return np.broadcast_to(values[: len(n_steps)] if values.ndim == 2 else values, shape).astype(
+        np.int64
+    )
+
+
+def _stored_draws(path: Path) -> NDArray[Any]:
+    try:
+        if path.suffix == ".npy":
+            values: NDArray[Any] = np.load(path, allow_pickle=False)
+            return values
+        with h5py.File(path, "r") as file:
+            data = file.get("draws")
+            if isinstance(data, h5py.Dataset):
+                return np.asarray(data[()])
+            seen = f"no dataset 'draws', but {', '.join(sorted(file)) or 'nothing at all'}"
+            raise StimulusError(seen, where=str(path))
+    except (OSError, ValueError) as error:
+        seen = "no such file" if not path.exists() else f"cannot be read: {error}"
+        raise StimulusError(
+            seen, where=str(path), expected="a .npy file, or HDF5 with the dataset 'draws'"
+        ) from error
