@@ -121,7 +121,7 @@ def load_sweep(path: Path) -> Sweep:
     values, lines = load_yaml(path)
     values.setdefault("name", path.stem)
     config = validate(SweepConfig, values, str(path), lines)
-    base = path.absolute().parent / config.base
+    base = (path.absolute().parent / config.base).resolve()
     digest_of = cache(file_sha256)
     runs: dict[str, SweepRun] = {}
     for changes in itertools.product(*(axis.changes() for axis in config.axes)):
