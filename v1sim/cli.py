@@ -43,6 +43,9 @@ _Waive = Annotated[
     list[str] | None,
     typer.Option("--waive", metavar="CHECK=REASON", help="Let one check pass, for a reason."),
 ]
+_Json = Annotated[
+    Path | None, typer.Option("--json", help="Write it as JSON ('-': to the screen).")
+]
 
 
 def _command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -240,6 +243,133 @@ def build_column(
         f"{len(network.recurrent):,} recurrent and {len(network.lgn):,} LGN synapses "
         "(constructed, not trained)"
     )
+
+
+@_command("convert")
+def convert(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint: its prefix or its .index.")],
+    out: Annotated[Path, typer.Option("--out", help="Network file to write.")],
+    data_dir: Annotated[
+        Path | None, typer.Option("--data-dir", help="Training data: names, positions, readout.")
+    ] = None,
+    readout: Annotated[
+        Path | None, typer.Option("--readout", help="Readout groups: .h5, .json, .npy or text.")
+    ] = None,
+    lgn: Annotated[int | None, typer.Option("--lgn", min=1, help="LGN cells.")] = None,
+    allow_untrained: Annotated[
+        bool, typer.Option("--allow-untrained", help="Convert untrained weights, and mark them.")
+    ] = False,
+) -> None:
+    """Convert a TensorFlow checkpoint into a network file that carries its proof."""
+    from v1sim.convert import conversion
+    from v1sim.report.conversion import conversion_text
+
+    done = conversion.convert(
+        checkpoint,
+        out,
+        command=shlex.join(sys.argv),
+        data_dir=data_dir,
+        readout=readout,
+        n_lgn=lgn,
+        allow_untrained=allow_untrained,
+    )
+    _print(conversion_text(done))
+
+
+@_command("stamp")
+def stamp(
+    network: Annotated[Path, typer.Argument(help="A network's HDF5 file.")],
+    checkpoint: Annotated[
+        Path, typer.Option("--checkpoint", help="Its checkpoint; the .index alone is enough.")
+    ],
+) -> None:
+    """Prove an existing network file against its checkpoint and write the proof into it."""
+    from v1sim.convert import conversion
+    from v1sim.report.conversion import comparison_text, conversion_text
+
+    done = conversion.stamp(network, checkpoint, command=shlex.join(sys.argv))
+    if not done.comparison.equal:
+        _print(f"{network}: nothing was written, it is {comparison_text(done.comparison)}")
+        raise typer.Exit(GuardRefusal.exit_code)
+    _print(conversion_text(done))
+
+
+@_command("inspect")
+def inspect(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint: its prefix or its .index.")],
+    json_file: _Json = None,
+) -> None:
+    """Say what a checkpoint is, from its index, and what convert would make of it."""
+    from v1sim.convert.inspection import inspect_checkpoint, inspection_to_dict
+    from v1sim.report.conversion import inspection_text
+
+    inspection = inspect_checkpoint(checkpoint)
+    _write_json(json_file, inspection_to_dict(inspection))
+    if str(json_file) != "-":
+        _print(inspection_text(inspection))
+
+
+@_command("baseline")
+def baseline(
+    data_dir: Annotated[Path, typer.Option("--data-dir", help="Folder of the training data.")],
+    out: Annotated[Path, typer.Option("--out", help="Network file to write.")],
+    neurons: Annotated[
+        int | None, typer.Option("--neurons", min=1, help="Neurons; default: all.")
+    ] = None,
+    selection: Annotated[
+        Literal["connected", "core", "random"],
+        typer.Option(help="Nearest to the axis, within 400 um of it, or any."),
+    ] = "connected",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of core and random.")] = 3000,
+    delays: Annotated[
+        Literal["own", "published"],
+        typer.Option(help="Each synapse's own, or as the published loader mixes them."),
+    ] = "own",
+    checkpoint: Annotated[
+        Path | None, typer.Option("--checkpoint", help="Take the neurons and delays of this one.")
+    ] = None,
+) -> None:
+    """Write the untrained network of a training-data folder."""
+    from v1sim.convert.baseline import write_baseline
+
+    done = write_baseline(
+        data_dir,
+        out,
+        command=shlex.join(sys.argv),
+        n_neurons=neurons,
+        selection=selection,
+        seed=seed,
+        delays=delays,
+        checkpoint=checkpoint,
+    )
+    made = done.network
+    _print(
+        f"{out}: {made.n_neurons:,} neurons (selected: {done.selection}), {made.n_lgn:,} LGN "
+        f"cells, {len(made.recurrent):,} recurrent and {len(made.lgn):,} LGN synapses, "
+        f"delays: {done.delays} (untrained)"
+    )
+
+
+@_command("diff")
+def diff(
+    before: Annotated[Path, typer.Argument(help="A network's HDF5 file.")],
+    after: Annotated[Path, typer.Argument(help="Another.")],
+    json_file: _Json = None,
+) -> None:
+    """Say how two networks differ, by array, class pair and receptor, whatever their edge order."""
+    from v1sim.report.conversion import difference_text
+    from v1sim.sources.difference import compare_networks, difference_to_dict
+    from v1sim.sources.hdf5 import read_network
+
+    difference = compare_networks(read_network(before), read_network(after))
+    _write_json(json_file, difference_to_dict(difference))
+    if str(json_file) != "-":
+        _print(difference_text(difference))
+
+
+def _print(text: str) -> None:
+    """Text as it is: no markup, no wrapping."""
+    _out.print(text, markup=False, soft_wrap=True)
 
 
 @_command("info")

@@ -477,5 +477,6 @@ def _object_graph(index: CheckpointIndex) -> list[bytes]:
 
 
 def checkpoint_sha256(index: CheckpointIndex) -> dict[str, str]:
-    """sha256 of the index and of every shard, by file name."""
-    return {path.name: file_sha256(path) for path in (index.path, *index.shards)}
+    """sha256 of the index and of every shard that is there, by file name."""
+    files = (index.path, *(path for path in index.shards if path.is_file()))
+    return {path.name: file_sha256(path) for path in files}

@@ -182,71 +182,84 @@ def recover_types(values: Mapping[str, Floats]) -> tuple[CellTypeTable, NDArray[
             expected="types that many neurons share",
         )
     stored = {name: values[name][first] for name in PARAMETERS}
-    return _solve(stored), rank[inverse].astype(np.uint16)
+    types = _solve(stored, np.float32)
+    if not _regenerates(types, stored, np.float32):
+        # Not the published code's arithmetic, then; float64, as other programs use?
+        other = _solve(stored, np.float64)
+        types = other if _regenerates(other, stored, np.float64) else types
+    return types, rank[inverse].astype(np.uint16)
 
 
-def _solve(stored: Mapping[str, Floats]) -> CellTypeTable:
-    """Parameters of types from their variables."""
+def _regenerates(
+    types: CellTypeTable, stored: Mapping[str, Floats], working: type[np.floating]
+) -> bool:
+    computed = forward(types, working)
+    return all(
+        np.array_equal(computed[name].astype(column.dtype), column)
+        for name, column in stored.items()
+    )
+
+
+def _solve(stored: Mapping[str, Floats], working: type[np.floating]) -> CellTypeTable:
+    """Parameters of types from their variables, were these computed in ``working``."""
     f = {name: column.astype(np.float64) for name, column in stored.items()}
-    held = {name: (column, column.dtype) for name, column in stored.items()}
 
     def gives(name: str, computed: Floats) -> Bools:
-        column, dtype = held[name]
-        return computed.astype(dtype) == column
+        column = stored[name]
+        return computed.astype(column.dtype) == column
 
-    f32 = np.float32
-    e_l = f["voltage_offset"]
-    e_l32 = e_l.astype(f32)
-    v_th = _simplest(
-        e_l + f["voltage_scale"], lambda x: gives("voltage_scale", x.astype(f32) - e_l32)
+    def simplest(estimate: F64, regenerates: Callable[[Floats], Bools]) -> F64:
+        return _simplest(estimate, regenerates, working)
+
+    e_l = f["voltage_offset"].astype(working)
+    v_th = simplest(
+        f["voltage_offset"] + f["voltage_scale"], lambda x: gives("voltage_scale", x - e_l)
     )
-    scale32 = v_th.astype(f32) - e_l32
-    v_reset = _simplest(
-        e_l + f["v_reset"] * f["voltage_scale"],
-        lambda x: gives("v_reset", (x.astype(f32) - e_l32) / scale32),
+    scale = v_th.astype(working) - e_l
+    v_reset = simplest(
+        f["voltage_offset"] + f["v_reset"] * f["voltage_scale"],
+        lambda x: gives("v_reset", (x - e_l) / scale),
     )
-    v_reset = np.where(f["v_reset"] == 0, e_l, v_reset)
-    g32 = f["param_g"].astype(f32)
+    v_reset = np.where(f["v_reset"] == 0, f["voltage_offset"], v_reset)
+    g = f["param_g"].astype(working)
 
-    def regenerates_c_m(x: F64) -> Bools:
-        c32 = x.astype(f32)
-        tau = c32 / g32
-        decay = np.exp(f32(-DT_MS) / tau)
-        factor = 1 / c32 * (1 - decay) * tau
-        return gives("decay", decay) & gives("current_factor", factor)
+    def gives_membrane(c_m: Floats) -> Bools:
+        tau = c_m / g
+        decay = np.exp(-DT_MS / tau)
+        return gives("decay", decay) & gives("current_factor", 1 / c_m * (1 - decay) * tau)
 
-    def regenerates_tau(x: F64) -> Bools:
-        tau = x.astype(f32)
-        return gives("syn_decay", np.exp(f32(-DT_MS) / tau)) & gives("psc_initial", f32(np.e) / tau)
-
-    def regenerates_k(x: F64) -> Bools:
-        k = x.astype(f32)
-        return gives("param_k", np.log(k / (1 - k)))
+    def gives_synapse(tau: Floats) -> Bools:
+        return gives("syn_decay", np.exp(-DT_MS / tau)) & gives("psc_initial", np.e / tau)
 
     return CellTypeTable(
-        c_m_pf=_simplest(-DT_MS * f["param_g"] / np.log(f["decay"]), regenerates_c_m),
+        c_m_pf=simplest(-DT_MS * f["param_g"] / np.log(f["decay"]), gives_membrane),
         g_ns=f["param_g"],
-        e_l_mv=e_l,
+        e_l_mv=f["voltage_offset"],
         v_th_mv=v_th,
         v_reset_mv=v_reset,
         t_ref_ms=f["t_ref"],
-        k_per_ms=_simplest(1 / (1 + np.exp(-f["param_k"])), regenerates_k),
-        asc_amp_pa=_simplest(
-            f["asc_amps"] * f["voltage_scale"][:, np.newaxis],
-            lambda x: gives("asc_amps", x.astype(f32) / scale32[:, np.newaxis]),
+        k_per_ms=simplest(
+            1 / (1 + np.exp(-f["param_k"])), lambda k: gives("param_k", np.log(k / (1 - k)))
         ),
-        tau_syn_ms=_simplest(np.e / f["psc_initial"], regenerates_tau),
+        asc_amp_pa=simplest(
+            f["asc_amps"] * f["voltage_scale"][:, np.newaxis],
+            lambda asc: gives("asc_amps", asc / scale[:, np.newaxis]),
+        ),
+        tau_syn_ms=simplest(np.e / f["psc_initial"], gives_synapse),
     )
 
 
-def _simplest(estimate: F64, regenerates: Callable[[F64], Bools]) -> F64:
-    """The float32 number that regenerates: of fewest digits, else nearest; else the estimate."""
-    best = estimate.astype(np.float32).astype(np.float64)
+def _simplest(
+    estimate: F64, regenerates: Callable[[Floats], Bools], working: type[np.floating]
+) -> F64:
+    """The number that regenerates: of fewest digits, else nearest; else the estimate."""
+    best = estimate.astype(working).astype(np.float64)
     still_open = np.ones(estimate.shape, dtype=bool)
     with np.errstate(all="ignore"):
         for candidate in _candidates(estimate):
-            hit = still_open & regenerates(candidate)
-            best = np.where(hit, candidate, best)
+            rounded = candidate.astype(working)
+            hit = still_open & regenerates(rounded)
+            best = np.where(hit, rounded, best)
             still_open &= ~hit
             if not still_open.any():
                 break
@@ -254,11 +267,12 @@ def _simplest(estimate: F64, regenerates: Callable[[F64], Bools]) -> F64:
 
 
 def _candidates(estimate: F64) -> Iterator[F64]:
-    """Float32 numbers near an estimate: decimals of growing length, then its neighbours."""
+    """Numbers near an estimate: decimals of growing length, itself, float32 neighbours."""
     magnitude = np.floor(np.log10(np.where(estimate == 0, 1.0, np.abs(estimate))))
     for digits in range(_MAX_DIGITS):
         unit = 10.0 ** (magnitude - digits)
-        yield (np.rint(estimate / unit) * unit).astype(np.float32).astype(np.float64)
+        yield np.rint(estimate / unit) * unit
+    yield estimate
     bits = estimate.astype(np.float32).view(np.int32)
     for step in range(1, _MAX_STEPS):
         for side in (step, -step):

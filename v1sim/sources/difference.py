@@ -349,9 +349,9 @@ def _example(a: SynapseTable, b: SynapseTable, i: int, j: int) -> str:
     text = f"{a.pre[i]} -> {a.post[i]} (receptor {a.receptor[i]}): "
     parts = []
     if a.weight[i] != b.weight[j]:
-        parts.append(f"weight {a.weight[i]:g} became {b.weight[j]:g}")
+        parts.append(f"weight {a.weight[i]:g} against {b.weight[j]:g}")
     if a.delay_ms[i] != b.delay_ms[j]:
-        parts.append(f"delay {a.delay_ms[i]:g} became {b.delay_ms[j]:g} ms")
+        parts.append(f"delay {a.delay_ms[i]:g} against {b.delay_ms[j]:g} ms")
     return text + ", ".join(parts)
 
 

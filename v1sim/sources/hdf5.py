@@ -69,7 +69,7 @@ from v1sim.sources.provenance import (
     ProvenanceDraft,
 )
 
-__all__ = ["DEFAULT_READOUT_GROUPS", "read_network", "write_network"]
+__all__ = ["DEFAULT_READOUT_GROUPS", "add_provenance", "read_network", "write_network"]
 
 #: Groups of a readout whose file does not say how many: the model's ten classes.
 DEFAULT_READOUT_GROUPS = 10
@@ -154,6 +154,41 @@ def write_network(
         if provenance is not None:
             _write_provenance(file, provenance.seal(held))
             _save(file, temporary)
+
+
+def add_provenance(path: Path, provenance: ProvenanceDraft) -> NetworkModel:
+    """Put a provenance into an existing network file; everything else in it stays as it is.
+
+    A provenance that the file has is replaced. The digests are those of the values
+    that are read from the file.
+
+    Returns
+    -------
+    NetworkModel
+        The network, read back from the file.
+
+    Raises
+    ------
+    NetworkFileError
+        If the file cannot be read as a network.
+    OutputError
+        If the file cannot be written.
+    """
+    sealed = provenance.seal(read_network(path))
+    with replacing(path) as temporary:
+        with _in_memory(path.name, path.read_bytes()) as file:
+            if "provenance" in file:
+                del file["provenance"]
+            _write_provenance(file, sealed)
+            _save(file, temporary)
+        held = read_network(temporary)
+        if held.provenance is None or provenance_json.verify(held):
+            raise OutputError(
+                "what was read back is not what was written",
+                where=str(path),
+                hint="check the disk; the file is as it was",
+            )
+    return held
 
 
 # --- reading ---------------------------------------------------------------------------------
@@ -630,8 +665,14 @@ def _one_line(error: BaseException) -> str:
 # --- writing ---------------------------------------------------------------------------------
 
 
-def _in_memory(name: str) -> h5py.File:
-    return h5py.File(name, "w", driver="core", backing_store=False, block_size=1 << 24)
+def _in_memory(name: str, image: bytes | None = None) -> h5py.File:
+    """A file in memory: empty, or with the bytes of an existing one."""
+    if image is None:
+        return h5py.File(name, "w", driver="core", backing_store=False, block_size=1 << 24)
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_fapl_core(1 << 24, False)
+    access.set_file_image(image)
+    return h5py.File(h5py.h5f.open(name.encode(), h5py.h5f.ACC_RDWR, access))
 
 
 def _save(file: h5py.File, path: Path) -> None:

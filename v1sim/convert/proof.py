@@ -1,0 +1,431 @@
+"""Whether a network is the one in a checkpoint: by checksums, so that the index alone is enough.
+
+The variables of a checkpoint are rebuilt from a network, in the checkpoint's order of
+synapses whatever the network's, and their CRC32C is compared with those in the index.
+That proves equality to the bit (a chance agreement has the probability 2**-32 for each
+array). Where the data are there too, what differs is told element by element.
+
+The published loader sorts synapses by target, receptor and source before it encodes
+delays; other programs sort by the encoded column, or not at all. A network's order is
+therefore tried as it is, then in both sorted orders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from v1sim import units
+from v1sim.convert.bundle import CheckpointIndex, TensorEntry
+from v1sim.convert.checkpoint import network_of, shard_reader
+from v1sim.convert.parameters import DT_MS, forward_candidates, tolerance
+from v1sim.convert.training_state import TrainingState, training_state
+from v1sim.convert.variables import N_RECEPTORS, PARAMETERS, Variables, find_variables
+from v1sim.model import EXCITATORY_RECEPTORS, NetworkModel, SynapseTable
+from v1sim.sources.difference import NetworkDifference, TableDifference, compare_networks
+from v1sim.sources.provenance import READOUT_DATASETS, canonical_arrays
+
+__all__ = ["ArrayComparison", "CheckpointComparison", "compare_with_checkpoint"]
+
+I64 = NDArray[np.int64]
+Status = Literal["equal", "different", "permuted", "unknown"]
+
+#: Datasets that each variable proves.
+_PROVES: dict[str, tuple[str, ...]] = {
+    "voltage_offset": ("neurons/glif3_params/E_L",),
+    "voltage_scale": ("neurons/glif3_params/V_th",),
+    "v_th": ("neurons/glif3_params/V_th",),
+    "e_l": ("neurons/glif3_params/E_L",),
+    "v_reset": ("neurons/glif3_params/V_reset",),
+    "decay": ("neurons/glif3_params/C_m",),
+    "current_factor": ("neurons/glif3_params/C_m",),
+    "param_g": ("neurons/glif3_params/g",),
+    "t_ref": ("neurons/glif3_params/t_ref",),
+    "syn_decay": ("neurons/glif3_params/tau_syn",),
+    "psc_initial": ("neurons/glif3_params/tau_syn",),
+    "asc_amps": ("neurons/glif3_params/asc_amps",),
+    "param_k": ("neurons/glif3_params/k",),
+}
+_WIRING = ("sources", "targets", "receptor_types", "delays")
+_ROUNDING = (
+    "computed through an exponential or a logarithm, which other machines may round otherwise; "
+    "the checkpoint's data would tell"
+)
+
+
+@dataclass(frozen=True)
+class ArrayComparison:
+    """One variable of a checkpoint against the arrays of a network that it comes from.
+
+    Parameters
+    ----------
+    arrays : tuple of str
+        Datasets of the network file.
+    variable : str
+        The variable's name in the checkpoint.
+    status : str
+        "equal"; "different"; "permuted": the same values on other synapses;
+        "unknown": it depends on something that differs already, or the index alone
+        cannot tell.
+    n_different, n : int
+        Elements that differ, None where the index alone cannot tell, and all.
+    examples : tuple of str
+        Up to five.
+    note : str
+        What else there is to say.
+    """
+
+    arrays: tuple[str, ...]
+    variable: str
+    status: Status
+    n: int
+    n_different: int | None = None
+    examples: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class CheckpointComparison:
+    """A network against a checkpoint.
+
+    ``uncovered`` names the arrays of the network that a checkpoint says nothing of;
+    ``signs_at_start`` whether the sign masks are those of the receptors (None where wiring
+    differs); ``difference`` holds the synapses' differences by class, network first
+    and checkpoint second, where the data were there and something differed.
+    """
+
+    checkpoint: str
+    training: TrainingState
+    comparisons: tuple[ArrayComparison, ...]
+    uncovered: tuple[str, ...]
+    signs_at_start: bool | None
+    difference: NetworkDifference | None = None
+
+    @property
+    def equal(self) -> bool:
+        """Whether all that the checkpoint holds is in the network, to the bit."""
+        return all(c.status == "equal" for c in self.comparisons)
+
+    @property
+    def differing(self) -> tuple[ArrayComparison, ...]:
+        """What is not proven equal."""
+        return tuple(c for c in self.comparisons if c.status != "equal")
+
+    def status(self, array: str) -> Status | None:
+        """What is known of a dataset: the worst of the variables it goes into."""
+        found = {c.status for c in self.comparisons if array in c.arrays}
+        ranked: tuple[Status, ...] = ("different", "permuted", "unknown", "equal")
+        return next((status for status in ranked if status in found), None)
+
+
+def compare_with_checkpoint(
+    network: NetworkModel, index: CheckpointIndex, *, elements: bool = True
+) -> CheckpointComparison:
+    """Compare a network with a checkpoint; its data are read only where checksums differ.
+
+    Parameters
+    ----------
+    network : NetworkModel
+        Any network whose arrays were read; it need not have passed any check.
+    index : CheckpointIndex
+        The checkpoint's index (`v1sim.convert.bundle.read_index`).
+    elements : bool
+        Whether to read the data, where they are there, to tell which elements differ.
+
+    Raises
+    ------
+    CheckpointError
+        If the checkpoint is not one of this model, or its data are there but damaged.
+    """
+    variables = find_variables(index)
+    state = training_state(index, variables)
+    comparisons, signs = _by_checksums(network, variables)
+    difference = None
+    if elements and index.has_data and not all(c.status == "equal" for c in comparisons):
+        held = network_of(index, variables, shard_reader(index), n_lgn=None)
+        difference = _difference(network, held)
+        comparisons = [
+            c
+            if c.status == "equal"
+            else _by_elements(c, network, held, variables, index, difference)
+            for c in comparisons
+        ]
+    proven = {array for c in comparisons for array in c.arrays} | {"neurons/node_type_ids"}
+    uncovered = [name for name in canonical_arrays(network) if name not in proven]
+    return CheckpointComparison(
+        checkpoint=str(index.prefix),
+        training=state,
+        comparisons=tuple(comparisons),
+        uncovered=tuple(name for name in uncovered if name not in ("attributes", "input/delays")),
+        signs_at_start=signs,
+        difference=difference,
+    )
+
+
+def _by_checksums(
+    network: NetworkModel, variables: Variables
+) -> tuple[list[ArrayComparison], bool | None]:
+    """Every variable against the index, and whether the sign masks are the receptors'."""
+    found = [_parameter(network, variables, name) for name in PARAMETERS]
+    signs: list[bool] = []
+    for group, table in (("recurrent", network.recurrent), ("input", network.lgn)):
+        compared, signs_match = _table(group, table, network.n_neurons, variables)
+        found += compared
+        if signs_match is not None:
+            signs.append(signs_match)
+    for role, array, values in (
+        ("background", "input/bkg_weights", network.background_weight),
+        ("readout_kernel", READOUT_DATASETS["readout_weight"], network.readout_weight),
+        ("readout_bias", READOUT_DATASETS["readout_bias"], network.readout_bias),
+    ):
+        if role in variables:
+            entry = variables[role]
+            if values is None:
+                found.append(
+                    ArrayComparison(
+                        (array,), entry.name, "different", 0, note="the network has none"
+                    )
+                )
+            else:
+                equal = _holds(entry, values)
+                status: Status = "equal" if equal else "different"
+                found.append(ArrayComparison((array,), entry.name, status, values.size))
+    return found, all(signs) if len(signs) == 2 else None
+
+
+def _parameter(network: NetworkModel, variables: Variables, name: str) -> ArrayComparison:
+    """A variable of the cell, computed from the types and spread over the neurons."""
+    entry = variables[name]
+    n = int(np.prod(entry.shape))
+    if network.n_neurons != variables.n_neurons:
+        note = f"the network has {network.n_neurons:,} neurons, the checkpoint {entry.shape[0]:,}"
+        return ArrayComparison(_PROVES[name], entry.name, "different", n, note=note)
+    type_of = network.neurons.cell_type
+    for candidate in forward_candidates(network.cell_types, name, entry.dtype):
+        if entry.holds(candidate[type_of]):
+            return ArrayComparison(_PROVES[name], entry.name, "equal", n, 0)
+    note = _ROUNDING if name in ("decay", "current_factor", "syn_decay", "param_k") else ""
+    return ArrayComparison(_PROVES[name], entry.name, "different", n, note=note)
+
+
+def _holds(entry: TensorEntry, values: NDArray[np.floating]) -> bool:
+    """Whether an entry holds these values: cast to its dtype, if that changes none."""
+    with np.errstate(over="ignore"):
+        cast = values.astype(entry.dtype, copy=False)
+    return (cast.dtype == values.dtype or bool((cast == values).all())) and entry.holds(cast)
+
+
+def _holds_weights(entry: TensorEntry, table: SynapseTable, order: I64 | None) -> bool:
+    """Whether an entry holds a table's weights in some order.
+
+    The constraint of training leaves -0 where an inhibitory weight became zero, which
+    other programs write as 0.
+    """
+    weight = table.weight if order is None else table.weight[order]
+    if _holds(entry, weight):
+        return True
+    receptor = table.receptor if order is None else table.receptor[order]
+    inhibitory = ~np.isin(receptor, EXCITATORY_RECEPTORS)
+    signed = np.where(weight == 0, np.where(inhibitory, np.float32(-0.0), np.float32(0.0)), weight)
+    return _holds(entry, signed)
+
+
+def _table(
+    group: str, table: SynapseTable, n_neurons: int, variables: Variables
+) -> tuple[list[ArrayComparison], bool | None]:
+    """Wiring and weights of a table; the third result says whether the signs are as expected."""
+    indices, weights = variables[f"{group}_indices"], variables[f"{group}_weights"]
+    columns = _WIRING if group == "recurrent" else _WIRING[:3]
+    wiring_arrays = tuple(f"{group}/{column}" for column in columns)
+    n = indices.shape[0]
+
+    def result(wiring: Status, weight: Status, note: str = "") -> list[ArrayComparison]:
+        zero = {"equal": 0}
+        weight_note = "" if weight != "unknown" else "cannot be aligned without the wiring"
+        return [
+            ArrayComparison(wiring_arrays, indices.name, wiring, n, zero.get(wiring), note=note),
+            ArrayComparison(
+                (f"{group}/weights",), weights.name, weight, n, zero.get(weight), note=weight_note
+            ),
+        ]
+
+    if len(table) != n:
+        note = f"the network has {len(table):,} synapses, the checkpoint {n:,}"
+        return result("different", "unknown", note), None
+    weights_match = False
+    for order in _orders(table, n_neurons, delays=group == "recurrent"):
+        if not weights_match:
+            weights_match = _holds_weights(weights, table, order)
+        pairs = _index_pairs(table, order, n_neurons, indices, delays=group == "recurrent")
+        if pairs is not None and indices.holds(pairs):
+            del pairs
+            expected = np.isin(_taken(table.receptor, order), EXCITATORY_RECEPTORS)
+            signs = variables[f"{group}_sign"].holds(expected)
+            same = _holds_weights(weights, table, order)
+            return result("equal", "equal" if same else "different"), signs
+    note = "in none of the orders in use: other wiring, other delays, or the checkpoint's own order"
+    return result("different", "equal" if weights_match else "unknown", note), None
+
+
+def _orders(table: SynapseTable, n_neurons: int, *, delays: bool) -> Iterator[I64 | None]:
+    """Orders that a checkpoint may have the synapses in; None is the network's own."""
+    yield None
+    key = table.post.astype(np.int64)
+    key *= N_RECEPTORS
+    key += table.receptor
+    key *= max(n_neurons, int(table.pre.max(initial=0)) + 1)
+    key += table.pre
+    ascending = key[1:] >= key[:-1]
+    if not ascending.all():
+        yield np.argsort(key, kind="stable")
+    if delays:
+        row = key // max(n_neurons, int(table.pre.max(initial=0)) + 1)
+        yield np.lexsort((table.pre, table.delay_ms, row))
+        yield np.lexsort((table.delay_ms, key))
+
+
+def _taken(values: NDArray[np.generic], order: I64 | None) -> NDArray[np.generic]:
+    return values if order is None else values[order]
+
+
+def _index_pairs(
+    table: SynapseTable,
+    order: I64 | None,
+    n_neurons: int,
+    entry: TensorEntry,
+    *,
+    delays: bool,
+) -> NDArray[np.integer] | None:
+    """The index pairs that training would make of synapses; None where a delay has no step."""
+    pairs = np.empty((len(table), 2), dtype=entry.dtype)
+    np.multiply(_taken(table.post, order), N_RECEPTORS, out=pairs[:, 0], casting="unsafe")
+    pairs[:, 0] += _taken(table.receptor, order)
+    if not delays:
+        pairs[:, 1] = _taken(table.pre, order)
+        return pairs
+    if not units.on_time_grid(table.delay_ms, DT_MS).all():
+        return None
+    np.rint(_taken(table.delay_ms, order), out=pairs[:, 1], casting="unsafe")
+    pairs[:, 1] -= 1
+    pairs[:, 1] *= n_neurons
+    pairs[:, 1] += _taken(table.pre, order)
+    return pairs
+
+
+# --- element by element ----------------------------------------------------------------------
+
+
+def _difference(network: NetworkModel, held: NetworkModel) -> NetworkDifference | None:
+    """How the synapses differ; None where an index of the network is out of range."""
+    in_range = all(
+        not len(values) or (values.min() >= 0 and values.max() < limit)
+        for values, limit in (
+            (network.recurrent.pre, network.n_neurons),
+            (network.recurrent.post, network.n_neurons),
+            (network.lgn.post, network.n_neurons),
+            (network.lgn.pre, network.n_lgn),
+        )
+    )
+    return compare_networks(network, held) if in_range else None
+
+
+def _by_elements(
+    compared: ArrayComparison,
+    network: NetworkModel,
+    held: NetworkModel,
+    variables: Variables,
+    index: CheckpointIndex,
+    difference: NetworkDifference | None,
+) -> ArrayComparison:
+    """The same comparison, once the checkpoint's values are known."""
+    group = compared.arrays[0].split("/")[0]
+    if group == "neurons":
+        name = next(n for n in PARAMETERS if variables[n].name == compared.variable)
+        return _parameter_elements(compared, network, variables[name], name, index)
+    if compared.arrays[0].endswith("bkg_weights") and network.background_weight is not None:
+        values = held.background_weight
+        assert values is not None
+        return _counted(compared, network.background_weight, values)
+    table = difference.tables.get(group) if difference is not None else None
+    if table is None or group not in ("recurrent", "input"):
+        return compared
+    if compared.arrays[0].endswith("/weights"):
+        return _weight_elements(compared, table)
+    parts = []
+    if not table.same_wiring:
+        parts.append(
+            f"{table.n_only_before:,} synapses are only in the network, "
+            f"{table.n_only_after:,} only in the checkpoint"
+        )
+    if table.n_delay_changed:
+        parts.append(f"{table.n_delay_changed:,} delays differ")
+    n_different = max(table.n_only_before, table.n_only_after) + table.n_delay_changed
+    return _with(compared, "different" if n_different else "equal", n_different, "; ".join(parts))
+
+
+def _weight_elements(compared: ArrayComparison, table: TableDifference) -> ArrayComparison:
+    n_different = table.weights.n_changed
+    if not n_different:
+        status: Status = "equal" if table.same_wiring else "unknown"
+        note = "" if table.same_wiring else "equal on the synapses that both have"
+        return _with(compared, status, n_different, note)
+    if table.same_weight_multiset:
+        return _with(
+            compared, "permuted", n_different, "the same weights, on other synapses", table.examples
+        )
+    return _with(compared, "different", n_different, "", table.examples)
+
+
+def _parameter_elements(
+    compared: ArrayComparison,
+    network: NetworkModel,
+    entry: TensorEntry,
+    name: str,
+    index: CheckpointIndex,
+) -> ArrayComparison:
+    if network.n_neurons != entry.shape[0]:
+        return compared
+    stored = shard_reader(index)(entry)
+    computed = next(forward_candidates(network.cell_types, name, entry.dtype))
+    computed = computed[network.neurons.cell_type]
+    with np.errstate(invalid="ignore"):
+        away = np.abs(computed.astype(np.float64) - stored)
+        bad = ~(away <= tolerance(entry.dtype, stored))
+    if not bad.any():
+        return _with(compared, "equal", 0, "within the rounding of its dtype")
+    rows = np.flatnonzero(bad.reshape(len(bad), -1).any(axis=1))
+    examples = tuple(
+        f"neuron {i}: {np.array2string(computed[i], precision=6)} in the network, "
+        f"{np.array2string(stored[i], precision=6)} in the checkpoint"
+        for i in rows[:5]
+    )
+    return _with(compared, "different", int(np.count_nonzero(bad)), "", examples)
+
+
+def _counted(
+    compared: ArrayComparison, ours: NDArray[np.floating], theirs: NDArray[np.floating]
+) -> ArrayComparison:
+    if ours.shape != theirs.shape:
+        return compared
+    bad = np.flatnonzero((ours != theirs).ravel())
+    examples = tuple(
+        f"element {i}: {ours.ravel()[i]:g} in the network, {theirs.ravel()[i]:g} in the checkpoint"
+        for i in bad[:5]
+    )
+    return _with(compared, "different" if bad.size else "equal", int(bad.size), "", examples)
+
+
+def _with(
+    compared: ArrayComparison,
+    status: Status,
+    n_different: int,
+    note: str,
+    examples: tuple[str, ...] = (),
+) -> ArrayComparison:
+    return ArrayComparison(
+        compared.arrays, compared.variable, status, compared.n, n_different, examples, note
+    )
