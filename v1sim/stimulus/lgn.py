@@ -130,7 +130,7 @@ _COLUMNS = {
 }
 
 
-def read_lgn_table(path: Path) -> LgnCellTable:
+def read_lgn_table(path: Path, ids: NDArray[np.integer] | None = None) -> LgnCellTable:
     """Read the table of LGN cells that the networks' LGN indices count in.
 
     The text has one line a cell, separated by spaces, under a line of names:
@@ -142,16 +142,18 @@ def read_lgn_table(path: Path) -> LgnCellTable:
     ----------
     path : Path
         The table.
+    ids : int array, shape (c,), optional
+        Which cells, by their ``id``, in this order.
 
     Returns
     -------
     LgnCellTable
-        In the order of the lines, which is the order of ``id``.
+        In the order of the lines, which is the order of ``id``, or that of ``ids``.
 
     Raises
     ------
     StimulusError
-        If the file cannot be read as such a table.
+        If the file cannot be read as such a table, or lacks one of the ids.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -202,7 +204,17 @@ def read_lgn_table(path: Path) -> LgnCellTable:
     }
     table = LgnCellTable(model_id=cells[:, names.index("model_id")], **columns, field_deg=field_deg)
     _check(table, where=str(path))
-    return table
+    return table if ids is None else table.take(_rows(values["id"], ids, str(path)))
+
+
+def _rows(id_of_row: F64, ids: NDArray[np.integer], where: str) -> NDArray[np.intp]:
+    """Rows of the cells of these ids."""
+    row = np.minimum(np.searchsorted(id_of_row, ids), len(id_of_row) - 1)
+    absent = np.asarray(ids)[id_of_row[row] != ids]
+    if absent.size:
+        seen = f"{absent.size} of {len(ids)} cells are not in the table, for example {absent[0]}"
+        raise StimulusError(seen, where=where, expected="the table that the ids come from")
+    return row
 
 
 def _check(cells: LgnCellTable, where: str) -> None:

@@ -2,13 +2,19 @@
 
 ``spike_trains`` (samples, T, n_input) is not spikes: it holds 1.3 times the
 probability of a spike in each millisecond, and training drew a spike where
-``clip(value / 1.3, 0, 1) > uniform``.
+``clip(value / 1.3, 0, 1) > uniform``. ``labels``, ``response_window`` and ``time_windows`` may
+be there. Files that v1sim writes say in ``stimuli`` (samples,) what each sample shows, as JSON.
+
+- `open_stimulus_file`, `file_presentation`: read
+- `write_stimulus_file`: write
 """
 
 from __future__ import annotations
 
+import itertools
+import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +22,20 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from v1sim import __version__
 from v1sim.errors import StimulusError
 from v1sim.model import Trial
-from v1sim.stimulus.presentation import Presentation
+from v1sim.output import replacing
+from v1sim.stimulus.presentation import Presentation, repeated_trials
+from v1sim.stimulus.spikes import UNIFORM_STEP
 
-__all__ = ["SCALE", "StimulusFile", "file_presentation", "open_stimulus_file"]
+__all__ = [
+    "SCALE",
+    "StimulusFile",
+    "file_presentation",
+    "open_stimulus_file",
+    "write_stimulus_file",
+]
 
 F32 = NDArray[np.float32]
 
@@ -36,7 +51,8 @@ class StimulusFile:
     """What a stimulus file holds; samples are read one at a time.
 
     ``label`` (samples,); ``response_window_ms`` is what the file says, None where
-    it says nothing; ``time_windows_ms`` (chunks, 2) are the parts of a sample.
+    it says nothing; ``time_windows_ms`` (chunks, 2) are the parts of a sample;
+    ``stimulus`` says what each sample shows, in plain values.
     """
 
     path: Path
@@ -46,6 +62,7 @@ class StimulusFile:
     label: NDArray[np.int64] | None
     response_window_ms: tuple[float, float] | None
     time_windows_ms: tuple[tuple[float, float], ...]
+    stimulus: tuple[Mapping[str, float | int | str], ...]
 
     def probability(self, sample: int) -> F32:
         """Probability of a spike in each millisecond, shape (n_steps, n_input).
@@ -146,7 +163,36 @@ def _describe(path: Path, file: h5py.File, n_input: int) -> StimulusFile:
         time_windows_ms=tuple(
             (float(start), float(stop)) for start, stop in (windows if windows is not None else ())
         ),
+        stimulus=_stimuli(path, file, n_samples, label),
     )
+
+
+def _stimuli(
+    path: Path, file: h5py.File, n_samples: int, label: NDArray[np.generic] | None
+) -> tuple[Mapping[str, float | int | str], ...]:
+    """What each sample shows, as far as the file says."""
+    stored = [b"{}"] * n_samples
+    if "stimuli" in file:
+        stored = list(file["stimuli"][()]) if file["stimuli"].shape == (n_samples,) else []
+    try:
+        stimuli = [{**json.loads(text), "sample": i} for i, text in enumerate(stored)]
+    except (ValueError, TypeError) as error:
+        stimuli = []
+        reason: Exception | None = error
+    else:
+        reason = None
+    plain = all(
+        isinstance(value, float | int | str) for stimulus in stimuli for value in stimulus.values()
+    )
+    if len(stimuli) != n_samples or not plain:
+        seen = "what the samples show cannot be read"
+        raise StimulusError(
+            seen, where=f"{path}:/stimuli", expected=f"{n_samples} JSON texts of plain values"
+        ) from reason
+    if label is not None:
+        for stimulus, of_sample in zip(stimuli, label.tolist(), strict=True):
+            stimulus["label"] = int(of_sample)
+    return tuple(stimuli)
 
 
 def _column(
@@ -211,21 +257,12 @@ def file_presentation(
             expected=f"samples from 0 to {file.n_samples - 1}, 1 repeat or more",
         )
     duration_ms = file.n_steps * _DT_MS
-    window = window_ms or file.response_window_ms or (0.0, duration_ms)
-    if not 0 <= window[0] < window[1] <= duration_ms:
-        seen = f"window_ms is {window}"
-        raise StimulusError(seen, where=str(path), expected=f"within 0..{duration_ms:g} ms")
-    stimulus_of_trial = tuple(np.repeat(np.arange(len(chosen)), repeats).tolist())
-    trials = tuple(
-        Trial(
-            index=index,
-            start_ms=index * duration_ms,
-            duration_ms=duration_ms,
-            window_ms=window,
-            stimulus={"sample": chosen[stimulus], "repeat": index % repeats}
-            | ({"label": int(file.label[chosen[stimulus]])} if file.label is not None else {}),
-        )
-        for index, stimulus in enumerate(stimulus_of_trial)
+    trials, stimulus_of_trial = repeated_trials(
+        [file.stimulus[sample] for sample in chosen],
+        repeats=repeats,
+        duration_ms=duration_ms,
+        window_ms=window_ms or file.response_window_ms or (0.0, duration_ms),
+        where=str(path),
     )
     return Presentation(
         file.n_input,
@@ -234,3 +271,92 @@ def file_presentation(
         stimulus_of_trial,
         lambda stimulus: file.probability(chosen[stimulus]),
     )
+
+
+def write_stimulus_file(presentation: Presentation, path: Path) -> int:
+    """Write the probabilities of each distinct stimulus of a presentation.
+
+    Shown again with the same seed and as many trials of each, the file gives the
+    same spikes: uniform numbers are multiples of `UNIFORM_STEP`, and what
+    is written is a probability in the middle of the step, which rounding does not
+    take out of it (up to 0.25, that is 288 Hz; above, nearly always).
+
+    Parameters
+    ----------
+    presentation : Presentation
+        Of equally long trials.
+    path : Path
+        An existing file is replaced. It appears whole or not at all.
+
+    Returns
+    -------
+    int
+        Samples written.
+
+    Raises
+    ------
+    StimulusError
+        If the trials differ in length or window.
+    OutputError
+        If the file cannot be written.
+    """
+    first = np.unique(presentation.stimulus_of_trial, return_index=True)[1]
+    shown = [presentation.trials[index] for index in first]
+    lengths = {(trial.duration_ms, trial.window_ms) for trial in shown}
+    if len(lengths) != 1:
+        seen = f"{len(lengths)} different lengths or windows of trials"
+        raise StimulusError(seen, where="stimulus", expected="one for all: the file has but one")
+    n_steps = presentation.n_steps(shown[0].index)
+    shape = (len(shown), n_steps, presentation.n_lgn)
+    with replacing(path) as temporary:
+        # HDF5 ends the process where a disk is full. So it writes little, onto space that was
+        # there a moment ago, and the values are written around it.
+        temporary.write_bytes(bytes(1 << 20))
+        offset = _write_around(temporary, shown, shape)
+        with temporary.open("r+b") as stream:
+            stream.seek(offset)
+            for trial in shown:
+                stream.write(_stored(presentation.probability(trial.index)).data)
+    return len(shown)
+
+
+def _write_around(path: Path, shown: Sequence[Trial], shape: tuple[int, int, int]) -> int:
+    """Everything but the values of ``spike_trains``; where they belong in the file."""
+    n_samples, n_steps, n_lgn = shape
+    start, stop = (round(time_ms / _DT_MS) for time_ms in shown[0].window_ms)
+    edges = [0, start, stop, n_steps]
+    parts = [(a, b) for a, b in itertools.pairwise(edges) if a < b]
+    stimuli = [{k: v for k, v in trial.stimulus.items() if k != "repeat"} for trial in shown]
+    labels = [stimulus.get("label") for stimulus in stimuli]
+    with h5py.File(path, "w") as file:
+        layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        data = h5py.h5d.create(
+            file.id, b"spike_trains", h5py.h5t.IEEE_F32LE, h5py.h5s.create_simple(shape), layout
+        )
+        offset = int(data.get_offset())
+        file["response_window"] = np.array([start, stop], dtype=np.int32)
+        file["time_windows"] = np.array(parts, dtype=np.int32)
+        file["stimuli"] = [json.dumps(stimulus) for stimulus in stimuli]
+        if all(isinstance(label, int) for label in labels):
+            file["labels"] = np.array(labels, dtype=np.int32)
+        file.attrs.update(
+            n_samples=n_samples,
+            n_lgn=n_lgn,
+            seq_len=n_steps,
+            pre_delay=start,
+            im_slice=stop - start,
+            post_delay=n_steps - stop,
+            made_by=f"v1sim {__version__}",
+        )
+    return offset
+
+
+def _stored(probability: F32) -> F32:
+    """1.3 p, from which reading gives a probability that draws the same spikes."""
+    step = np.ceil(probability / np.float32(UNIFORM_STEP))  # exact: a power of two
+    middle = (step - np.float32(0.5)) * np.float32(UNIFORM_STEP)
+    small = (probability > 0) & (probability < 0.25)
+    stored: F32 = np.where(small, middle, probability) * np.float32(SCALE)
+    return np.ascontiguousarray(stored, dtype="<f4")

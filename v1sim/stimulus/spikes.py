@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from v1sim.errors import StimulusError
 from v1sim.stimulus.random_streams import stream
 
-__all__ = ["LgnSpikes", "draw_spikes", "probability_of_rate"]
+__all__ = ["UNIFORM_STEP", "LgnSpikes", "draw_spikes", "probability_of_rate"]
 
+#: NumPy's float32 uniform numbers are the multiples of this in [0, 1).
+UNIFORM_STEP = 2.0**-24
 #: Values drawn at a time: 16 MiB of uniform numbers.
 _BLOCK = 1 << 22
 
