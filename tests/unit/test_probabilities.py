@@ -1,14 +1,21 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import h5py
 import numpy as np
 import pytest
 
-from v1sim.errors import StimulusError
-from v1sim.stimulus.presentation import Presentation
-from v1sim.stimulus.probabilities import file_presentation, open_stimulus_file
+from v1sim.errors import OutputError, StimulusError
+from v1sim.stimulus.presentation import Presentation, repeated_trials
+from v1sim.stimulus.probabilities import (
+    file_presentation,
+    open_stimulus_file,
+    write_stimulus_file,
+)
+from v1sim.stimulus.random_streams import stream
+from v1sim.stimulus.spikes import draw_spikes
 
 N_SAMPLES, N_STEPS, N_INPUT = 3, 20, 8
 
@@ -147,3 +154,90 @@ def test_a_stimulus_of_another_shape_than_its_trial_is_refused(tmp_path, good):
         broken.probability(0)
     with pytest.raises(ValueError, match="3 trials, but 1 stimuli"):
         Presentation(N_INPUT, 1.0, shown.trials, (0,), shown.load)
+
+
+def presentation_of(probabilities, stimuli, repeats=1, window_ms=(5.0, 15.0)):
+    n_steps = probabilities.shape[1]
+    trials, which = repeated_trials(
+        stimuli, repeats=repeats, duration_ms=n_steps, window_ms=window_ms, where="test"
+    )
+    return Presentation(N_INPUT, 1.0, trials, which, lambda i: probabilities[i].copy())
+
+
+def test_what_is_written_draws_the_same_spikes(tmp_path):
+    rng = np.random.default_rng(2)
+    probability = rng.uniform(0, 0.25, (3, 4000, N_INPUT)).astype(np.float32)
+    probability[0, :50] = 0
+    probability[1, :50] = 1
+    # Probabilities that uniform numbers meet exactly, and their neighbours.
+    uniform = stream(9, "lgn spikes", 4).random((4000, N_INPUT), dtype=np.float32)
+    near = uniform < 0.25
+    probability[2][near] = uniform[near]
+    probability[2, ::2][near[::2]] = np.nextafter(uniform[::2][near[::2]], np.float32(1))
+    stimuli = [{"direction_deg": 45.0 * i, "name": f"n{i}"} for i in range(3)]
+    shown = presentation_of(probability, stimuli, repeats=2)
+    path = tmp_path / "s.h5"
+    assert write_stimulus_file(shown, path) == 3
+    again = file_presentation(path, N_INPUT, repeats=2)
+    assert len(again.trials) == 6
+    for trial in range(6):
+        ours, theirs = (draw_spikes(p.probability(trial), 9, trial) for p in (shown, again))
+        np.testing.assert_array_equal(ours.step, theirs.step)
+        np.testing.assert_array_equal(ours.source, theirs.source)
+        assert again.trials[trial].window_ms == (5.0, 15.0)
+        of_ours = dict(shown.trials[trial].stimulus)
+        assert again.trials[trial].stimulus == of_ours | {"sample": trial // 2}
+    assert [p.name for p in tmp_path.iterdir()] == ["s.h5"]
+
+
+def test_written_file_has_the_layout_in_use(tmp_path, shared_data):
+    probability = np.full((2, 30, N_INPUT), 0.02, dtype=np.float32)
+    labelled = presentation_of(probability, [{"label": 3}, {"label": 8}])
+    write_stimulus_file(labelled, tmp_path / "s.h5")
+    reference = shared_data / "trained_a" / "stimuli_A.h5"
+    with h5py.File(tmp_path / "s.h5") as ours, h5py.File(reference) as theirs:
+        for name in ("spike_trains", "labels", "response_window", "time_windows"):
+            assert ours[name].dtype == theirs[name].dtype, name
+            assert ours[name].ndim == theirs[name].ndim, name
+        shared = {"n_samples", "n_lgn", "seq_len", "pre_delay", "im_slice", "post_delay"}
+        assert shared <= set(theirs.attrs)
+        assert {name: int(ours.attrs[name]) for name in shared} == {
+            "n_samples": 2, "n_lgn": N_INPUT, "seq_len": 30,
+            "pre_delay": 5, "im_slice": 10, "post_delay": 15,
+        }  # fmt: skip
+        np.testing.assert_allclose(ours["spike_trains"][()], 0.026, rtol=1e-5)
+        assert ours["labels"][()].tolist() == [3, 8]
+        assert ours["response_window"][()].tolist() == [5, 15]
+        assert ours["time_windows"][()].tolist() == [[0, 5], [5, 15], [15, 30]]
+
+
+def test_a_file_that_cannot_be_written_whole_is_not_there(tmp_path):
+    probability = np.full((2, 30, N_INPUT), 0.02, dtype=np.float32)
+    shown = presentation_of(probability, [{}, {}])
+
+    def load(stimulus):
+        if stimulus:
+            raise StimulusError("broken")
+        return probability[0]
+
+    path = tmp_path / "s.h5"
+    path.write_text("before")
+    with pytest.raises(StimulusError, match="broken"):
+        write_stimulus_file(replace(shown, load=load), path)
+    assert [p.name for p in tmp_path.iterdir()] == ["s.h5"]
+    assert path.read_text() == "before"
+    with pytest.raises(OutputError, match="absent"):
+        write_stimulus_file(shown, tmp_path / "absent" / "s.h5")
+
+
+def test_trials_that_differ_in_length_cannot_be_written(tmp_path):
+    shown = presentation_of(np.full((2, 30, N_INPUT), 0.02), [{}, {}])
+    longer = replace(shown.trials[1], duration_ms=40.0)
+    with pytest.raises(StimulusError, match="2 different lengths"):
+        write_stimulus_file(replace(shown, trials=(shown.trials[0], longer)), tmp_path / "s.h5")
+
+
+@pytest.mark.parametrize("stimuli", [["{}"], ["{", "{}", "{}"], ["[]"] * 3, ['{"a": [1]}'] * 3])
+def test_refuses_what_does_not_say_what_is_shown(tmp_path, good, stimuli):
+    with pytest.raises(StimulusError, match="stimuli"):
+        open_stimulus_file(write(tmp_path / "s.h5", good | {"stimuli": stimuli}), N_INPUT)
