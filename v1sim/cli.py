@@ -101,7 +101,9 @@ def run(
     from v1sim.config import load_config
     from v1sim.report.terminal import StageProgress, check_report
     from v1sim.shared_input import SharedInput
+    from v1sim.simulation.ranks import refuse_without_mpi
 
+    refuse_without_mpi()
     settings = load_config(config, [*(overrides or ()), *_thread_override(threads)])
     settings = settings.model_copy(update={"waive": {**settings.waive, **_waivers(waive)}})
     if dry_run:

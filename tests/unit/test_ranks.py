@@ -1,0 +1,68 @@
+"""Processes that were started together, as launchers say it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from v1sim.simulation.ranks import Launch, launch
+
+VARIABLES = (
+    ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
+    ("PMI_SIZE", "PMI_RANK"),
+    ("MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK"),
+    ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
+)
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch):
+    for names in VARIABLES:
+        for name in names:
+            monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize("names", VARIABLES)
+def test_launchers(monkeypatch, names):
+    assert launch() == Launch(1, 0)
+    for name, value in zip(names, ("4", "3"), strict=True):
+        monkeypatch.setenv(name, value)
+    assert launch() == Launch(4, 3)
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"OMPI_COMM_WORLD_SIZE": "1", "OMPI_COMM_WORLD_RANK": "0"},
+        {"OMPI_COMM_WORLD_SIZE": "2"},
+        {"PMI_SIZE": "two", "PMI_RANK": "0"},
+        {"SLURM_NTASKS": "8", "SLURM_PROCID": "0"},  # in a job, but not started by srun
+    ],
+)
+def test_one_process(monkeypatch, environment):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert launch() == Launch(1, 0)
+
+
+@pytest.mark.parametrize(("rank", "code"), [(0, 2), (1, 0)])
+def test_the_wheel_refuses_once(tmp_path, monkeypatch, rank, code):
+    from v1sim.simulation.kernel import backend
+
+    if backend().nest.build_info["have_mpi"]:
+        pytest.skip("this NEST was built with MPI")
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
+    monkeypatch.setenv("OMPI_COMM_WORLD_RANK", str(rank))
+    done = subprocess.run(
+        [sys.executable, "-m", "v1sim", "run", "none.yaml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code
+    text = " ".join((done.stdout + done.stderr).split())
+    assert ("2 processes were started together" in text) == (rank == 0)
+    assert (text == "") == (rank == 1)
