@@ -24,7 +24,7 @@ from v1sim.errors import InputError
 from v1sim.model import CheckReport, NetworkModel, Verdict
 from v1sim.output import new_folder
 from v1sim.recording import Recording, write_nwb, write_sonata
-from v1sim.report import digest, figures, html
+from v1sim.report import digest, figures, html, stimulus_figure
 from v1sim.shared_input import SharedInput
 from v1sim.simulation.kernel import available_threads, backend
 from v1sim.simulation.native.library import native_module, native_or_none
@@ -36,6 +36,7 @@ from v1sim.sources.provenance import ProvenanceDraft
 from v1sim.stimulus.background import read_draws
 from v1sim.stimulus.from_config import presentation as make_presentation
 from v1sim.stimulus.presentation import Presentation
+from v1sim.stimulus.probabilities import write_stimulus_file
 
 __all__ = [
     "Need",
@@ -47,6 +48,7 @@ __all__ = [
     "preview",
     "run",
     "write_column",
+    "write_stimulus",
 ]
 
 Progress = Callable[[str, float, float], None]
@@ -236,6 +238,47 @@ def write_column(
     )
     write_network(network, path, provenance=draft)
     return network
+
+
+def write_stimulus(config: RunConfig, path: Path, *, command: str) -> str:
+    """Write what a run will be shown: LGN probabilities, and a picture beside them.
+
+    The network is read for its LGN cells and neither checked nor built.
+
+    Parameters
+    ----------
+    config : RunConfig
+        The run.
+    path : Path
+        The stimulus HDF5 to write; the picture has its name with ``.png``.
+    command : str
+        The command line.
+
+    Returns
+    -------
+    str
+        A line on what was written.
+
+    Raises
+    ------
+    InputError
+        If network or stimulus cannot be used, or a file cannot be written.
+    """
+    if path.suffix == ".png":
+        raise InputError(
+            f"{path} would be both the file and its picture",
+            where="--out",
+            expected="a name for an HDF5 file, such as stimulus.h5",
+        )
+    presentation = make_presentation(config, _load_network(config, None, command))
+    n_samples = write_stimulus_file(presentation, path)
+    figure = stimulus_figure.stimulus_figure(presentation, seed=config.seed, title=config.name)
+    figures.save_png(figure, path.with_suffix(".png"))
+    first = presentation.trials[0]
+    return (
+        f"{path}: {n_samples} stimuli of {first.duration_ms:g} ms for {presentation.n_lgn:,} "
+        f"LGN cells (1.3 p); {path.with_suffix('.png')}: what they look like"
+    )
 
 
 def describe_machine() -> dict[str, str]:

@@ -1,0 +1,278 @@
+"""What a run will be shown, on one page: frames, LGN rates over the visual field, spikes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.gridspec import SubplotSpec
+from numpy.typing import NDArray
+
+from v1sim.model import LgnCellTable
+from v1sim.stimulus.presentation import Presentation
+from v1sim.stimulus.spikes import draw_spikes
+
+__all__ = ["stimulus_figure"]
+
+F32 = NDArray[np.float32]
+
+#: Moments of the first stimulus whose frame and rates are shown.
+_N_MOMENTS = 6
+#: Stimuli whose picture is shown at most.
+_MOST_PICTURES = 24
+#: Cells shown in the raster at most; more rows would lie within one pixel.
+_MOST_ROWS = 1500
+
+_INK, _SOFT, _WINDOW = "#22252b", "#6b7280", "#f3efe6"
+_KINDS = {"ON": "#e4572e", "OFF": "#2a6fdb", "ON and OFF": "#6c5ce7", "LGN": "#6b7280"}
+
+
+def stimulus_figure(presentation: Presentation, *, seed: int, title: str) -> Figure:
+    """One page on a stimulus.
+
+    Frames of the first stimulus through its trial, with the rates of ON and of OFF cells
+    at their places in the visual field; one frame of each stimulus; spikes of the first
+    trial; mean rates of the stimuli. What is not known of a stimulus (frames of given
+    probabilities, places of unknown cells) is left out.
+
+    Parameters
+    ----------
+    presentation : Presentation
+        What is shown.
+    seed : int
+        Of the spikes.
+    title : str
+        First line of the figure.
+    """
+    probability = presentation.probability(0)
+    rate_hz = _rate_hz(probability, presentation.dt_ms)
+    kinds = _kinds(presentation)
+    strips: list[tuple[str, float]] = []
+    if presentation.picture is not None:
+        strips.append(("frames", 1.0))
+    if presentation.cells is not None:
+        strips += [("ON", 1.0), ("OFF", 1.0)]
+    n_stimuli = len(set(presentation.stimulus_of_trial))
+    n_sheet_rows = -(-min(n_stimuli, _MOST_PICTURES) // 8)
+    if presentation.picture is not None and n_stimuli > 1:
+        strips.append(("sheet", 0.95 * n_sheet_rows))
+    strips.append(("spikes", 2.6))
+
+    heights = [height for _, height in strips]
+    figure = Figure(figsize=(14, 1.5 + 1.75 * sum(heights)), dpi=110, facecolor="white")
+    FigureCanvasAgg(figure)
+    top = 1 - 0.95 / figure.get_figheight()
+    places = figure.add_gridspec(
+        len(strips), 1, height_ratios=heights, hspace=0.32, left=0.07, right=0.95, top=top,
+        bottom=0.55 / figure.get_figheight(),
+    )  # fmt: skip
+    moments = _moments(presentation)
+    for (name, _), place in zip(strips, places, strict=True):
+        if name == "frames":
+            _frames(figure, place, presentation, moments)
+        elif name == "sheet":
+            _sheet(figure, place, presentation, n_sheet_rows)
+        elif name == "spikes":
+            _spikes(figure, place, presentation, probability, rate_hz, kinds, seed)
+        elif presentation.cells is not None:
+            _rate_maps(figure, place, presentation.cells, kinds == name, rate_hz, moments, name)
+    inch = 1 / figure.get_figheight()
+    figure.text(
+        0.07, 1 - 0.3 * inch, title, fontsize=14, fontweight="bold", color=_INK, va="center"
+    )
+    figure.text(0.07, 1 - 0.56 * inch, _subtitle(presentation), fontsize=9.5, color=_SOFT)
+    return figure
+
+
+def _rate_hz(probability: F32, dt_ms: float) -> F32:
+    """Rate of a Poisson process; certain spikes count one a step."""
+    rate_hz: F32 = -np.log1p(-np.minimum(probability, 1 - np.exp(-1))) * np.float32(1000.0 / dt_ms)
+    return rate_hz
+
+
+def _kinds(presentation: Presentation) -> NDArray[np.str_]:
+    """ON, OFF or both for each cell."""
+    if presentation.cells is None:
+        return np.full(presentation.n_lgn, "LGN")
+    model = presentation.cells.model_id
+    both = np.char.endswith(model, "_001")
+    on = np.char.find(model, "ON") >= 0
+    return np.where(both, "ON and OFF", np.where(on, "ON", "OFF"))
+
+
+def _moments(presentation: Presentation) -> list[int]:
+    """Steps that are shown: the first before the window where there is one, the others in it."""
+    trial = presentation.trials[0]
+    start, stop = (round(time_ms / presentation.dt_ms) for time_ms in trial.window_ms)
+    n_inside = _N_MOMENTS - (start > 0)
+    inside = start + (np.arange(n_inside) + 0.5) / n_inside * (stop - start)
+    return ([start // 2] if start else []) + inside.astype(int).tolist()
+
+
+def _subtitle(presentation: Presentation) -> str:
+    n_stimuli = len(set(presentation.stimulus_of_trial))
+    n_trials, first = len(presentation.trials), presentation.trials[0]
+    return (
+        f"{presentation.n_lgn:,} LGN cells; {n_stimuli} stimul{'i' if n_stimuli > 1 else 'us'}, "
+        f"{n_trials} trial{'s' if n_trials > 1 else ''} of {first.duration_ms:g} ms, analysed from "
+        f"{first.window_ms[0]:g} to {first.window_ms[1]:g} ms"
+    )
+
+
+def _bare(axes: Axes) -> None:
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_color("#c9ccd2")
+
+
+def _note(axes: Axes, text: str) -> None:
+    axes.set_title(text, fontsize=8.5, color=_SOFT, pad=3)
+
+
+def _side(axes: Axes, text: str) -> None:
+    axes.set_ylabel(text, fontsize=9.5, color=_INK, fontweight="bold", labelpad=8)
+
+
+def _picture(axes: Axes, frame: F32) -> None:
+    axes.imshow(frame, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
+    _bare(axes)
+
+
+def _frames(
+    figure: Figure, place: SubplotSpec, presentation: Presentation, moments: Sequence[int]
+) -> None:
+    assert presentation.picture is not None
+    for column, (spot, step) in enumerate(
+        zip(place.subgridspec(1, _N_MOMENTS, wspace=0.06), moments, strict=True)
+    ):
+        axes = figure.add_subplot(spot)
+        _picture(axes, presentation.picture(presentation.stimulus_of_trial[0], step))
+        _note(axes, f"{step * presentation.dt_ms:g} ms")
+        if not column:
+            _side(axes, "on the screen")
+
+
+def _rate_maps(
+    figure: Figure,
+    place: SubplotSpec,
+    cells: LgnCellTable,
+    chosen: NDArray[np.bool_],
+    rate_hz: F32,
+    moments: Sequence[int],
+    kind: str,
+) -> None:
+    """Cells of one kind at their places, coloured by rate; y counts down like a picture's rows."""
+    n_chosen = int(chosen.sum())
+    highest = float(np.percentile(rate_hz[:, chosen], 99.5)) if n_chosen else 1.0
+    size = float(np.clip(9000.0 / max(n_chosen, 1), 1.2, 30.0))
+    width, height = cells.field_deg
+    for column, (spot, step) in enumerate(
+        zip(place.subgridspec(1, _N_MOMENTS, wspace=0.06), moments, strict=True)
+    ):
+        axes = figure.add_subplot(spot)
+        dots = axes.scatter(
+            cells.x_deg[chosen],
+            cells.y_deg[chosen],
+            c=rate_hz[step, chosen],
+            s=size,
+            cmap="magma",
+            vmin=0,
+            vmax=max(highest, 1.0),
+            linewidths=0,
+            rasterized=True,
+        )
+        axes.set_facecolor("black")
+        axes.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
+        _bare(axes)
+        if not column:
+            _side(axes, f"{kind} cells")
+        if column == _N_MOMENTS - 1:
+            bar_axes = axes.inset_axes((1.03, 0.0, 0.04, 1.0))
+            bar = figure.colorbar(dots, cax=bar_axes)
+            bar.ax.tick_params(labelsize=7.5, labelcolor=_INK, length=2)
+            bar.set_label("Hz", fontsize=8.5, color=_INK)
+
+
+def _sheet(figure: Figure, place: SubplotSpec, presentation: Presentation, n_rows: int) -> None:
+    """One frame of each stimulus."""
+    assert presentation.picture is not None
+    first = np.unique(presentation.stimulus_of_trial, return_index=True)[1]
+    shown = [presentation.trials[index] for index in first[:_MOST_PICTURES]]
+    varying = {
+        key
+        for trial in shown
+        for key, value in trial.stimulus.items()
+        if value != shown[0].stimulus.get(key)
+    }
+    for number, (spot, trial) in enumerate(
+        zip(place.subgridspec(n_rows, 8, wspace=0.06, hspace=0.3), shown, strict=False)
+    ):
+        axes = figure.add_subplot(spot)
+        start, stop = trial.window_ms
+        step = int((start + stop) / 2 / presentation.dt_ms)
+        _picture(axes, presentation.picture(presentation.stimulus_of_trial[trial.index], step))
+        values = [
+            f"{value:g}" if isinstance(value, int | float) else str(value)
+            for key, value in trial.stimulus.items()
+            if key in varying
+        ]
+        _note(axes, ", ".join(values)[:24])
+        if not number:
+            _side(axes, "stimuli")
+
+
+def _spikes(
+    figure: Figure,
+    place: SubplotSpec,
+    presentation: Presentation,
+    probability: F32,
+    rate_hz: F32,
+    kinds: NDArray[np.str_],
+    seed: int,
+) -> None:
+    """Raster of the first trial by kind, and the mean rate of each kind below."""
+    trial, dt_ms = presentation.trials[0], presentation.dt_ms
+    above, below = place.subgridspec(2, 1, height_ratios=(2, 1), hspace=0.08)
+    raster, rates = figure.add_subplot(above), figure.add_subplot(below)
+    order = np.argsort(kinds, kind="stable")
+    shown = order[np.linspace(0, len(order) - 1, min(len(order), _MOST_ROWS)).astype(np.intp)]
+    row = np.full(len(order), -1)
+    row[shown] = np.arange(len(shown))
+    drawn = draw_spikes(probability, seed, trial.index)
+    seen = row[drawn.source] >= 0
+    colour = np.array([_KINDS[kind] for kind in kinds.tolist()])
+    raster.scatter(
+        drawn.step[seen] * dt_ms,
+        row[drawn.source[seen]],
+        c=colour[drawn.source[seen]],
+        s=1.5,
+        linewidths=0,
+        rasterized=True,
+    )
+    raster.set_ylim(len(shown), -1)
+    raster.tick_params(labelbottom=False)
+    raster.set_yticks([])
+    _side(raster, f"spikes of {len(shown):,} cells")
+    time_ms = np.arange(len(rate_hz)) * dt_ms
+    for kind in np.unique(kinds).tolist():
+        members = kinds == kind
+        rates.plot(
+            time_ms,
+            rate_hz[:, members].mean(axis=1),
+            color=_KINDS[kind],
+            linewidth=1.3,
+            label=f"{kind} ({members.sum():,})",
+        )
+    rates.set_ylim(bottom=0)
+    rates.set_xlabel("time in trial, ms", fontsize=9, color=_INK)
+    _side(rates, "mean rate, Hz")
+    rates.legend(fontsize=8.5, ncols=3, frameon=False, loc="upper right", labelcolor=_INK)
+    for axes in (raster, rates):
+        axes.axvspan(*trial.window_ms, color=_WINDOW, linewidth=0, zorder=0)
+        axes.set_xlim(0, trial.duration_ms)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=8.5, labelcolor=_INK, colors=_SOFT, length=3)
