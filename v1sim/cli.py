@@ -374,6 +374,20 @@ def _print(text: str) -> None:
     _out.print(text, markup=False, soft_wrap=True)
 
 
+@_command("stimulus")
+def stimulus(
+    config: Annotated[Path, typer.Argument(help="A run's YAML file.")],
+    out: Annotated[Path, typer.Option("--out", help="Stimulus file (HDF5) to write.")],
+    overrides: _Set = None,
+) -> None:
+    """Write what a run will be shown: LGN probabilities, and a picture of them."""
+    from v1sim import pipeline
+    from v1sim.config import load_config
+
+    settings = load_config(config, overrides or ())
+    _out.print(pipeline.write_stimulus(settings, out, command=shlex.join(sys.argv)))
+
+
 @_command("info")
 def info() -> None:
     """Print versions, threads and the NEST build."""
