@@ -62,9 +62,9 @@ def tensorflow_reader(index: CheckpointIndex) -> VariableReader:
     def read(entry: TensorEntry) -> NDArray[Any]:
         try:
             values: NDArray[Any] = reader.get_tensor(entry.key)
-        except tf.errors.DataLossError as error:
-            raise damaged(index, entry) from error
         except tf.errors.OpError as error:
+            if "checksum" in str(error).lower():
+                raise damaged(index, entry) from error
             raise CheckpointError(
                 f"TensorFlow cannot read {entry.name}: {_one_line(error)}", where=str(index.prefix)
             ) from error

@@ -139,9 +139,9 @@ class _Finder:
         return Variables(scale.shape[0], MappingProxyType(dict(self.found)))
 
     def by_name(self, names: Iterable[str]) -> list[TensorEntry]:
-        """Variables with one of these names; those earlier in ``names`` only, if there are any."""
+        """Arrays with one of these names; those earlier in ``names`` only, if there are any."""
         for name in names:
-            hits = [e for e in self.candidates if name in self.names[e.key]]
+            hits = [e for e in self.candidates if e.shape and name in self.names[e.key]]
             if hits:
                 return hits
         return []

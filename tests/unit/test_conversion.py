@@ -1,0 +1,554 @@
+"""Conversion: what it makes of checkpoints of all layouts, and every way it refuses one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from tests.checkpoints import (
+    CELL,
+    INPUT_LAYER,
+    model_variables,
+    optimizer_variables,
+    save,
+    save_trained,
+    tensorflow,
+)
+from tests.networks import N_LGN, tiny_network
+from v1sim import guard
+from v1sim.convert.conversion import convert
+from v1sim.errors import CheckpointError, InputError, MissingExtraError, OutputError
+from v1sim.model import NetworkModel
+from v1sim.sources.difference import compare_networks
+from v1sim.sources.hdf5 import read_network
+from v1sim.sources.provenance import TYPE_COLUMNS
+
+
+@pytest.fixture(scope="module")
+def network() -> NetworkModel:
+    tensorflow()
+    return tiny_network(seed=3, zeros=0.2)
+
+
+@pytest.fixture
+def trained(tmp_path, network) -> Path:
+    """A checkpoint in the published layout, 850 updates."""
+    return save_trained(tmp_path / "ckpt_60-425", network)
+
+
+def converted(checkpoint: Path, **options) -> NetworkModel:
+    out = checkpoint.parent / "net.h5"
+    convert(checkpoint, out, command="v1sim convert", **options)
+    return read_network(out)
+
+
+def refused(checkpoint: Path, error: type = CheckpointError, **options) -> str:
+    """The message of the refusal; no file may be left."""
+    out = checkpoint.parent / "net.h5"
+    before = sorted(checkpoint.parent.iterdir())
+    with pytest.raises(error) as caught:
+        convert(checkpoint, out, command="v1sim convert", **options)
+    assert sorted(checkpoint.parent.iterdir()) == before
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+def altered(tmp_path: Path, network: NetworkModel, change, **optimizer) -> Path:
+    """A checkpoint whose model variables were changed before it was saved."""
+    variables = model_variables(network)
+    change(variables)
+    prefix = tmp_path / "ckpt_60-425"
+    return save(prefix, variables | optimizer_variables(variables, **optimizer))
+
+
+# --- what it makes -----------------------------------------------------------------------------
+
+
+def test_pass_the_network_comes_back(trained, network):
+    made = converted(trained)
+    difference = compare_networks(network, made)
+    assert all(table.equal for table in difference.tables.values())
+    for column in TYPE_COLUMNS:
+        ours = getattr(made.cell_types, column)[made.neurons.cell_type]
+        theirs = getattr(network.cell_types, column)[network.neurons.cell_type]
+        np.testing.assert_allclose(ours, theirs, rtol=3e-6, err_msg=column)
+    assert np.array_equal(made.background_weight, network.background_weight)
+    assert made.n_lgn == int(network.lgn.pre.max()) + 1
+
+
+def test_simple_parameters_come_back_exactly(trained, network):
+    made = converted(trained)
+    for column in ("c_m_pf", "tau_syn_ms", "k_per_ms", "t_ref_ms", "g_ns", "e_l_mv", "v_th_mv"):
+        ours = getattr(made.cell_types, column)[made.neurons.cell_type]
+        theirs = getattr(network.cell_types, column)[network.neurons.cell_type]
+        assert np.array_equal(ours.astype("f4"), theirs.astype("f4")), column
+
+
+def test_check_proves_it_from_the_provenance_and_notices_an_edit(trained):
+    made = converted(trained)
+    report = guard.examine(made, guard.Policy())
+    assert (report.verdict, report.proof, report.passed) == ("trained", "provenance", True)
+    path = Path(made.source.path)
+    with h5py.File(path, "r+") as file:
+        file["recurrent/weights"][7] *= 1.001
+    report = guard.examine(read_network(path), guard.Policy())
+    assert not report.passed
+    assert "provenance.digests" in {f.check for f in report.blocking}
+
+
+def test_provenance_says_where_everything_comes_from(trained):
+    provenance = converted(trained).provenance
+    assert provenance is not None and provenance.checkpoint is not None
+    assert provenance.kind == "trained"
+    assert provenance.command == "v1sim convert"
+    assert provenance.checkpoint["iterations"] == 850
+    assert set(provenance.checkpoint["files"]) == {
+        "ckpt_60-425.index", "ckpt_60-425.data-00000-of-00001",
+    }  # fmt: skip
+    assert provenance.arrays["recurrent/weights"].origin == "trained variable"
+    assert provenance.arrays["neurons/glif3_params/C_m"].origin == "recomputed"
+    assert f"{CELL}/decay" in provenance.arrays["neurons/glif3_params/C_m"].detail
+    variables = provenance.checkpoint["variables"]
+    assert variables["recurrent_sign"]["name"] == f"{CELL}/recurrent_weight_positive"
+    assert len(variables["recurrent_sign"]["crc32c"]) == 8
+
+
+@pytest.mark.parametrize("given", ["index", "data-00000-of-00001"])
+def test_index_or_shard_may_name_the_checkpoint(trained, given):
+    assert len(converted(trained.with_name(f"{trained.name}.{given}")).recurrent) > 0
+
+
+def test_other_layer_numbers_and_names(tmp_path, network):
+    variables = model_variables(network, input_layer="net/lgn", cell="net/stack/3/rsnn")
+    prefix = save(tmp_path / "other", variables | optimizer_variables(variables))
+    assert compare_networks(network, converted(prefix)).tables["input"].equal
+
+
+def test_several_shards(tmp_path, network):
+    variables = model_variables(network)
+    variables |= optimizer_variables(variables)
+    prefix = save(tmp_path / "ckpt", variables, n_shards=3)
+    assert len(list(tmp_path.glob("ckpt.data-*-of-00003"))) == 3
+    made = converted(prefix)
+    assert compare_networks(network, made).tables["recurrent"].equal
+    assert len(made.provenance.checkpoint["files"]) == 4
+
+
+def test_float16_weights_and_parameters(tmp_path, network):
+    variables = {
+        name: values.astype(np.float16) if values.dtype == np.float32 else values
+        for name, values in model_variables(network).items()
+    }
+    made = converted(save(tmp_path / "half", variables | optimizer_variables(variables)))
+    expected = network.recurrent.weight.astype(np.float16).astype(np.float32)
+    half = replace(network, recurrent=replace(network.recurrent, weight=expected))
+    assert compare_networks(half, made).tables["recurrent"].equal
+    tau = made.cell_types.tau_syn_ms[made.neurons.cell_type]
+    np.testing.assert_allclose(tau, np.tile([5.5, 8.5, 2.8, 5.8], (60, 1)), rtol=1e-2)
+
+
+def test_variables_computed_in_float64(tmp_path, network):
+    variables = model_variables(network)
+    types = network.cell_types
+    of = network.neurons.cell_type
+    variables[f"{CELL}/decay"] = np.exp(-types.g_ns / types.c_m_pf)[of].astype("f4")
+    factor = (1 - np.exp(-types.g_ns / types.c_m_pf)) / types.g_ns
+    variables[f"{CELL}/current_factor"] = factor[of].astype("f4")
+    variables[f"{CELL}/syn_decay"] = np.exp(-1 / types.tau_syn_ms)[of].astype("f4")
+    made = converted(save(tmp_path / "wide", variables | optimizer_variables(variables)))
+    np.testing.assert_allclose(
+        made.cell_types.c_m_pf[made.neurons.cell_type], types.c_m_pf[of], rtol=3e-6
+    )
+
+
+def test_dense_readout_is_kept(tmp_path, network):
+    variables = model_variables(network)
+    rng = np.random.default_rng(0)
+    variables["model/layer_with_weights-2/kernel"] = rng.normal(size=(60, 10)).astype("f4")
+    variables["model/layer_with_weights-2/bias"] = rng.normal(size=10).astype("f4")
+    made = converted(save(tmp_path / "dense", variables | optimizer_variables(variables)))
+    assert np.array_equal(made.readout_weight, variables["model/layer_with_weights-2/kernel"])
+    assert np.array_equal(made.readout_bias, variables["model/layer_with_weights-2/bias"])
+    with h5py.File(made.source.path) as file:
+        assert file["readout/readout_weights"].shape == (60, 10)
+
+
+def test_frozen_input_is_allowed_and_marked(tmp_path, network):
+    prefix = save_trained(tmp_path / "frozen", network, moments={"recurrent_weight_values": 1e-3})
+    provenance = converted(prefix).provenance
+    assert provenance.kind == "trained"
+    assert provenance.arrays["input/weights"].origin == "initial value"
+    assert "frozen" in provenance.arrays["input/weights"].detail
+    assert provenance.arrays["recurrent/weights"].origin == "trained variable"
+
+
+def test_no_optimizer_but_the_zeros_of_training(tmp_path, network):
+    provenance = converted(save(tmp_path / "weights_only", model_variables(network))).provenance
+    assert provenance.kind == "trained"
+    assert "no optimizer" in provenance.checkpoint["why"]
+
+
+def test_keras_3_names(tmp_path, network):
+    """A model, an optimizer and a checkpoint as Keras 3 makes them."""
+    tf = tensorflow()
+    keras = pytest.importorskip("keras")
+    variables = model_variables(network)
+
+    class Weights(keras.layers.Layer):
+        def __init__(self, prefix: str, trained: str, **options):
+            super().__init__(**options)
+            for name, values in variables.items():
+                if not name.startswith(prefix + "/"):
+                    continue
+                short = name.rsplit("/", 1)[-1]
+                if short == trained:
+                    setattr(self, short, self.add_weight(
+                        shape=values.shape, name=f"sparse_{short.strip('_')}",
+                        initializer=lambda shape, dtype, values=values: tf.constant(values),
+                    ))  # fmt: skip
+                    self._trained_name = short
+                else:
+                    setattr(self, short, tf.Variable(values, trainable=False))
+
+        def call(self, inputs):
+            return inputs + tf.reduce_sum(tf.square(getattr(self, self._trained_name)))
+
+    outer = keras.Input((1,))
+    hidden = Weights(INPUT_LAYER, "_weights", name="lgn")(outer)
+    model = keras.Model(outer, Weights(CELL, "recurrent_weight_values", name="v1")(hidden))
+    optimizer = keras.optimizers.Adam(1e-9)
+    model.compile(optimizer, "mse", jit_compile=False)
+    model.train_on_batch(np.ones((2, 1)), np.ones((2, 1)))
+    saved = tf.train.Checkpoint(model=model, optimizer=optimizer).save(str(tmp_path / "k3"))
+    made = converted(Path(saved))
+    table = compare_networks(network, made).tables["recurrent"]
+    assert table.same_wiring
+    np.testing.assert_allclose(table.weights.relative_change, 0, atol=1e-5)
+    provenance = made.provenance
+    assert provenance.kind == "trained"
+    assert provenance.checkpoint["iterations"] == 1
+    assert provenance.checkpoint["moments"] == {"recurrent": "nonzero", "input": "nonzero"}
+
+
+def test_readout_groups_from_a_file(trained):
+    groups = [[1, 2, 3], [40, 41, 42]]
+    file = trained.parent / "groups.json"
+    file.write_text(json.dumps(groups))
+    made = converted(trained, readout=file)
+    assert [group.tolist() for group in made.readout] == groups
+
+
+def test_more_lgn_cells_than_the_highest_index(trained):
+    assert converted(trained, n_lgn=N_LGN + 5).n_lgn == N_LGN + 5
+
+
+@pytest.mark.parametrize(
+    ("folder", "step", "kind"),
+    [("trained", 425, "trained"), ("few_steps", 5, "trained"), ("untrained", 0, "untrained")],
+)
+def test_reference_checkpoints_become_their_files(shared_data, tmp_path, folder, step, kind):
+    tensorflow()
+    reference = shared_data / "trained_a"
+    out = tmp_path / "net.h5"
+    done = convert(
+        reference / folder / f"ckpt_1000-{step}",
+        out,
+        command="",
+        readout=reference / f"net_A_{folder}.h5",
+        allow_untrained=kind == "untrained",
+    )
+    difference = compare_networks(read_network(reference / f"net_A_{folder}.h5"), read_network(out))
+    assert all(table.equal for table in difference.tables.values())
+    # C_m and asc_amps are known to a rounding of the variables only; positions not at all.
+    differing = {a.array: a.max_relative_change for a in difference.arrays}
+    assert differing.pop("neurons/positions", None) is None
+    assert set(differing) <= {"neurons/glif3_params/C_m", "neurons/glif3_params/asc_amps"}
+    assert all(change < 1e-6 for change in differing.values())
+    assert done.kind == kind
+    report = guard.examine(read_network(out), guard.Policy())
+    assert (report.verdict, report.proof) == (kind, "provenance")
+
+
+# --- every refusal -----------------------------------------------------------------------------
+
+
+def test_wrong_path_lists_the_checkpoints_there(trained):
+    message = refused(trained.with_name("ckpt_60-500"))
+    assert "no such checkpoint" in message
+    assert "ckpt_60-425" in message
+
+
+def test_folder_lists_the_checkpoints_there(trained):
+    with pytest.raises(CheckpointError, match=r"(?s)is a folder.*ckpt_60-425"):
+        convert(trained.parent, trained.parent / "net.h5", command="")
+
+
+def test_missing_folder(tmp_path):
+    with pytest.raises(CheckpointError, match="there is no folder"):
+        convert(tmp_path / "nowhere" / "ckpt", tmp_path / "net.h5", command="")
+
+
+def test_data_without_their_index(trained):
+    trained.with_name(f"{trained.name}.index").unlink()
+    assert f"index file {trained.name}.index is missing" in refused(trained)
+
+
+def test_file_of_another_format(trained):
+    other = trained.with_name("weights.h5")
+    with h5py.File(other, "w") as file:
+        file["x"] = 1
+    assert "is an HDF5 file, not a TensorFlow checkpoint" in refused(other)
+
+
+def test_missing_shard(trained):
+    shard = trained.with_name(f"{trained.name}.data-00000-of-00001")
+    shard.unlink()
+    assert f"the data file {shard.name} is missing" in refused(trained)
+
+
+def test_truncated_shard_names_a_variable_that_is_lost(trained):
+    shard = trained.with_name(f"{trained.name}.data-00000-of-00001")
+    shard.write_bytes(shard.read_bytes()[:-3000])
+    message = refused(trained)
+    assert "is cut off" in message
+    assert "is not whole" in message
+
+
+def test_damaged_data_name_the_variable(trained):
+    shard = trained.with_name(f"{trained.name}.data-00000-of-00001")
+    content = bytearray(shard.read_bytes())
+    weights = np.frombuffer(content, np.uint8)
+    wanted = tiny_network(seed=3, zeros=0.2).background_weight.tobytes()
+    at = bytes(weights).find(wanted)
+    assert at >= 0
+    content[at + 5] ^= 1
+    shard.write_bytes(content)
+    assert f"the data of {INPUT_LAYER}/_bkg_weights are damaged" in refused(trained)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "foreign"])
+def test_damaged_index(trained, damage):
+    index = trained.with_name(f"{trained.name}.index")
+    content = bytearray(index.read_bytes())
+    if damage == "flipped":
+        content[len(content) // 3] ^= 0x10
+    index.write_bytes(
+        {"cut": content[:-20], "flipped": content, "empty": b"", "foreign": b"#!/bin/sh\n" * 30}[
+            damage
+        ]
+    )
+    assert "the index is damaged" in refused(trained)
+
+
+def test_index_of_another_save(trained, network):
+    """Index and data are each whole, but not of one save."""
+    other = trained.with_name("other")
+    weight = network.recurrent.weight * np.float32(0.5)
+    save_trained(other, replace(network, recurrent=replace(network.recurrent, weight=weight)))
+    shutil.copy(other.with_name("other.index"), trained.with_name(f"{trained.name}.index"))
+    assert "recurrent_weight_values are damaged" in refused(trained)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"{CELL}/recurrent_weight_values", f"{CELL}/recurrent_indices", f"{CELL}/voltage_scale",
+        f"{CELL}/decay", f"{CELL}/psc_initial", f"{CELL}/recurrent_weight_positive",
+        f"{INPUT_LAYER}/_weights", f"{INPUT_LAYER}/_indices",
+    ],
+)  # fmt: skip
+def test_missing_variable_is_named(tmp_path, network, name):
+    prefix = altered(tmp_path, network, lambda variables: variables.pop(name))
+    message = refused(prefix)
+    assert "missing: " in message
+    assert name.rsplit("/", 1)[-1] in message
+
+
+def test_renamed_variable_is_named_with_the_closest(tmp_path, network):
+    def rename(variables):
+        variables[f"{CELL}/recurrent_wait_values"] = variables.pop(
+            f"{CELL}/recurrent_weight_positive"
+        )
+
+    message = refused(altered(tmp_path, network, rename))
+    assert "missing: recurrent_weight_positive (closest: " in message
+    assert "recurrent_wait_values" in message
+
+
+def test_untracked_layers_say_that_nothing_is_recognised(tmp_path, network):
+    tensorflow()
+    prefix = save(tmp_path / "wrapper", {"wrapper/step": np.int64(5)})
+    message = refused(prefix)
+    assert "none of this model's layers can be recognised" in message
+    assert "wrapper/step" in message
+
+
+def test_only_the_input_layer_was_tracked(tmp_path, network):
+    def drop(variables):
+        for name in [n for n in variables if n.startswith(CELL)]:
+            del variables[name]
+
+    message = refused(altered(tmp_path, network, drop))
+    assert "recurrent_indices" in message
+    assert "missing: " in message
+
+
+@pytest.mark.parametrize(
+    ("name", "cut", "expected"),
+    [
+        (f"{CELL}/recurrent_weight_values", lambda a: a[:-1], "recurrent_weight_values"),
+        (f"{CELL}/decay", lambda a: a[:-1], "expected floats [60]"),
+        (f"{CELL}/syn_decay", lambda a: a[:, :3], "expected floats [60, 4]"),
+        (f"{CELL}/recurrent_indices", lambda a: a[:, 0], "expected [synapses, 2] integers"),
+        (f"{INPUT_LAYER}/_bkg_weights", lambda a: a[:-4], "4 receptors of 60 neurons"),
+        (f"{INPUT_LAYER}/_weights", lambda a: a[:-1], "_weights"),
+    ],
+)
+def test_unexpected_shape_is_named(tmp_path, network, name, cut, expected):
+    prefix = altered(tmp_path, network, lambda v: v.update({name: np.ascontiguousarray(cut(v[name]))}))  # fmt: skip  # noqa: E501
+    message = refused(prefix)
+    assert name in message
+    assert expected in message
+
+
+def test_saved_before_training(tmp_path, network):
+    prefix = save_trained(tmp_path / "start", network, iterations=0, moments={})
+    message = refused(prefix)
+    assert "this checkpoint was saved before training: optimizer/iter is 0" in message
+    assert "--allow-untrained" in message
+    provenance = converted(prefix, allow_untrained=True).provenance
+    assert provenance.kind == "untrained"
+    assert provenance.arrays["recurrent/weights"].origin == "initial value"
+
+
+def test_zero_iterations_with_zero_moments(tmp_path, network):
+    prefix = save_trained(
+        tmp_path / "built", network, iterations=0,
+        moments={"recurrent_weight_values": 0.0, "/_weights": 0.0},
+    )  # fmt: skip
+    assert "saved before training" in refused(prefix)
+
+
+def test_optimizer_without_variables(shared_data, tmp_path):
+    tensorflow()
+    with pytest.raises(CheckpointError, match="saved before training: its optimizer has no"):
+        convert(shared_data / "trained_a/untrained/ckpt_1000-0", tmp_path / "net.h5", command="")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_moments_all_zero(tmp_path, network):
+    zero = {"recurrent_weight_values": 0.0, "/_weights": 0.0}
+    message = refused(save_trained(tmp_path / "zero", network, moments=zero))
+    assert "moments of the recurrent and input weights are all zero after 850 updates" in message
+
+
+def test_input_with_zero_moments_is_refused(tmp_path, network):
+    half = {"recurrent_weight_values": 1e-3, "/_weights": 0.0}
+    prefix = save_trained(tmp_path / "half", network, moments=half)
+    assert "moments of the input weights are all zero" in refused(prefix)
+    assert converted(prefix, allow_untrained=True).provenance.kind == "mixed"
+
+
+def test_only_the_input_was_trained(tmp_path, network):
+    prefix = save_trained(tmp_path / "input", network, moments={"/_weights": 1e-3})
+    message = refused(prefix)
+    assert "the recurrent weights were not trained" in message
+    assert converted(prefix, allow_untrained=True).provenance.kind == "mixed"
+
+
+def test_no_optimizer_and_no_zeros(tmp_path, network):
+    initial = tiny_network(seed=3)
+    message = refused(save(tmp_path / "bare", model_variables(initial)))
+    assert "nothing shows that this checkpoint was trained" in message
+    assert "--data-dir" in message
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize(
+    "name",
+    [f"{CELL}/recurrent_weight_values", f"{INPUT_LAYER}/_weights", f"{INPUT_LAYER}/_bkg_weights",
+     f"{CELL}/decay"],
+)  # fmt: skip
+def test_values_that_are_not_finite(tmp_path, network, name, value):
+    def spoil(variables):
+        variables[name] = variables[name].copy()
+        variables[name][3] = value
+
+    message = refused(altered(tmp_path, network, spoil))
+    assert "not finite" in message
+    assert name.rsplit("/", 1)[-1] in message
+
+
+@pytest.mark.parametrize("name", [f"{CELL}/recurrent_weight_values", f"{INPUT_LAYER}/_weights"])
+def test_sign_constraint_violated(tmp_path, network, name):
+    def flip(variables):
+        variables[name] = variables[name].copy()
+        nonzero = np.flatnonzero(variables[name])[:2]
+        variables[name][nonzero] *= -1
+
+    message = refused(altered(tmp_path, network, flip))
+    assert "2 of" in message
+    assert "other sign than at the start of training" in message
+    assert "Dale" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "factor", "expected"),
+    [
+        ("current_factor", 1.01, "not (1 - decay) / param_g"),
+        ("psc_initial", 1.01, "not the decay that psc_initial implies"),
+        ("v_th", 30.0, "not 1 (normalised)"),
+        ("voltage_scale", -1.0, "not above 0"),
+        ("decay", 2.0, "not between 0 and 1"),
+    ],
+)
+def test_contradicting_parameters(tmp_path, network, name, factor, expected):
+    def scale(variables):
+        values = variables[f"{CELL}/{name}"].copy()
+        values[5] *= factor
+        variables[f"{CELL}/{name}"] = values
+
+    message = refused(altered(tmp_path, network, scale))
+    assert name in message
+    assert expected in message
+    assert "neuron 5" in message or name == "psc_initial"
+
+
+def test_another_time_step(tmp_path, network):
+    def halve(variables):
+        variables[f"{CELL}/syn_decay"] = np.sqrt(variables[f"{CELL}/syn_decay"])
+
+    assert "time step of 0.5 ms" in refused(altered(tmp_path, network, halve))
+
+
+@pytest.mark.parametrize(("column", "meaning"), [(0, "target * 4 + receptor"), (1, "source + N")])
+def test_indices_of_another_network(tmp_path, network, column, meaning):
+    def shift(variables):
+        values = variables[f"{CELL}/recurrent_indices"].copy()
+        values[:, column] += 60 * 60
+        variables[f"{CELL}/recurrent_indices"] = values
+
+    assert meaning in refused(altered(tmp_path, network, shift))
+
+
+def test_output_folder_missing(trained):
+    with pytest.raises(OutputError, match="there is no folder"):
+        convert(trained, trained.parent / "nowhere" / "net.h5", command="")
+
+
+def test_readout_that_does_not_fit(trained):
+    file = trained.parent / "groups.json"
+    file.write_text("[[1, 2], [3, 60]]")
+    assert "names cells from 1 to 60" in refused(trained, InputError, readout=file)
+
+
+def test_without_tensorflow_it_names_the_extra(trained, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    assert "pip install 'v1sim[convert]'" in refused(trained, MissingExtraError)
