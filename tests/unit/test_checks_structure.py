@@ -224,5 +224,11 @@ def test_duplicates_across_blocks(monkeypatch, ordered):
     (finding,) = findings(damaged(NET, "recurrent", **rows), "structure.duplicates")
     assert finding.n_bad == 2
     assert len(finding.examples) == 2
+    n_repeated = len(order) - 2
+    rows["weight"] = np.where(order >= n_repeated, rows["weight"] * np.float32(2), rows["weight"])
+    other = damaged(NET, "recurrent", **rows)
+    assert findings(other, "structure.duplicates") == []
+    (finding,) = findings(other, "structure.parallel_synapses")
+    assert finding.n_bad == 2
     rows = {k: getattr(REC, k)[np.argsort(REC.post, kind="stable")] for k in COLUMNS}
     assert findings(damaged(NET, "recurrent", **rows), "structure.duplicates") == []

@@ -9,7 +9,12 @@ import pytest
 
 from tests.networks import damaged, findings, tiny_network
 from v1sim.checks.registry import Context
-from v1sim.checks.training import TRAINED_ZEROS, zero_evidence
+from v1sim.checks.training import (
+    RANDOM_SIGMAS,
+    TRAINED_ZEROS,
+    _zeros_of_cells,
+    zero_evidence,
+)
 from v1sim.sources.hdf5 import read_network
 
 
@@ -33,13 +38,94 @@ def test_reference_networks(shared_data, name, fraction, trained):
     assert bool(found.why_not) is not trained
 
 
+def reference(shared_data, name="trained"):
+    return read_network(shared_data / "trained_a" / f"net_A_{name}.h5")
+
+
 def test_the_limit_is_a_fraction_of_all_weights(shared_data):
-    network = read_network(shared_data / "trained_a" / "net_A_untrained.h5")
-    order = np.random.default_rng(0).permutation(len(network.recurrent))
+    """Of a trained network's zeros, so many get a weight again that the rest is at the limit."""
+    network = reference(shared_data)
+    initial = reference(shared_data, "untrained").recurrent.weight
+    zeros = np.random.default_rng(0).permutation(np.flatnonzero(network.recurrent.weight == 0))
     for share, trained in ((TRAINED_ZEROS * 0.99, False), (TRAINED_ZEROS * 1.01, True)):
         weight = network.recurrent.weight.copy()
-        weight[order[: round(share * len(order))]] = 0.0
+        filled = zeros[round(share * len(weight)) :]
+        weight[filled] = initial[filled]
         assert evidence(damaged(network, "recurrent", weight=weight)).trained is trained
+
+
+def shuffled_weights(network, key, seed=0):
+    """Weights dealt out anew among synapses of the same key."""
+    table = network.recurrent
+    mixed = np.random.default_rng(seed).permutation(len(table))
+    weight = np.empty_like(table.weight)
+    order = np.argsort(key, kind="stable")
+    weight[order] = table.weight[mixed[np.argsort(key[mixed], kind="stable")]]
+    return damaged(network, "recurrent", weight=weight)
+
+
+def type_pairs(network):
+    table, types = network.recurrent, network.neurons.cell_type.astype(int)
+    return (types[table.pre] * 1000 + types[table.post]) * 4 + table.receptor
+
+
+@pytest.mark.parametrize("within", ["receptor", "type pair"])
+def test_shuffled_zeros_are_no_evidence(shared_data, within):
+    network = reference(shared_data)
+    assert findings(network, "training.shuffled") == []
+    key = network.recurrent.receptor if within == "receptor" else type_pairs(network)
+    mixed = shuffled_weights(network, key)
+    assert not evidence(mixed).trained
+    (finding,) = findings(mixed, "training.shuffled")
+    assert "shuffled among synapses" in finding.message
+    patterns = findings(mixed, "patterns.class_pairs")
+    assert bool(patterns) is (within == "receptor")
+
+
+def test_zeros_by_hand_are_no_evidence(shared_data):
+    network = reference(shared_data, "untrained")
+    weight = network.recurrent.weight.copy()
+    weight[np.random.default_rng(1).random(len(weight)) < 0.2] = 0
+    by_hand = damaged(network, "recurrent", weight=weight)
+    assert not evidence(by_hand).trained
+    assert findings(by_hand, "training.shuffled")
+
+
+def test_five_steps_already_differ_between_cells(shared_data):
+    """The dispersion does not need many zeros, or a long training."""
+    network = reference(shared_data, "few_steps")
+    counted = _zeros_of_cells(Context(network, 1.0), "recurrent", "targets").dispersion
+    assert counted.sigmas > 2 * RANDOM_SIGMAS
+
+
+@pytest.mark.parametrize("part", ["targets", "sources", "type", "pair"])
+def test_a_part_that_is_untrained_is_found(shared_data, part):
+    trained, untrained = reference(shared_data), reference(shared_data, "untrained")
+    table, types = trained.recurrent, trained.neurons.cell_type
+    n = trained.n_neurons
+    chosen = {
+        "targets": table.post < n // 2,
+        "sources": table.pre < n // 2,
+        "type": types[table.post] == 7,
+        "pair": type_pairs(trained) == np.bincount(type_pairs(trained)).argmax(),
+    }[part]
+    weight = np.where(chosen, untrained.recurrent.weight, table.weight)
+    assert findings(trained, "training.partly") == []
+    found = findings(damaged(trained, "recurrent", weight=weight), "training.partly")
+    assert found
+    assert "initial" in found[0].message or "untrained" in found[0].message
+
+
+def test_sources_that_never_spiked_are_a_warning_only(shared_data):
+    trained, untrained = reference(shared_data), reference(shared_data, "untrained")
+    table = trained.recurrent
+    chosen = trained.neurons.cell_type[table.pre] == 7
+    weight = np.where(chosen, untrained.recurrent.weight, table.weight)
+    network = damaged(trained, "recurrent", weight=weight)
+    assert findings(network, "training.partly") == []
+    (finding,) = findings(network, "training.silent_sources")
+    assert "file alone cannot tell" in finding.message
+    assert evidence(network).trained
 
 
 def test_a_block_of_zeros_is_no_training(shared_data):
@@ -62,10 +148,11 @@ def test_a_blanked_receptor_is_no_training(shared_data):
 
 
 def test_the_finding_says_what_it_does_not_show():
-    (finding,) = findings(tiny_network(zeros=0.2), "training.zeros")
+    finding, lgn = findings(tiny_network(zeros=0.2), "training.zeros")
+    assert lgn.where == "input/weights"
     assert "does not show what was learned" in finding.message
     assert finding.observed["trained"] is True
-    (finding,) = findings(tiny_network(), "training.zeros")
+    finding, _ = findings(tiny_network(), "training.zeros")
     assert "no evidence of training" in finding.message
 
 

@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 
 from tests.networks import damaged, findings, tiny_network, tiny_types
-from v1sim.checks.units import MAX_PSP_MV, PARAMETER_RANGES, PSP_RANGES
+from v1sim.checks.registry import Context
+from v1sim.checks.units import (
+    MAX_PSP_MV,
+    PARAMETER_RANGES,
+    synaptic_strength,
+)
 from v1sim.model import CellTypeTable, NetworkModel
 from v1sim.sources.hdf5 import read_network
 from v1sim.units import peak_psp_mv_per_pa
@@ -56,7 +61,7 @@ def test_the_fallback_in_pa_is_found(shared_data):
 
 
 @pytest.mark.parametrize("group", ["recurrent", "lgn"])
-@pytest.mark.parametrize(("factor", "words"), [(28.0, "too large"), (1 / 28, "too small")])
+@pytest.mark.parametrize(("factor", "words"), [(28.0, "too strong"), (1 / 28, "too weak")])
 @pytest.mark.parametrize("name", ["trained", "untrained"])
 def test_weights_off_by_the_voltage_scale(shared_data, group, factor, words, name):
     network = of_reference(shared_data, name)
@@ -92,6 +97,36 @@ def test_the_largest_potential_is_refused_just_above_its_limit():
         found = findings(damaged(NET, "recurrent", weight=weight), "units.largest_psp")
         assert len(found) == n_found
     assert found[0].n_bad == 1
+
+
+def test_strength_is_that_of_single_synapses(shared_data):
+    """Medians and sums over every synapse, within the width of a bin."""
+    network = of_reference(shared_data, "trained")
+    table, types = network.recurrent, network.neurons.cell_type
+    context = Context(network, 1.0)
+    psp = context.psp_mv("recurrent") / network.voltage_scale_mv[table.post]
+    tau = network.cell_types.tau_syn_ms[types[table.post], table.receptor]
+    charge = np.abs(table.weight) * np.e * tau / network.cell_types.g_ns[types[table.post]] / 1e3
+    for receptor, strength in enumerate(synaptic_strength(context, "recurrent").values()):
+        chosen = (table.receptor == receptor) & (table.weight != 0)
+        kind = np.unique(table.post[table.receptor // 2 == receptor // 2])
+        kind = np.union1d(kind, network.lgn.post[network.lgn.receptor // 2 == receptor // 2])
+        assert strength.n == chosen.sum()
+        assert strength.median_psp == pytest.approx(np.median(psp[chosen]), rel=0.12)
+        assert strength.drive_per_hz == pytest.approx(charge[chosen].sum() / len(kind), rel=0.01)
+
+
+@pytest.mark.parametrize("group", ["recurrent", "lgn"])
+def test_limits_of_strength_leave_room(shared_data, group):
+    """Good networks are twice away from each limit, the same in pA or divided twice as well."""
+    for name in ("trained", "untrained"):
+        network = of_reference(shared_data, name)
+        table = getattr(network, group)
+        scale = network.voltage_scale_mv.astype(np.float32)[table.post]
+        for factor, inside in ((1, True), (scale, False), (1 / scale, False)):
+            for margin in (0.55, 1, 1.8):
+                scaled = damaged(network, group, weight=table.weight * factor * np.float32(margin))
+                assert (findings(scaled, "units.psp") == []) is inside
 
 
 def test_a_psp_is_that_of_an_integrated_membrane():
@@ -210,4 +245,3 @@ def test_no_background_is_no_finding():
 def test_ranges_leave_room():
     for limits in PARAMETER_RANGES.values():
         assert limits.low <= limits.seen_low <= limits.seen_high <= limits.high
-    assert set(PSP_RANGES) == {"recurrent", "input"}

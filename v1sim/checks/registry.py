@@ -14,20 +14,27 @@ for each thing that is wrong. Everything else about it stands in its decorator::
 
 The runner adds name and severity, turns a crash into an error, and says which
 checks it left out because a check that they need had found errors.
+
+Other packages add checks by naming a module in the entry point group `PLUGIN_GROUP`;
+importing it must register them. One that cannot be imported refuses every network: a
+guard that somebody relies on must not be left out in silence.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.metadata import entry_points
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from v1sim.checks.profile import WeightProfile, pair_codes, weight_profile
 from v1sim.checks.statistics import count_values
+from v1sim.convert.proof import CheckpointComparison
 from v1sim.model import (
     EXCITATORY_RECEPTORS,
     RECEPTORS,
@@ -41,14 +48,19 @@ from v1sim.units import peak_psp_mv_per_pa
 
 __all__ = [
     "CRASHED",
+    "PLUGIN_GROUP",
     "SKIPPED",
     "Check",
     "Context",
     "Observation",
     "check",
+    "is_inhibitory",
     "registered_checks",
     "run_checks",
 ]
+
+#: Entry points of this group are modules of other packages that register checks.
+PLUGIN_GROUP = "v1sim.checks"
 
 #: Name of the finding about a check that crashed. No waiver covers it.
 CRASHED = "guard.crash"
@@ -56,6 +68,8 @@ CRASHED = "guard.crash"
 SKIPPED = "guard.skipped"
 #: Synapses handled at a time: the work arrays stay small beside the columns.
 _BLOCK = 1 << 20
+
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True)
@@ -73,10 +87,24 @@ class Observation:
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """What checks read: the network, the time step, and what several checks derive from them."""
+    """What checks read: the network, the time step, and what several checks derive from them.
+
+    ``baseline`` is the untrained network that it is compared with, ``checkpoint`` what the
+    comparison with a checkpoint gave; None where the user named none.
+    """
 
     network: NetworkModel
     dt_ms: float
+    baseline: NetworkModel | None = None
+    checkpoint: CheckpointComparison | None = None
+    _derived: dict[object, Any] = field(default_factory=dict, init=False, repr=False)
+
+    def once(self, key: object, compute: Callable[[], _Value]) -> _Value:
+        """What ``compute`` gives, computed for the first that asks by this key."""
+        if key not in self._derived:
+            self._derived[key] = compute()
+        value: _Value = self._derived[key]
+        return value
 
     @property
     def tables(self) -> Mapping[str, SynapseTable]:
@@ -103,6 +131,11 @@ class Context:
             counts += _count_pairs(table.post, table.receptor >= 2, self.network.n_neurons)
         return counts
 
+    @cached_property
+    def receives_kind(self) -> NDArray[np.int64]:
+        """Numbers of neurons that receive as excitatory and as inhibitory cells, (2,)."""
+        return np.count_nonzero(self.receives, axis=0)
+
     def delays_ms(self, group: str) -> NDArray[np.float32]:
         """The distinct delays of a table, ascending by their bits (NaN last)."""
         return self._delays_ms[group]
@@ -114,14 +147,46 @@ class Context:
             for group, table in self.tables.items()
         }
 
+    def pair_codes(self, group: str) -> NDArray[np.uint16]:
+        """Pair of cell types of each synapse of a table; needs indices in range."""
+        return self._pair_codes[group]
+
+    def profile(self, group: str) -> WeightProfile:
+        """Weights of a table by pair of cell types and size.
+
+        Needs indices and receptors in range and finite weights.
+        """
+        return self._profiles[group]
+
+    @cached_property
+    def _pair_codes(self) -> dict[str, NDArray[np.uint16]]:
+        return {
+            group: pair_codes(table, self.network, lgn=group == "input")
+            for group, table in self.tables.items()
+        }
+
+    @cached_property
+    def _profiles(self) -> dict[str, WeightProfile]:
+        return {
+            group: weight_profile(
+                table, self.network, self._pair_codes[group], lgn=group == "input"
+            )
+            for group, table in self.tables.items()
+        }
+
+    @cached_property
+    def psp_gain_mv(self) -> NDArray[np.float64]:
+        """Peak potential in mV that a normalised weight of 1 causes, (types, receptors)."""
+        types = self.network.cell_types
+        per_pa = peak_psp_mv_per_pa(types.c_m_pf, types.g_ns, types.tau_syn_ms)
+        return per_pa * types.voltage_scale_mv[:, np.newaxis]
+
     def psp_mv(self, group: str) -> NDArray[np.float32]:
         """Size of the peak potential that each synapse of a table causes, mV, shape (s,).
 
         Needs indices and receptors in range and parameters that are physical.
         """
-        types = self.network.cell_types
-        per_pa = peak_psp_mv_per_pa(types.c_m_pf, types.g_ns, types.tau_syn_ms)
-        gain = (per_pa * types.voltage_scale_mv[:, np.newaxis]).astype(np.float32)
+        gain = self.psp_gain_mv.astype(np.float32)
         return _psp_mv(self.tables[group], gain[self.network.neurons.cell_type].reshape(-1))
 
 
@@ -157,7 +222,8 @@ class Check:
     """A check and all that is to be known about it.
 
     ``needs`` names the checks without whose success this one cannot be run.
-    A check that is not ``waivable`` guards the simulator itself.
+    A check that is not ``waivable`` guards the simulator itself. ``page`` is where
+    the documentation explains it; that of another package has its own or none.
     """
 
     name: str
@@ -167,6 +233,7 @@ class Check:
     function: CheckFunction
     needs: tuple[str, ...] = ()
     waivable: bool = True
+    page: str = "docs/checks.md"
 
     @property
     def family(self) -> str:
@@ -175,8 +242,8 @@ class Check:
 
     @property
     def anchor(self) -> str:
-        """Where the documentation explains the check."""
-        return f"docs/checks.md#{self.name.replace('.', '-').replace('_', '-')}"
+        """Where the documentation explains the check; empty where nothing does."""
+        return f"{self.page}#{self.name.replace('.', '-').replace('_', '-')}" if self.page else ""
 
 
 _CHECKS: dict[str, Check] = {}
@@ -190,8 +257,9 @@ def check(
     calibration: str,
     needs: tuple[str, ...] = (),
     waivable: bool = True,
+    page: str = "",
 ) -> Callable[[CheckFunction], CheckFunction]:
-    """Register a function as a check.
+    """Register a function as a check; ``page`` is where another package documents its own.
 
     Raises
     ------
@@ -206,7 +274,8 @@ def check(
         raise ValueError(msg)
 
     def register(function: CheckFunction) -> CheckFunction:
-        _CHECKS[name] = Check(name, severity, reason, calibration, function, needs, waivable)
+        home = page or ("docs/checks.md" if function.__module__.startswith("v1sim.") else "")
+        _CHECKS[name] = Check(name, severity, reason, calibration, function, needs, waivable, home)
         return function
 
     return register
@@ -215,11 +284,14 @@ def check(
 def registered_checks() -> Mapping[str, Check]:
     """All checks by name, in the order in which they run: each after those that it needs.
 
+    Checks of other packages are among them (see `PLUGIN_GROUP`).
+
     Raises
     ------
     ValueError
         If a check needs one that is not registered.
     """
+    _plugin_problems()
     ordered: dict[str, Check] = {}
 
     def add(name: str, path: tuple[str, ...]) -> None:
@@ -239,13 +311,41 @@ def registered_checks() -> Mapping[str, Check]:
     return MappingProxyType(ordered)
 
 
+@cache
+def _plugin_problems() -> tuple[Finding, ...]:
+    """Import the checks of other packages; a finding for each module that cannot be."""
+    problems = []
+    for plugin in entry_points(group=PLUGIN_GROUP):
+        before = dict(_CHECKS)
+        try:
+            plugin.load()
+            unknown = {need for c in _CHECKS.values() for need in c.needs} - set(_CHECKS)
+            if unknown:
+                msg = f"a check needs {', '.join(sorted(unknown))}, which is not registered"
+                raise ValueError(msg)
+        except Exception as error:  # whatever another package raises
+            _CHECKS.clear()
+            _CHECKS.update(before)  # half of a package's checks are as good as none
+            package = plugin.dist.name if plugin.dist else plugin.value
+            problems.append(
+                Finding(
+                    CRASHED,
+                    Severity.ERROR,
+                    f"{PLUGIN_GROUP}: {plugin.name}",
+                    f"the checks of {package} cannot be loaded: {type(error).__name__}: {error}",
+                    hint=f"mend or uninstall {package}",
+                )
+            )
+    return tuple(problems)
+
+
 def run_checks(context: Context, checks: Mapping[str, Check]) -> tuple[Finding, ...]:
     """Run checks in their order and gather what they find.
 
     A check whose ``needs`` found errors, crashed or were left out is left out
     too, and a finding says so.
     """
-    findings: list[Finding] = []
+    findings = list(_plugin_problems())
     unusable: set[str] = set()
     for entry in checks.values():
         broken = [need for need in entry.needs if need in unusable]
@@ -286,7 +386,7 @@ def _finding(entry: Check, observation: Observation) -> Finding:
         check=entry.name,
         severity=entry.severity,
         where=observation.where,
-        message=f"{observation.message}. See {entry.anchor}",
+        message=observation.message + (f". See {entry.anchor}" if entry.anchor else ""),
         hint=observation.hint,
         n_bad=observation.n_bad,
         n_seen=observation.n_seen,

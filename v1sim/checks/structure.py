@@ -7,6 +7,7 @@ it could hold.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from v1sim.model import RECEPTORS, Severity, SynapseTable
 __all__: list[str] = []
 
 #: Synapses handled at a time: the work arrays stay small beside the columns.
-_BLOCK = 1 << 20
+_BLOCK = 1 << 18
 
 _NAMED = "Seen in files converted by hand or by other tools; each has a name in the message."
 
@@ -292,86 +293,152 @@ def type_kind(context: Context) -> Iterator[Observation]:
 @check(
     "structure.duplicates",
     severity=Severity.ERROR,
-    reason="Two synapses with the same source, target, receptor and delay act as one with the "
-    "sum of their weights: a sign that a file was appended to or merged twice.",
-    calibration="The reference networks have none.",
-    needs=_IN_RANGE,
+    reason="A synapse that is there twice with the same weight says that a file was appended to "
+    "or merged twice; it acts with twice its weight.",
+    calibration="Exact. The reference networks have none.",
+    needs=(*_IN_RANGE, "values.delay"),
 )
 def duplicates(context: Context) -> Iterator[Observation]:
-    """No synapse is there twice."""
+    """No synapse is there twice with the same weight."""
     for group, table in context.tables.items():
-        n_bad, examples = _repeats(table, context.delays_ms(group))
+        repeats = _repeats(context, group)
+        n_bad = int(repeats.same_weight.sum())
         if n_bad:
             yield Observation(
                 group,
-                f"{n_bad:,} of {len(table):,} synapses repeat the source, target, receptor and "
-                "delay of another",
-                "remove or merge them; was the file written to twice?",
+                f"{n_bad:,} of {len(table):,} synapses repeat the source, target, receptor, delay "
+                "and weight of another",
+                "remove them; was the file written to twice?",
                 n_bad=n_bad,
                 n_seen=len(table),
-                examples=examples,
+                examples=synapse_examples(table, _mask(repeats.rows[repeats.same_weight], table)),
             )
 
 
-def _repeats(table: SynapseTable, delays: NDArray[np.float32]) -> tuple[int, tuple[str, ...]]:
-    """How many synapses repeat another, and up to five of them.
+@check(
+    "structure.parallel_synapses",
+    severity=Severity.WARNING,
+    reason="Synapses with the same source, target, receptor and delay but other weights act as one "
+    "with their sum. Training allows them; they can also be two networks in one file.",
+    calibration="Exact. The reference networks have none.",
+    needs=(*_IN_RANGE, "values.delay"),
+)
+def parallel_synapses(context: Context) -> Iterator[Observation]:
+    """No two synapses differ in their weight only."""
+    for group, table in context.tables.items():
+        repeats = _repeats(context, group)
+        n_bad = int((~repeats.same_weight).sum())
+        if n_bad:
+            yield Observation(
+                group,
+                f"{n_bad:,} of {len(table):,} synapses have the source, target, receptor and delay "
+                "of another, and a weight of their own",
+                "are these two networks in one file?",
+                n_bad=n_bad,
+                n_seen=len(table),
+                examples=synapse_examples(table, _mask(repeats.rows[~repeats.same_weight], table)),
+            )
 
-    Target, receptor, delay and source make one 64-bit word: in this order the
-    synapses of a checkpoint are sorted already, which spares keeping and sorting them.
+
+@dataclass(frozen=True, eq=False)
+class _Repeats:
+    """Synapses beyond the first of each kind, and whether it has the weight of another.
+
+    Zeros count as weights of their own: they act as nothing, however often.
+    """
+
+    rows: NDArray[np.int64]
+    same_weight: NDArray[np.bool_]
+
+
+def _mask(rows: NDArray[np.int64], table: SynapseTable) -> NDArray[np.bool_]:
+    mask = np.zeros(len(table), dtype=bool)
+    mask[rows] = True
+    return mask
+
+
+def _repeats(context: Context, group: str) -> _Repeats:
+    return context.once((_repeats, group), lambda: _find_repeats(context, group))
+
+
+def _find_repeats(context: Context, group: str) -> _Repeats:
+    """Synapses that repeat another but for the weight."""
+    table = context.tables[group]
+    repeated = _repeated_words(table, context.dt_ms)
+    if not len(repeated):
+        return _Repeats(np.empty(0, dtype=np.int64), np.empty(0, dtype=bool))
+    parts = []
+    for start in range(0, len(table), _BLOCK):
+        words = _words(table, slice(start, start + _BLOCK), context.dt_ms, _ORDERS[0])
+        parts.append(start + np.flatnonzero(np.isin(words, repeated)))
+    rows = np.concatenate(parts)
+    words = _words(table, rows, context.dt_ms, _ORDERS[0])
+    order = np.lexsort((table.weight[rows], words))
+    rows, words, weight = rows[order], words[order], table.weight[rows[order]]
+    again = words[1:] == words[:-1]
+    same = (weight[1:] == weight[:-1]) & (weight[1:] != 0)
+    return _Repeats(rows[1:][again], same[again])
+
+
+#: Orders that synapses are kept in: those of a training loader, of a checkpoint, and by ends.
+_ORDERS = (
+    ("post", "receptor", "pre", "delay"),
+    ("post", "receptor", "delay", "pre"),
+    ("post", "pre", "receptor", "delay"),
+)
+
+
+def _repeated_words(table: SynapseTable, dt_ms: float) -> NDArray[np.uint64]:
+    """Words (see `_words`, in the first order) of synapses that are there more than once.
+
+    In the order that a file is sorted by, repeats are neighbours, which spares sorting.
     """
     n = len(table)
     if n < 2:
-        return 0, ()
-    widths = [int(largest).bit_length() for largest in (3, len(delays), int(table.pre.max()))]
-    if sum(widths) + int(table.post.max()).bit_length() > 64:
-        msg = f"{len(delays):,} different delays make more combinations than 64 bits hold"
-        raise OverflowError(msg)
-    repeated = []
-    for start in range(0, n - 1, _BLOCK):
-        words = _words(table, slice(start, start + _BLOCK + 1), delays, widths)
-        if not (words[1:] >= words[:-1]).all():
-            break
-        repeated.append(words[1:][words[1:] == words[:-1]])
-    else:
-        return _named_repeats(np.concatenate(repeated), widths, delays)
+        return np.empty(0, dtype=np.uint64)
+    for order in _ORDERS:
+        repeated = []
+        for start in range(0, n - 1, _BLOCK):
+            part = slice(start, start + _BLOCK + 1)
+            words = _words(table, part, dt_ms, order)
+            if not (words[1:] >= words[:-1]).all():
+                break
+            rows = start + np.flatnonzero(words[1:] == words[:-1])
+            repeated.append(_words(table, rows, dt_ms, _ORDERS[0]))
+        else:
+            return np.unique(np.concatenate(repeated))
     key = np.empty(n, dtype=np.uint64)
     for start in range(0, n, _BLOCK):
         part = slice(start, start + _BLOCK)
-        key[part] = _words(table, part, delays, widths)
+        key[part] = _words(table, part, dt_ms, _ORDERS[0])
     key.sort()
-    repeated = [
+    found = [
         part[1:][part[1:] == part[:-1]]
         for part in (key[start : start + _BLOCK + 1] for start in range(0, n - 1, _BLOCK))
     ]
-    return _named_repeats(np.concatenate(repeated), widths, delays)
+    return np.unique(np.concatenate(found))
 
 
 def _words(
-    table: SynapseTable, part: slice, delays: NDArray[np.float32], widths: list[int]
+    table: SynapseTable, rows: slice | NDArray[np.int64], dt_ms: float, order: tuple[str, ...]
 ) -> NDArray[np.uint64]:
-    """One 64-bit word for each synapse of a part."""
-    code = np.searchsorted(delays.view(np.uint32), table.delay_ms[part].view(np.uint32))
-    words = table.post[part].astype(np.uint64)
-    fields: tuple[NDArray[np.integer], ...] = (table.receptor[part], code, table.pre[part])
-    for values, width in zip(fields, widths, strict=True):
+    """One 64-bit word for each synapse, of its ends, receptor and delay; ascending in an order.
+
+    Fields have fixed widths: 27 bits for each index, 2 for the receptor, 8 for the delay,
+    which the checks that this needs have found to be whole steps and at most 20 ms.
+    """
+    columns: dict[str, tuple[NDArray[np.integer], int]] = {
+        "post": (table.post[rows], 27),
+        "receptor": (table.receptor[rows], 2),
+        "pre": (table.pre[rows], 27),
+        "delay": (np.rint(table.delay_ms[rows] / np.float32(dt_ms)).astype(np.uint8), 8),
+    }
+    words = columns[order[0]][0].astype(np.uint64)
+    for name in order[1:]:
+        values, width = columns[name]
         words <<= np.uint64(width)
         words |= values.astype(np.uint64)
     return words
-
-
-def _named_repeats(
-    repeated: NDArray[np.uint64], widths: list[int], delays: NDArray[np.float32]
-) -> tuple[int, tuple[str, ...]]:
-    lowest = np.unique(repeated)[:N_EXAMPLES]
-    return len(repeated), tuple(_named(int(word), widths, delays) for word in lowest)
-
-
-def _named(word: int, widths: list[int], delays: NDArray[np.float32]) -> str:
-    """A synapse as text, from its 64-bit word."""
-    pre, word = word % (1 << widths[2]), word >> widths[2]
-    code, word = word % (1 << widths[1]), word >> widths[1]
-    receptor, post = word % (1 << widths[0]), word >> widths[0]
-    return f"{pre} -> {post} ({RECEPTORS[receptor]}, {delays[code]:g} ms)"
 
 
 @check(
@@ -438,6 +505,60 @@ def readout(context: Context) -> Iterator[Observation]:
             n_bad=int((counts > 1).sum()),
             n_seen=values.size,
             examples=tuple(f"neuron {i}" for i in values[counts > 1][:N_EXAMPLES]),
+        )
+
+
+@check(
+    "structure.readout_cells",
+    severity=Severity.ERROR,
+    reason="Readout groups are excitatory cells; an inhibitory one says that the indices belong to "
+    "another network or another order of neurons.",
+    calibration="All readout cells of the trained networks are excitatory.",
+    needs=(*_IN_RANGE, "structure.readout", "structure.presynaptic_receptor"),
+)
+def readout_cells(context: Context) -> Iterator[Observation]:
+    """Readout neurons are excitatory."""
+    if not context.network.readout:
+        return
+    ids = np.concatenate(context.network.readout)
+    inhibitory = ids[context.sends[ids, 1] > 0]
+    if len(inhibitory):
+        yield Observation(
+            "readout/neuron_ids",
+            f"{len(inhibitory):,} of {ids.size:,} readout neurons are inhibitory",
+            "take the readout from the same network",
+            n_bad=len(inhibitory),
+            n_seen=ids.size,
+            examples=tuple(f"neuron {i}" for i in np.sort(inhibitory)[:N_EXAMPLES]),
+        )
+
+
+@check(
+    "structure.readout_shift",
+    severity=Severity.ERROR,
+    reason="Groups are written one after the other, each in ascending order. Where the order "
+    "breaks inside of groups, always at the same place, the list is shifted against the groups.",
+    calibration="Exact, for groups of three and more that ascend; a shift by whole groups, or "
+    "groups in another order, only a baseline or a provenance can tell.",
+    needs=("structure.readout",),
+)
+def readout_shift(context: Context) -> Iterator[Observation]:
+    """Readout groups begin where their order does."""
+    groups = context.network.readout
+    if len(groups) < 3 or len(groups[0]) < 3:
+        return
+    ids, size = np.concatenate(groups), len(groups[0])
+    breaks = 1 + np.flatnonzero(ids[1:] < ids[:-1])
+    offset = breaks % size
+    if len(breaks) >= 3 and offset[0] and (offset == offset[0]).all():
+        yield Observation(
+            "readout/neuron_ids",
+            f"the {ids.size:,} readout neurons ascend in runs that begin {int(offset[0])} after "
+            f"the start of each group of {size}: the list is shifted by {int(offset[0])}",
+            f"move the first {int(offset[0])} to the end, or take the readout from the training "
+            "again",
+            n_bad=ids.size,
+            n_seen=ids.size,
         )
 
 

@@ -1,31 +1,53 @@
 """What the weights themselves say about training.
 
-Under the sign constraint, training pushes weights to exactly zero and holds
-them there. No initial weights have exact zeros. That is evidence that a
-training took place, not what was learned: a network trained on shuffled
-labels has zeros too.
+Under the sign constraint, training pushes weights to exactly zero and holds them
+there. No initial weights have exact zeros. Gradients differ from cell to cell, and so
+does the share of zeros among a cell's synapses, far beyond chance: zeros that were dealt
+out at random, by hand or by shuffling weights, lack that. All this is evidence that a
+training took place, not what was learned: a network trained on shuffled labels has the
+same zeros.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from v1sim.checks.profile import WeightProfile
 from v1sim.checks.registry import Context, Observation, check
 from v1sim.checks.statistics import count_values
 from v1sim.model import RECEPTORS, Severity
 
-__all__ = ["TRAINED_ZEROS", "ZEROS", "ZeroEvidence", "zero_evidence"]
+__all__ = [
+    "PARTLY",
+    "TRAINED_ZEROS",
+    "ZEROS",
+    "Dispersion",
+    "ZeroEvidence",
+    "zero_evidence",
+]
 
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+
+#: Synapses handled at a time.
+_BLOCK = 1 << 20
 #: Name of the check whose ``observed["trained"]`` is the evidence of training.
 ZEROS = "training.zeros"
+#: Name of the check that finds parts without the zeros that the rest has.
+PARTLY = "training.partly"
 
 #: Fraction of recurrent weights that are exactly zero from which on they say
 #: "trained". Seen: 0.22 and 0.23 in two trained networks (0.18 in one trained on shuffled
 #: labels), 0.004 after five steps, 0 before.
 TRAINED_ZEROS = 0.05
+#: The same for input weights: 0.00..0.02 in the trained networks, 0 after five steps. Few
+#: enough that their absence says nothing.
+TRAINED_INPUT_ZEROS = 0.005
 #: The same for each receptor: 0.18..0.30 and 0.08..0.26 in the trained networks. One
 #: that has none was not trained, one that has few others was blanked.
 _RECEPTOR_LOW, _RECEPTOR_HIGH = 0.02, 0.7
@@ -38,10 +60,58 @@ _SPREAD_LOW = 0.3
 #: Incoming synapses of a cell from which on its fraction means something.
 _MIN_INCOMING = 20
 
+#: Dispersion of zeros in standard deviations of chance: 63 over targets and 32 over sources
+#: in the trained network, 9 after five steps, -2..1 once weights are shuffled within class
+#: pairs. Below the first, zeros are as if dealt out at random.
+RANDOM_SIGMAS = 4.0
+#: Dispersion grows with the zeros of a cell: in the trained network by 0.2 for each unit of their
+#: variance. A network is judged only where a training like that would show with five times the
+#: limit.
+_EXCESS_PER_VARIANCE = 0.2
+_POWER = 5.0
+#: Cells whose expected number of zeros varies less than this say nothing.
+_MIN_VARIANCE = 0.5
+
+#: Zeros that a part would have from which on their absence means something, and the share of the
+#: expected ones below which they are absent. Seen at least: 0.6 of what is expected among cell
+#: types as targets, 0.2 as sources, 0.1 among pairs of types.
+_EXPECTED_IN_TYPE, _EXPECTED_IN_PAIR = 25.0, 60.0
+_ABSENT = 0.05
+#: Zeros that a cell would have from which on their absence means something: by chance it
+#: happens to one cell in three thousand.
+_EXPECTED_IN_CELL = 8.0
+#: Share of such cells without any zero: 2 % of the targets and none of the sources in the trained
+#: network, half of them where half the cells kept their initial weights. Sources that never
+#: spiked in training keep theirs by right.
+_UNTOUCHED_TARGETS, _UNTOUCHED_SOURCES = 0.15, 0.35
+
+
+@dataclass(frozen=True)
+class Dispersion:
+    """How unevenly zeros lie over cells, given the cell types of their synapses.
+
+    ``index`` is the mean over cells of (observed - expected)**2 / variance, 1 by
+    chance; ``n_cells`` how many cells count; ``mean_variance`` of their zeros.
+    """
+
+    index: float
+    n_cells: int
+    mean_variance: float
+
+    @property
+    def sigmas(self) -> float:
+        """How far the index lies above chance, in standard deviations of chance."""
+        return (self.index - 1) * (self.n_cells / 2) ** 0.5
+
+    @property
+    def sigmas_if_trained(self) -> float:
+        """The same as it would be after a training like those it was calibrated on."""
+        return _EXCESS_PER_VARIANCE * self.mean_variance * (self.n_cells / 2) ** 0.5
+
 
 @dataclass(frozen=True)
 class ZeroEvidence:
-    """Fractions of recurrent weights that are exactly zero, and what they amount to.
+    """Fractions of weights that are exactly zero, and what they amount to.
 
     ``spread`` is the median over cells of the fraction among incoming
     synapses, divided by ``fraction`` (None where there are too few synapses).
@@ -50,29 +120,78 @@ class ZeroEvidence:
     fraction: float
     by_receptor: dict[str, float]
     spread: float | None
+    over_targets: Dispersion
+    over_sources: Dispersion
     trained: bool
     why_not: str
 
 
-def zero_evidence(context: Context) -> ZeroEvidence:
-    """The evidence of the exact zeros in the recurrent weights.
+@dataclass(frozen=True, eq=False)
+class _Zeros:
+    """Zeros of each target or source: how many, and what chance would give within type pairs."""
 
-    Needs indices and receptors in range.
+    seen: I64
+    expected: F64
+    variance: F64
+
+    @property
+    def dispersion(self) -> Dispersion:
+        counted = self.variance >= _MIN_VARIANCE
+        n_cells = int(counted.sum())
+        if not n_cells:
+            return Dispersion(1.0, 0, 0.0)
+        squares = (self.seen - self.expected)[counted] ** 2 / self.variance[counted]
+        return Dispersion(float(squares.mean()), n_cells, float(self.variance[counted].mean()))
+
+
+def _zeros_of_cells(context: Context, group: str, end: Literal["targets", "sources"]) -> _Zeros:
+    return context.once((_zeros_of_cells, group, end), lambda: _count_zeros(context, group, end))
+
+
+def _count_zeros(context: Context, group: str, end: str) -> _Zeros:
+    table, network = context.tables[group], context.network
+    cell = table.post if end == "targets" else table.pre
+    n_cells = network.n_lgn if (group, end) == ("input", "sources") else network.n_neurons
+    profile, codes = context.profile(group), context.pair_codes(group)
+    share = (profile.n_zero / np.maximum(profile.n, 1)).ravel()
+    expected, variance = np.zeros(n_cells), np.zeros(n_cells)
+    for start in range(0, len(cell), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        chance, index = share[codes[part]], cell[part]
+        expected += np.bincount(index, weights=chance, minlength=n_cells)
+        chance *= 1 - chance
+        variance += np.bincount(index, weights=chance, minlength=n_cells)
+    return _Zeros(count_values(cell[table.weight == 0], n_cells), expected, variance)
+
+
+def zero_evidence(context: Context, group: str = "recurrent") -> ZeroEvidence:
+    """The evidence of the exact zeros in a table's weights ("recurrent" or "input").
+
+    Needs indices and receptors in range and finite weights.
     """
-    table = context.network.recurrent
-    zero = table.weight == 0
-    n_synapses = count_values(table.receptor, len(RECEPTORS))
-    n_zero = count_values(table.receptor[zero], len(RECEPTORS))
+    return context.once((zero_evidence, group), lambda: _zero_evidence(context, group))
+
+
+def _zero_evidence(context: Context, group: str) -> ZeroEvidence:
+    table, profile = context.tables[group], context.profile(group)
+    n_synapses, n_zero = _by_receptor(profile)
     fraction = float(n_zero.sum() / max(n_synapses.sum(), 1))
     by_receptor = {
         name: float(n_zero[i] / n_synapses[i]) for i, name in enumerate(RECEPTORS) if n_synapses[i]
     }
+    limit = TRAINED_ZEROS if group == "recurrent" else TRAINED_INPUT_ZEROS
+    if fraction < limit:
+        nothing = Dispersion(1.0, 0, 0.0)
+        why_not = f"trained networks have {limit:.1%} or more"
+        return ZeroEvidence(fraction, by_receptor, None, nothing, nothing, False, why_not)
+    targets = _zeros_of_cells(context, group, "targets")
+    over_targets = targets.dispersion
+    over_sources = _zeros_of_cells(context, group, "sources").dispersion
     n_incoming = count_values(table.post, context.network.n_neurons)
-    n_zero_incoming = count_values(table.post[zero], context.network.n_neurons)
     enough = n_incoming >= _MIN_INCOMING
     spread = None
-    if fraction > 0 and enough.any():
-        spread = float(np.median(n_zero_incoming[enough] / n_incoming[enough])) / fraction
+    if enough.any():
+        spread = float(np.median(targets.seen[enough] / n_incoming[enough])) / fraction
     odd = [
         f"{name} {by_receptor[name]:.1%}"
         for i, name in enumerate(RECEPTORS)
@@ -80,13 +199,36 @@ def zero_evidence(context: Context) -> ZeroEvidence:
         and not _RECEPTOR_LOW <= by_receptor[name] <= _RECEPTOR_HIGH
     ]
     why_not = ""
-    if fraction < TRAINED_ZEROS:
-        why_not = f"trained networks have {TRAINED_ZEROS:.0%} or more"
-    elif odd:
+    if odd and group == "recurrent":
         why_not = f"not in every receptor as training leaves them ({', '.join(odd)})"
-    elif spread is None or spread < _SPREAD_LOW:
+    elif group == "recurrent" and (spread is None or spread < _SPREAD_LOW):
         why_not = "they are concentrated on few cells, as a block of missing values would be"
-    return ZeroEvidence(fraction, by_receptor, spread, not why_not, why_not)
+    elif _at_random(over_targets, over_sources):
+        why_not = "they lie on the synapses as if dealt out at random, which training never does"
+    elif group == "input" and max(over_targets.sigmas, over_sources.sigmas) < RANDOM_SIGMAS:
+        why_not = "they are too few to tell"
+    return ZeroEvidence(
+        fraction, by_receptor, spread, over_targets, over_sources, not why_not, why_not
+    )
+
+
+def _by_receptor(profile: WeightProfile) -> tuple[F64, F64]:
+    """Synapses and zeros of each receptor."""
+    receptor = profile.receptor.ravel()
+    n, n_zero = (
+        np.bincount(receptor, weights=counts.ravel(), minlength=len(RECEPTORS)).astype(np.float64)
+        for counts in (profile.n, profile.n_zero)
+    )
+    return n, n_zero
+
+
+def _at_random(*parts: Dispersion) -> bool:
+    """Whether zeros lie at random, in a network that is large enough to tell."""
+    told = any(part.sigmas_if_trained >= _POWER * RANDOM_SIGMAS for part in parts)
+    return told and all(part.sigmas < RANDOM_SIGMAS for part in parts)
+
+
+_VALUES = ("structure.index_range", "structure.receptor_range", "values.finite")
 
 
 @check(
@@ -95,28 +237,198 @@ def zero_evidence(context: Context) -> ZeroEvidence:
     reason="Training under the sign constraint leaves exact zeros, and no initial weights have "
     "them. They show that a training took place, not what it was for.",
     calibration="Recurrent weights: 22-23 % in two trained networks, 0.4 % after five steps, "
-    f"0 before; at least {TRAINED_ZEROS:.0%} in all and 2 % in each receptor is evidence.",
-    needs=("structure.index_range", "structure.receptor_range", "values.finite"),
+    f"0 before; at least {TRAINED_ZEROS:.0%} in all and 2 % in each receptor is evidence. See "
+    "[calibration](calibration.md).",
+    needs=_VALUES,
 )
 def zeros(context: Context) -> Iterator[Observation]:
-    """How many recurrent weights are exactly zero, and what that says."""
+    """How many weights are exactly zero, and what that says."""
+    for group, table in context.tables.items():
+        evidence = zero_evidence(context, group)
+        shares = ", ".join(f"{name} {share:.1%}" for name, share in evidence.by_receptor.items())
+        says = (
+            "as in trained networks (which does not show what was learned)"
+            if evidence.trained
+            else f"which is no evidence of training: {evidence.why_not}"
+        )
+        yield Observation(
+            f"{group}/weights",
+            f"{evidence.fraction:.2%} of {len(table):,} weights are exactly zero ({shares}), "
+            f"{says}",
+            n_bad=0,
+            n_seen=len(table),
+            observed={
+                "fraction_zero": evidence.fraction,
+                "by_receptor": evidence.by_receptor,
+                "spread": evidence.spread,
+                "index_over_targets": evidence.over_targets.index,
+                "index_over_sources": evidence.over_sources.index,
+                "trained": evidence.trained,
+            },
+        )
+
+
+@check(
+    "training.shuffled",
+    severity=Severity.WARNING,
+    reason="Gradients differ from cell to cell, so some cells end with many zero weights and "
+    "others with few. Where they are even, the weights were shuffled among synapses of the "
+    "same cell types, or zeros were put in by hand. Such zeros count as no evidence of training.",
+    calibration="Variance of zeros over cells relative to chance: 3.8 over targets and 2.4 over "
+    "sources in a trained network, 2.1 after five steps, 0.9..1.0 once its weights are shuffled "
+    f"within pairs of cell types. Found below {RANDOM_SIGMAS:g} standard deviations of chance, "
+    f"where a training would show with {_POWER * RANDOM_SIGMAS:g}.",
+    needs=_VALUES,
+)
+def shuffled(context: Context) -> Iterator[Observation]:
+    """Zeros lie on cells as training leaves them, not at random."""
     evidence = zero_evidence(context)
-    n = len(context.network.recurrent)
-    shares = ", ".join(f"{name} {share:.1%}" for name, share in evidence.by_receptor.items())
-    says = (
-        "as in trained networks (which does not show what was learned)"
-        if evidence.trained
-        else f"which is no evidence of training: {evidence.why_not}"
-    )
+    parts = (evidence.over_targets, evidence.over_sources)
+    if not _at_random(*parts):
+        return
+    n_zero = int(context.profile("recurrent").n_zero.sum())
     yield Observation(
         "recurrent/weights",
-        f"{evidence.fraction:.2%} of {n:,} weights are exactly zero ({shares}), {says}",
-        n_bad=0,
-        n_seen=n,
-        observed={
-            "fraction_zero": evidence.fraction,
-            "by_receptor": evidence.by_receptor,
-            "spread": evidence.spread,
-            "trained": evidence.trained,
-        },
+        f"the {n_zero:,} weights that are exactly zero lie on the synapses as if dealt out at "
+        f"random: the weights look shuffled among synapses, or their zeros were put in by hand "
+        f"(variance over cells {parts[0].index:.2f} of chance for targets, "
+        f"{parts[1].index:.2f} for sources; training leaves several times chance)",
+        "are weights and edges in the same order? compare with --checkpoint or --baseline, or "
+        "convert the checkpoint again",
+        n_bad=n_zero,
+        n_seen=len(context.network.recurrent),
+        observed={"index_over_targets": parts[0].index, "index_over_sources": parts[1].index},
     )
+
+
+# --- parts that were not trained --------------------------------------------------------------
+
+
+@check(
+    PARTLY,
+    severity=Severity.ERROR,
+    reason="A part of the network without a single zero, where the rest has many, kept or got back "
+    "its initial weights.",
+    calibration="Zeros relative to those expected from the receptor: at least 0.6 for every target "
+    "type and 0.1 for every pair of types in the trained network; found below "
+    f"{_ABSENT}. Cells without any, of those that would have {_EXPECTED_IN_CELL:g}: 2 % of the "
+    f"targets, none of the sources; found above {_UNTOUCHED_TARGETS:.0%} and "
+    f"{_UNTOUCHED_SOURCES:.0%}.",
+    needs=(*_VALUES, "values.weight_sign", "patterns.blank"),
+)
+def partly(context: Context) -> Iterator[Observation]:
+    """No part of a trained network is without zeros."""
+    if not _has_zeros_of_training(context):
+        return
+    expected, seen = _zeros_of_pairs(context.profile("recurrent"))
+    silent = _absent(seen.sum(axis=1), expected.sum(axis=1), _EXPECTED_IN_TYPE)
+    untouched = _absent(seen.sum(axis=0), expected.sum(axis=0), _EXPECTED_IN_TYPE)
+    yield from _untouched_types(context, untouched)
+    pairs = _absent(seen, expected, _EXPECTED_IN_PAIR)
+    pairs &= ~silent[:, np.newaxis] & ~untouched
+    if pairs.any():
+        profile = context.profile("recurrent")
+        yield Observation(
+            "recurrent/weights",
+            f"{int(pairs.sum())} pairs of cell types have no zero weights, where "
+            f"{expected[pairs].min():.0f} or more were expected: they look like initial weights",
+            "compare with --baseline to see what is unchanged, or convert the checkpoint again",
+            n_bad=int(profile.n[pairs].sum()),
+            n_seen=int(profile.n.sum()),
+            examples=tuple(
+                f"type {a} -> type {b}: {profile.n[a, b]:,} synapses, none zero"
+                for a, b in np.argwhere(pairs)[:5]
+            ),
+        )
+    yield from _untouched_cells(context)
+
+
+def _has_zeros_of_training(context: Context) -> bool:
+    """Whether there are zeros enough, and not at random, whatever parts lack them."""
+    evidence = zero_evidence(context)
+    at_random = _at_random(evidence.over_targets, evidence.over_sources)
+    return evidence.fraction >= TRAINED_ZEROS and not at_random
+
+
+def _zeros_of_pairs(profile: WeightProfile) -> tuple[F64, I64]:
+    """Zeros that each pair of types would have at its receptor's share, and those it has."""
+    n, n_zero = _by_receptor(profile)
+    return profile.n * (n_zero / np.maximum(n, 1))[profile.receptor], profile.n_zero
+
+
+def _absent(seen: NDArray[np.integer], expected: F64, least: float) -> NDArray[np.bool_]:
+    return (expected >= least) & (seen < _ABSENT * expected)
+
+
+def _untouched_types(context: Context, without: NDArray[np.bool_]) -> Iterator[Observation]:
+    if not without.any():
+        return
+    profile = context.profile("recurrent")
+    n = profile.n.sum(axis=0)
+    yield Observation(
+        "recurrent/weights",
+        f"synapses onto {int(without.sum())} of {without.size} cell types have no zero weights, as "
+        "before training, where the rest has them: a part of the network is untrained or was reset",
+        "compare with --baseline to see what is unchanged, or convert the checkpoint again",
+        n_bad=int(n[without].sum()),
+        n_seen=int(n.sum()),
+        examples=tuple(
+            f"type {i}: {n[i]:,} synapses, none zero" for i in np.flatnonzero(without)[:5]
+        ),
+    )
+
+
+def _untouched_cells(context: Context) -> Iterator[Observation]:
+    """Cells without zeros, whatever their types."""
+    ends: tuple[tuple[Literal["targets", "sources"], float], ...] = (
+        ("targets", _UNTOUCHED_TARGETS),
+        ("sources", _UNTOUCHED_SOURCES),
+    )
+    for end, limit in ends:
+        zeros_of = _zeros_of_cells(context, "recurrent", end)
+        judged = zeros_of.expected >= _EXPECTED_IN_CELL
+        without = judged & (zeros_of.seen == 0)
+        share = without.sum() / max(judged.sum(), 1)
+        if judged.sum() >= 20 and share > limit:
+            yield Observation(
+                "recurrent/weights",
+                f"{int(without.sum()):,} of {int(judged.sum()):,} cells have no zero weight among "
+                f"their synapses as {end} ({share:.0%}), where each was expected to have "
+                f"{_EXPECTED_IN_CELL:g} or more: a part of the network is untrained or was reset",
+                "compare with --baseline to see what is unchanged, or convert the checkpoint again",
+                n_bad=int(without.sum()),
+                n_seen=int(judged.sum()),
+                examples=tuple(f"neuron {i}" for i in np.flatnonzero(without)[:5]),
+            )
+
+
+@check(
+    "training.silent_sources",
+    severity=Severity.WARNING,
+    reason="A cell type whose outgoing synapses have no zeros either never spiked in training or "
+    "got its initial weights back; the file cannot tell which.",
+    calibration="Zeros among a source type's synapses relative to those expected: at least 0.2 in "
+    f"the trained network; found below {_ABSENT}.",
+    needs=(*_VALUES, "values.weight_sign", "patterns.blank"),
+)
+def silent_sources(context: Context) -> Iterator[Observation]:
+    """Synapses of every source type were trained."""
+    if not _has_zeros_of_training(context):
+        return
+    profile = context.profile("recurrent")
+    expected, seen = _zeros_of_pairs(profile)
+    without = _absent(seen.sum(axis=1), expected.sum(axis=1), _EXPECTED_IN_TYPE)
+    n = profile.n.sum(axis=1)
+    if without.any():
+        yield Observation(
+            "recurrent/weights",
+            f"synapses from {int(without.sum())} of {without.size} cell types have no zero "
+            "weights: these cells never spiked in training, or their weights are the initial "
+            "ones; the file alone cannot tell",
+            "compare with --baseline UNTRAINED.h5 or --checkpoint",
+            n_bad=int(n[without].sum()),
+            n_seen=int(n.sum()),
+            examples=tuple(
+                f"type {i}: {n[i]:,} synapses, none zero" for i in np.flatnonzero(without)[:5]
+            ),
+        )

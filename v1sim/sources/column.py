@@ -53,6 +53,7 @@ from v1sim.sources.column_figures import (
     TAU_SYN_MS,
     LgnInput,
 )
+from v1sim.units import peak_psp_mv_per_pa
 
 __all__ = ["MIN_LGN", "MIN_NEURONS", "N_READOUT_GROUPS", "build_column", "default_n_lgn"]
 
@@ -287,18 +288,6 @@ def _receptor(pre_excitatory: NDArray[np.bool_], post_excitatory: NDArray[np.boo
     return (2 * ~post_excitatory + ~pre_excitatory).astype(np.int32)
 
 
-def _peak_psp_mv_per_pa(types: CellTypeTable) -> F64:
-    """Peak of the potential that an alpha current of 1 pA peak gives, shape (types, 4)."""
-    tau_m = (types.c_m_pf / types.g_ns)[:, np.newaxis, np.newaxis]
-    tau = types.tau_syn_ms[:, :, np.newaxis]
-    time_ms = np.arange(0.05, 100, 0.05)
-    rate = 1 / tau - 1 / tau_m
-    # Solution of C dV/dt = -g V + (t / tau) exp(1 - t / tau)
-    rise = np.exp(-time_ms / tau_m) - np.exp(-time_ms / tau) * (1 + rate * time_ms)
-    peak: F64 = (np.e / (tau * types.c_m_pf[:, None, None]) * rise / rate**2).max(axis=-1)
-    return peak
-
-
 def _lateral_overlap(radius_um: float, sigma_um: F64) -> F64:
     """Mean of the Gaussian fall-off over all pairs of points of a disc."""
     x = np.linspace(0, 2, 4001)[1:-1]  # distance in radii
@@ -389,7 +378,7 @@ def _connect(cells: _Cells, types: CellTypeTable, rng: np.random.Generator) -> S
     _, reference = _in_degree(_REFERENCE_NEURONS, scaled=False)
     with np.errstate(invalid="ignore"):  # pairs that never connect
         compensation = reference / in_degree
-    peak_psp = _peak_psp_mv_per_pa(types)
+    peak_psp = peak_psp_mv_per_pa(types.c_m_pf, types.g_ns, types.tau_syn_ms)
     scale_mv = types.voltage_scale_mv
     group = [PSP_GROUPS.index(row.psp_group) for row in CLASSES.values()]
     synapses = _Synapses()

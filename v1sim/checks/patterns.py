@@ -1,0 +1,303 @@
+"""Checks of what belongs together: weights and delays with cell types, a weight with its like.
+
+In data-driven networks weights and delays depend on the cell types that a synapse
+connects. Values that were shuffled among synapses, or stand in another order than their
+synapses, lose that; values of one kind that keep it show that the other had it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from v1sim.checks.examples import synapse_examples
+from v1sim.checks.profile import SIZES, Separation, separation
+from v1sim.checks.registry import Context, Observation, check
+from v1sim.checks.statistics import count_values
+from v1sim.model import RECEPTORS, Severity
+
+__all__ = ["class_pair_separation", "delay_separation"]
+
+I64 = NDArray[np.int64]
+
+_VALUES = ("structure.index_range", "structure.receptor_range", "values.finite")
+
+#: Synapses handled at a time.
+_BLOCK = 1 << 20
+#: Separation of pairs of cell types, in standard deviations of chance: below the first, values
+#: do not depend on cell types; above the second, they plainly do. Logarithms of sizes by
+#: receptor: 10..40 in the trained network, 100..2400 before training, -2..1 shuffled within
+#: receptors. Delays: 4100, and 0.6 shuffled.
+_CHANCE_SIGMAS, _PLAIN_SIGMAS = 4.0, 20.0
+#: Synapses and pairs from which on separation means something.
+_MIN_SYNAPSES, _MIN_PAIRS = 4000, 20
+#: Correlation of delay and distance, times the root of the number of synapses: 0.60 * 282 in
+#: the trained network.
+_MAX_DISTANCE_SIGMAS = 5.0
+
+#: A weight beyond the largest that its receptor's tail leads one to expect by this factor, and
+#: beyond all others of its pair of cell types by the second. Seen at most: 0.8 and, of weights
+#: beyond the 99.9 %, 26. One of median size becomes 25 and 100 when multiplied by 1,000.
+_BEYOND_RECEPTOR, _BEYOND_PAIR = 2.0, 10.0
+#: The percentiles that the tail is continued from, as a lognormal one.
+_TAIL = (0.99, 0.999)
+#: Nonzero weights of a pair, and of a receptor, that one is compared with.
+_MIN_LIKE, _MIN_TAIL = 8, 1000
+
+#: Weights of a pair of cell types that cannot all be zero by training: at most 65 % of them are
+#: in the trained network (of pairs with as many).
+_MIN_BLANK = 60
+#: Synapses of a cell that cannot all be zero: at most 56 % are in the trained network.
+_MIN_BLANK_CELL = 20
+_MIN_BLANK_CELLS = 2
+#: Share of a cell's or pair's weights from which on it is blank.
+_BLANK = 0.98
+
+
+def class_pair_separation(context: Context, group: str) -> dict[str, Separation]:
+    """How far pairs of cell types differ in the logarithm of nonzero sizes, by receptor."""
+    profile = context.profile(group)
+    octave = np.log2(np.maximum(SIZES, SIZES[1]))
+    found = {}
+    for receptor, name in enumerate(RECEPTORS):
+        _, counts = profile.nonzero(receptor)
+        if counts.sum() >= _MIN_SYNAPSES:
+            found[name] = separation(counts, octave)
+    return found
+
+
+def delay_separation(context: Context) -> Separation:
+    """How far pairs of cell types differ in the delays of their recurrent synapses."""
+    return context.once(delay_separation, lambda: _delay_separation(context))
+
+
+def _delay_separation(context: Context) -> Separation:
+    table, delays = context.network.recurrent, context.delays_ms("recurrent")
+    codes = context.pair_codes("recurrent")
+    n_pairs, n_delays = context.profile("recurrent").n.size, len(delays)
+    counts = np.zeros(n_pairs * n_delays, dtype=np.int64)
+    bits = delays.view(np.uint32)
+    for start in range(0, len(table), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        index = np.searchsorted(bits, table.delay_ms[part].view(np.uint32))
+        index += codes[part].astype(np.int64) * n_delays
+        counts += np.bincount(index, minlength=counts.size)
+    return separation(counts.reshape(n_pairs, n_delays), delays.astype(np.float64))
+
+
+def _told(separated: Separation) -> bool:
+    return separated.n >= _MIN_SYNAPSES and separated.n_groups >= _MIN_PAIRS
+
+
+@check(
+    "patterns.class_pairs",
+    severity=Severity.ERROR,
+    reason="In a network whose delays depend on the cell types that a synapse connects, weights do "
+    "too, trained or not. Where they do not, they stand on other synapses than they belong to.",
+    calibration="Separation of pairs of cell types by log |w| within a receptor, in standard "
+    "deviations of chance: 10..40 in a trained network, 100 and more before training, -2..1 once "
+    f"shuffled. Found below {_CHANCE_SIGMAS:g} for every receptor, where delays separate the same "
+    f"pairs by {_PLAIN_SIGMAS:g} or more.",
+    needs=(*_VALUES, "values.delay"),
+)
+def class_pairs(context: Context) -> Iterator[Observation]:
+    """Weights depend on the cell types that they connect."""
+    separated = {
+        name: found
+        for name, found in class_pair_separation(context, "recurrent").items()
+        if _told(found)
+    }
+    if not separated or any(s.sigmas >= _CHANCE_SIGMAS for s in separated.values()):
+        return
+    if delay_separation(context).sigmas < _PLAIN_SIGMAS:
+        return
+    n = sum(s.n for s in separated.values())
+    shown = ", ".join(f"{name} {s.f:.2f}" for name, s in separated.items())
+    yield Observation(
+        "recurrent/weights",
+        f"the sizes of {n:,} weights do not depend on the cell types that they connect (variance "
+        f"between pairs of types relative to chance: {shown}), though delays do: the weights look "
+        "shuffled among synapses, or belong to another network",
+        "are weights and edges in the same order? compare with --checkpoint or --baseline, or "
+        "convert the checkpoint again",
+        n_bad=n,
+        n_seen=len(context.network.recurrent),
+        observed={"separation": {name: s.f for name, s in separated.items()}},
+    )
+
+
+@check(
+    "patterns.delays",
+    severity=Severity.ERROR,
+    reason="Delays depend on distance and cell types. In a network whose weights depend on the "
+    "cell types, delays that depend on nothing stand in another order than the synapses.",
+    calibration="Separation of pairs of cell types by delay, in standard deviations of chance: "
+    "4,100 in the reference networks, 0.6 shuffled; correlation with distance 0.60 and 0.00. Found "
+    f"where both are at chance and weights separate the same pairs by {_PLAIN_SIGMAS:g} or more.",
+    needs=(*_VALUES, "values.delay"),
+)
+def delays(context: Context) -> Iterator[Observation]:
+    """Delays depend on the cells that they connect."""
+    if len(context.delays_ms("recurrent")) < 2:
+        return
+    separated = delay_separation(context)
+    if not _told(separated) or separated.sigmas >= _CHANCE_SIGMAS:
+        return
+    weights = class_pair_separation(context, "recurrent").values()
+    if max((s.sigmas for s in weights if _told(s)), default=0.0) < _PLAIN_SIGMAS:
+        return
+    if abs(_distance_sigmas(context)) >= _MAX_DISTANCE_SIGMAS:
+        return
+    table = context.network.recurrent
+    yield Observation(
+        "recurrent/delays",
+        f"{len(table):,} delays depend neither on the cell types nor on the distance of the cells "
+        f"that they connect (variance between pairs of types {separated.f:.2f} of chance), though "
+        "weights do: they look like those of the same synapses in another order",
+        "write delays in the order of the edges, or convert the checkpoint again",
+        n_bad=len(table),
+        n_seen=len(table),
+        observed={"separation": separated.f},
+    )
+
+
+def _distance_sigmas(context: Context) -> float:
+    """Correlation of delay and distance, in standard deviations of chance; 0 without positions."""
+    table, position = context.network.recurrent, context.network.neurons.position_um
+    if position is None:
+        return 0.0
+    sums = np.zeros(5)
+    for start in range(0, len(table), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        d = np.linalg.norm(position[table.pre[part]] - position[table.post[part]], axis=1)
+        t = table.delay_ms[part].astype(np.float64)
+        sums += [d.sum(), t.sum(), d @ d, t @ t, d @ t]
+    n = len(table)
+    d, t, dd, tt, dt = sums / n
+    spread = (dd - d * d) * (tt - t * t)
+    return float((dt - d * t) / spread**0.5 * n**0.5) if spread > 0 else 0.0
+
+
+@check(
+    "patterns.outlier",
+    severity=Severity.ERROR,
+    reason="One weight far beyond all others of its receptor and of its pair of cell types is a "
+    "damaged value.",
+    calibration=f"Found {_BEYOND_RECEPTOR:g} times beyond the largest that the receptor's tail "
+    "(99 and 99.9 %, continued as a lognormal) leads one to expect, and "
+    f"{_BEYOND_PAIR:g} times beyond all others of its pair of cell types. A weight times 1,000 is "
+    "found unless it was among the smallest of its pair: it then becomes an ordinary weight, which "
+    "only provenance, a baseline or a checkpoint tells.",
+    needs=(*_VALUES, "values.weight_sign"),
+)
+def outlier(context: Context) -> Iterator[Observation]:
+    """No weight is far beyond its like."""
+    for group, table in context.tables.items():
+        suspects = _suspects(context, group)
+        if not suspects:
+            continue
+        codes = context.pair_codes(group)
+        bad = np.zeros(len(table), dtype=bool)
+        with np.errstate(over="ignore"):
+            for pair, least in suspects.items():
+                bad |= (codes == pair) & (np.abs(table.weight) >= np.float32(least))
+        n_bad = int(np.count_nonzero(bad))
+        largest = float(np.abs(table.weight[bad]).max())
+        yield Observation(
+            f"{group}/weights",
+            f"{n_bad:,} of {len(table):,} weights are far beyond all others of their receptor and "
+            f"cell types (max |w| {largest:g} normalised)",
+            "go back to the checkpoint: these values are damaged",
+            n_bad=n_bad,
+            n_seen=len(table),
+            examples=synapse_examples(table, bad),
+        )
+
+
+#: Weights of one pair that can be damaged apart from the others.
+_MAX_ALONE = 3
+
+
+def _suspects(context: Context, group: str) -> dict[int, float]:
+    """Pairs with weights that are far beyond their like, and the size from which on they are."""
+    profile = context.profile(group)
+    found: dict[int, float] = {}
+    for receptor in range(len(RECEPTORS)):
+        pairs, counts = profile.nonzero(receptor)
+        total = counts.sum(axis=0)
+        if total.sum() < _MIN_TAIL:
+            continue
+        receptor_limit = _expected_largest(total) * _BEYOND_RECEPTOR
+        n_like = counts.sum(axis=1)
+        top = counts.shape[1] - 1 - np.argmax(counts[:, ::-1] > 0, axis=1)
+        for row in np.flatnonzero((SIZES[top] > receptor_limit) & (n_like > _MIN_LIKE)):
+            sizes = np.flatnonzero(counts[row])
+            gaps = np.flatnonzero(SIZES[sizes[1:]] >= _BEYOND_PAIR * SIZES[sizes[:-1]])
+            for gap in gaps:
+                first = sizes[gap + 1]
+                n_above = counts[row, first:].sum()
+                if n_above <= _MAX_ALONE and SIZES[first] > receptor_limit:
+                    # The lower edge of the bin: its middle would miss half of its weights.
+                    found[int(pairs[row])] = float(SIZES[first - 1])
+                    break
+    return found
+
+
+def _expected_largest(counts: I64) -> float:
+    """The largest of as many values, if their tail goes on as a lognormal one."""
+    n = int(counts.sum())
+    low, high = (float(SIZES[np.searchsorted(np.cumsum(counts), n * p)]) for p in _TAIL)
+    z_low, z_high = (NormalDist().inv_cdf(p) for p in _TAIL)
+    beyond = (NormalDist().inv_cdf(1 - 0.5 / n) - z_high) / (z_high - z_low)
+    return high * (high / low) ** max(beyond, 0.0)
+
+
+@check(
+    "patterns.blank",
+    severity=Severity.ERROR,
+    reason="Cells or pairs of cell types whose weights are all zero were blanked: a block of a "
+    "file that was never written, or a part that was switched off.",
+    calibration=f"Pairs of cell types with {_MIN_BLANK} synapses have at most 65 % zeros in the "
+    f"trained network, cells with {_MIN_BLANK_CELL} incoming ones at most 56 %; found from "
+    f"{_BLANK:.0%} on, for cells from {_MIN_BLANK_CELLS} on.",
+    needs=(*_VALUES, "values.constant"),
+)
+def blank(context: Context) -> Iterator[Observation]:
+    """No cell and no pair of cell types has only zeros."""
+    hint = "convert the checkpoint again: these weights were never written"
+    for group, table in context.tables.items():
+        profile = context.profile(group)
+        pairs = (profile.n >= _MIN_BLANK) & (profile.n_zero >= _BLANK * profile.n)
+        if pairs.any():
+            n_bad = int(profile.n_zero[pairs].sum())
+            lgn = group == "input"
+            yield Observation(
+                f"{group}/weights",
+                f"{int(pairs.sum())} of {int((profile.n > 0).sum())} pairs of cell types have only "
+                f"zero weights ({n_bad:,} of {len(table):,})",
+                hint,
+                n_bad=n_bad,
+                n_seen=len(table),
+                examples=tuple(
+                    f"{'LGN' if lgn else f'type {a}'} -> type {b}: {profile.n[a, b]:,} synapses"
+                    for a, b in np.argwhere(pairs)[:5]
+                ),
+            )
+        zero = table.weight == 0
+        n = count_values(table.post, context.network.n_neurons)
+        n_zero = count_values(table.post[zero], context.network.n_neurons)
+        cells = (n >= _MIN_BLANK_CELL) & (n_zero >= _BLANK * n)
+        if int(cells.sum()) >= _MIN_BLANK_CELLS and not pairs.any():
+            yield Observation(
+                f"{group}/weights",
+                f"{int(cells.sum()):,} of {cells.size:,} cells have {_MIN_BLANK_CELL} or more "
+                f"{'LGN' if group == 'input' else 'recurrent'} synapses and only zero weights: a "
+                "block of weights is missing",
+                hint,
+                n_bad=int(n_zero[cells].sum()),
+                n_seen=len(table),
+                examples=tuple(f"neuron {i}: {n[i]} synapses" for i in np.flatnonzero(cells)[:5]),
+            )
