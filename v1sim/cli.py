@@ -374,6 +374,51 @@ def _print(text: str) -> None:
     _out.print(text, markup=False, soft_wrap=True)
 
 
+@_command("verify-dynamics")
+def verify_dynamics(
+    network: Annotated[Path, typer.Argument(help="A network's HDF5 file, trained or not.")],
+    spikes: Annotated[
+        Path | None,
+        typer.Option("--spikes", help="HDF5 with input_spikes; default: the truth's, or drawn."),
+    ] = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option("--truth", help="HDF5 with another simulator's spikes z and voltage_mV."),
+    ] = None,
+    group: Annotated[
+        list[str] | None,
+        typer.Option("--group", help="Group of the truth; default: all of this network."),
+    ] = None,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="NEST's threads.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the result as JSON ('-': to the screen).")
+    ] = None,
+) -> None:
+    """Compare NEST's neurons with the equations of training, spike by spike."""
+    from v1sim import verify
+    from v1sim.report.terminal import StageProgress, agreement_report
+
+    with StageProgress(_err) as progress:
+        result = verify.verify_dynamics(
+            network,
+            spikes=spikes,
+            truth=truth,
+            groups=group or (),
+            threads=threads,
+            progress=progress,
+        )
+    _write_json(json_file, result.to_json())
+    if str(json_file) != "-":
+        _out.print(agreement_report(result))
+    if not result.proven:
+        raise SimulationError(
+            "the training dynamics in NEST differ from the truth",
+            where=str(truth or "NumPy reference"),
+            expected="every spike equal, in float64 or in float32",
+            hint="the distances from threshold above tell rounding (below 1e-5) from other causes",
+        )
+
+
 @_command("stimulus")
 def stimulus(
     config: Annotated[Path, typer.Argument(help="A run's YAML file.")],

@@ -12,8 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from v1sim.model import CheckReport, Severity
+from v1sim.verify import Agreement, GroupResult, Verification
 
-__all__ = ["StageProgress", "check_report"]
+__all__ = ["StageProgress", "agreement_report", "check_report"]
 
 _STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "dim"}
 
@@ -60,6 +61,59 @@ def check_report(report: CheckReport, *, show_info: bool = False) -> RenderableT
     if n_info:
         parts.append(Text(f"{n_info} more for information: --json or --html", style="dim"))
     return Group(*parts)
+
+
+def agreement_report(verification: Verification) -> RenderableType:
+    """The agreement with the truth: spikes by trial, then voltages and first differences."""
+    parts: list[RenderableType] = [
+        Text.assemble(
+            ("PROVEN  " if verification.proven else "NOT PROVEN  ",
+             "bold green" if verification.proven else "bold red"),
+            (verification.network, "bold"),
+            f"\ninput: {verification.input}",
+        )
+    ]  # fmt: skip
+    for group in verification.groups:
+        parts += [Text(""), _agreement_table(group)]
+        parts += [Text(_agreement_line(a), style="dim") for a in group.agreements]
+    parts += [Text(f"left out: {why}", style="dim") for why in verification.left_out]
+    return Group(*parts)
+
+
+def _agreement_table(group: GroupResult) -> Table:
+    title = (
+        f"{group.group or 'drawn input'}: spikes equal, missing (-) and extra (+); "
+        f"truth: {group.truth}, background: {group.background}"
+    )
+    table = Table(box=None, padding=(0, 2), title=title, title_justify="left")
+    for name in ("sample", "in truth", *(a.name for a in group.agreements)):
+        table.add_column(name, justify="right")
+    for trial in range(len(group.agreements[0].spikes)):
+        found = [a.spikes[trial] for a in group.agreements]
+        cells = [f"{s.n_equal:,} -{s.n_missing:,} +{s.n_extra:,}" for s in found]
+        table.add_row(str(trial), f"{found[0].n_truth:,}", *cells)
+    return table
+
+
+def _agreement_line(agreement: Agreement) -> str:
+    """Voltages of one integrator, and where it parts from the truth first."""
+    largest = [v.largest for v in agreement.voltages if v.largest is not None]
+    n, n_equal = (sum(getattr(v, k) for v in agreement.voltages) for k in ("n", "n_equal"))
+    text = f"{agreement.name}: "
+    text += (
+        f"voltage within {max(largest):.2g} mV, {n_equal:,} of {n:,} equal in every bit"
+        if largest
+        else "no voltages to compare"
+    )
+    parted = [i for i, d in enumerate(agreement.threshold_distance) if d is not None]
+    if parted:
+        first = agreement.spikes[parted[0]]
+        text += (
+            f"; parts from the truth in {len(parted)} of {len(agreement.spikes)} samples, in "
+            f"sample {parted[0]} at step {first.first_step} in neuron {first.first_neuron}, "
+            f"{agreement.threshold_distance[parted[0]]:.1e} (V_th - E_L) from threshold"
+        )
+    return text
 
 
 class StageProgress:

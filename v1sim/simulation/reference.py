@@ -1,0 +1,113 @@
+"""The training dynamics once more, in plain NumPy: what the NEST model is held against.
+
+Written from the equations of the published cell (Chen, Scherr & Maass 2022, doi
+10.1126/sciadv.abq7592), for comparisons only: it keeps every voltage and takes a
+Python step for every step of the network. In float32 each operation is rounded
+where TensorFlow rounds it; sums over synapses are in the order of the file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from v1sim.config import DT_MS
+from v1sim.model import RECEPTORS, NetworkModel, SynapseTable
+from v1sim.simulation.step_constants import step_constants
+from v1sim.units import to_steps
+
+__all__ = ["Precision", "ReferenceRun", "integrate"]
+
+Precision = Literal["float32", "float64"]
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceRun:
+    """Spikes (trials, steps, n) and normalised voltage (same; 0 is E_L, 1 the threshold)."""
+
+    spike: NDArray[np.bool_]
+    voltage: NDArray[np.floating]
+
+    def voltage_mv(self, network: NetworkModel, neuron: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Membrane potential of some neurons in mV, shape (trials, steps, m)."""
+        cell_type = network.neurons.cell_type[neuron]
+        scale = network.cell_types.voltage_scale_mv[cell_type].astype(self.voltage.dtype)
+        offset = network.cell_types.e_l_mv[cell_type].astype(self.voltage.dtype)
+        return (self.voltage[:, :, neuron] * scale + offset).astype(np.float32)
+
+
+def _matrix(table: SynapseTable, column: NDArray[np.integer], shape: Any, real: Any) -> Any:
+    """Synapses as a matrix by (post * 4 + receptor, column), each row in the file's order."""
+    row = table.post.astype(np.int64) * len(RECEPTORS) + table.receptor
+    order = np.argsort(row, kind="stable")
+    start = np.searchsorted(row[order], np.arange(shape[0] + 1))
+    return csr_matrix((table.weight[order].astype(real), column[order], start), shape=shape)
+
+
+def integrate(
+    network: NetworkModel,
+    lgn_spike: NDArray[np.generic],
+    background: NDArray[np.floating] | None,
+    *,
+    precision: Precision = "float64",
+) -> ReferenceRun:
+    """Run the training dynamics on given input; trials run side by side.
+
+    Parameters
+    ----------
+    network : NetworkModel
+        Its weights as they are in the file.
+    lgn_spike : array, shape (trials, steps, n_lgn)
+        0 or 1.
+    background : float array, shape (trials, steps), optional
+        What the file's background weights are multiplied by in each step.
+    precision : {"float64", "float32"}
+        Of every operation.
+    """
+    real: Any = np.dtype(precision).type
+    n, n_receptors = network.n_neurons, len(RECEPTORS)
+    n_trials, n_steps, n_lgn = lgn_spike.shape
+    recurrent = network.recurrent
+    delay = to_steps(recurrent.delay_ms, DT_MS).astype(np.int64)
+    n_delays = int(delay.max(initial=1))
+    w_recurrent = _matrix(
+        recurrent, recurrent.pre + n * (delay - 1), (n * n_receptors, n * n_delays), real
+    )
+    w_lgn = _matrix(network.lgn, network.lgn.pre, (n * n_receptors, n_lgn), real)
+
+    types, cell_type = network.cell_types, network.neurons.cell_type
+    constants = step_constants(types).astype(real)[cell_type]
+    decay, current_factor, reset = constants[:, :3].T
+    syn_decay, psc_initial = constants[:, 3:7], constants[:, 7:11]
+    (asc_decay_1, asc_decay_2), (asc_amp_1, asc_amp_2) = constants[:, 11:13].T, constants[:, 13:].T
+    t_ref, dt = types.t_ref_ms.astype(real)[cell_type], real(DT_MS)
+    weight: Any = 0.0 if network.background_weight is None else network.background_weight
+
+    v = np.broadcast_to(reset + real(1), (n_trials, n))
+    r, asc_1, asc_2 = (np.zeros((n_trials, n), dtype=real) for _ in range(3))
+    rise, psc = (np.zeros((n_trials, n, n_receptors), dtype=real) for _ in range(2))
+    spiked = np.zeros((n_delays * n, n_trials), dtype=real)  # the last steps, latest first
+    spikes = np.zeros((n_trials, n_steps, n), dtype=bool)
+    voltages = np.empty((n_trials, n_steps, n), dtype=real)
+    for step in range(n_steps):
+        z = spiked[:n].T
+        arriving = (w_lgn @ lgn_spike[:, step].T.astype(real)).T.reshape(rise.shape)
+        if background is not None:
+            driven = np.multiply(weight, background[:, step, None, None], dtype=np.float64)
+            arriving = arriving + driven.astype(real)
+        arriving = (w_recurrent @ spiked).T.reshape(rise.shape) + arriving
+        current = ((psc[..., 0] + psc[..., 1]) + psc[..., 2]) + psc[..., 3] + asc_1 + asc_2
+        psc = psc * syn_decay + dt * syn_decay * rise
+        rise = syn_decay * rise + arriving * psc_initial
+        asc_1 = asc_decay_1 * asc_1 + z * asc_amp_1
+        asc_2 = asc_decay_2 * asc_2 + z * asc_amp_2
+        r = np.maximum(r + z * t_ref - dt, real(0))
+        v = decay * v + current_factor * current + z * reset
+        spikes[:, step] = (v > 1) & (r <= 0)
+        voltages[:, step] = v
+        spiked = np.concatenate([spikes[:, step].T.astype(real), spiked[:-n]])
+    return ReferenceRun(spikes, voltages)
