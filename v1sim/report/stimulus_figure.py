@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from v1sim.model import LgnCellTable
@@ -58,19 +59,20 @@ def stimulus_figure(presentation: Presentation, *, seed: int, title: str) -> Fig
     n_stimuli = len(set(presentation.stimulus_of_trial))
     n_sheet_rows = -(-min(n_stimuli, _MOST_PICTURES) // 8)
     if presentation.picture is not None and n_stimuli > 1:
-        strips.append(("sheet", 0.95 * n_sheet_rows))
-    strips.append(("spikes", 2.6))
+        strips.append(("sheet", 0.8 * n_sheet_rows))
+    strips.append(("spikes", 2.8))
 
     heights = [height for _, height in strips]
-    figure = Figure(figsize=(14, 1.5 + 1.75 * sum(heights)), dpi=110, facecolor="white")
+    figure = Figure(figsize=(14, 1.5 + 1.6 * sum(heights)), dpi=110, facecolor="white")
     FigureCanvasAgg(figure)
     top = 1 - 0.95 / figure.get_figheight()
     places = figure.add_gridspec(
-        len(strips), 1, height_ratios=heights, hspace=0.32, left=0.07, right=0.95, top=top,
+        len(strips), 1, height_ratios=heights, hspace=0.14, left=0.07, right=0.95, top=top,
         bottom=0.55 / figure.get_figheight(),
     )  # fmt: skip
     moments = _moments(presentation)
-    for (name, _), place in zip(strips, places, strict=True):
+    for row, (name, _) in enumerate(strips):
+        place = places[row, 0]
         if name == "frames":
             _frames(figure, place, presentation, moments)
         elif name == "sheet":
@@ -78,7 +80,7 @@ def stimulus_figure(presentation: Presentation, *, seed: int, title: str) -> Fig
         elif name == "spikes":
             _spikes(figure, place, presentation, probability, rate_hz, kinds, seed)
         elif presentation.cells is not None:
-            _rate_maps(figure, place, presentation.cells, kinds == name, rate_hz, moments, name)
+            _rate_maps(figure, place, presentation.cells, kinds == name, rate_hz[moments], name)
     inch = 1 / figure.get_figheight()
     figure.text(
         0.07, 1 - 0.3 * inch, title, fontsize=14, fontweight="bold", color=_INK, va="center"
@@ -107,8 +109,8 @@ def _moments(presentation: Presentation) -> list[int]:
     """Steps that are shown: the first before the window where there is one, the others in it."""
     trial = presentation.trials[0]
     start, stop = (round(time_ms / presentation.dt_ms) for time_ms in trial.window_ms)
-    n_inside = _N_MOMENTS - (start > 0)
-    inside = start + (np.arange(n_inside) + 0.5) / n_inside * (stop - start)
+    # Not spaced by a fifth of the window, in which the usual grating has five periods.
+    inside = start + np.linspace(0.04, 0.98, _N_MOMENTS - (start > 0)) * (stop - start)
     return ([start // 2] if start else []) + inside.astype(int).tolist()
 
 
@@ -142,15 +144,39 @@ def _picture(axes: Axes, frame: F32) -> None:
     _bare(axes)
 
 
+def _seen_part(cells: LgnCellTable) -> tuple[float, float, float, float]:
+    """Left, right, top and bottom of where the cells lie in the field, with a margin."""
+    width, height = cells.field_deg
+    margin = 2.0
+    return (
+        max(0.0, float(cells.x_deg.min()) - margin),
+        min(width, float(cells.x_deg.max()) + margin),
+        max(0.0, float(cells.y_deg.min()) - margin),
+        min(height, float(cells.y_deg.max()) + margin),
+    )
+
+
 def _frames(
     figure: Figure, place: SubplotSpec, presentation: Presentation, moments: Sequence[int]
 ) -> None:
+    """The first stimulus through its trial; a frame around the part where the cells lie."""
     assert presentation.picture is not None
-    for column, (spot, step) in enumerate(
-        zip(place.subgridspec(1, _N_MOMENTS, wspace=0.06), moments, strict=True)
-    ):
-        axes = figure.add_subplot(spot)
+    columns = place.subgridspec(1, _N_MOMENTS, wspace=0.06)
+    for column, step in enumerate(moments):
+        axes = figure.add_subplot(columns[0, column])
         _picture(axes, presentation.picture(presentation.stimulus_of_trial[0], step))
+        if presentation.cells is not None:
+            left, right, top, bottom = _seen_part(presentation.cells)
+            axes.add_patch(
+                Rectangle(
+                    (left - 0.5, top - 0.5),
+                    right - left,
+                    bottom - top,
+                    facecolor="none",
+                    edgecolor="#ffb000",
+                    linewidth=1.2,
+                )
+            )
         _note(axes, f"{step * presentation.dt_ms:g} ms")
         if not column:
             _side(axes, "on the screen")
@@ -162,22 +188,23 @@ def _rate_maps(
     cells: LgnCellTable,
     chosen: NDArray[np.bool_],
     rate_hz: F32,
-    moments: Sequence[int],
     kind: str,
 ) -> None:
-    """Cells of one kind at their places, coloured by rate; y counts down like a picture's rows."""
+    """Cells of one kind at their places, coloured by rate; y counts down like a picture's rows.
+
+    ``rate_hz`` is (moments, cells).
+    """
     n_chosen = int(chosen.sum())
     highest = float(np.percentile(rate_hz[:, chosen], 99.5)) if n_chosen else 1.0
     size = float(np.clip(9000.0 / max(n_chosen, 1), 1.2, 30.0))
-    width, height = cells.field_deg
-    for column, (spot, step) in enumerate(
-        zip(place.subgridspec(1, _N_MOMENTS, wspace=0.06), moments, strict=True)
-    ):
-        axes = figure.add_subplot(spot)
+    left, right, top, bottom = _seen_part(cells)
+    columns = place.subgridspec(1, _N_MOMENTS, wspace=0.06)
+    for column, rate in enumerate(rate_hz):
+        axes = figure.add_subplot(columns[0, column])
         dots = axes.scatter(
             cells.x_deg[chosen],
             cells.y_deg[chosen],
-            c=rate_hz[step, chosen],
+            c=rate[chosen],
             s=size,
             cmap="magma",
             vmin=0,
@@ -186,13 +213,12 @@ def _rate_maps(
             rasterized=True,
         )
         axes.set_facecolor("black")
-        axes.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
+        axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
         _bare(axes)
         if not column:
             _side(axes, f"{kind} cells")
         if column == _N_MOMENTS - 1:
-            bar_axes = axes.inset_axes((1.03, 0.0, 0.04, 1.0))
-            bar = figure.colorbar(dots, cax=bar_axes)
+            bar = figure.colorbar(dots, cax=axes.inset_axes((1.03, 0.0, 0.04, 1.0)))
             bar.ax.tick_params(labelsize=7.5, labelcolor=_INK, length=2)
             bar.set_label("Hz", fontsize=8.5, color=_INK)
 
@@ -208,10 +234,9 @@ def _sheet(figure: Figure, place: SubplotSpec, presentation: Presentation, n_row
         for key, value in trial.stimulus.items()
         if value != shown[0].stimulus.get(key)
     }
-    for number, (spot, trial) in enumerate(
-        zip(place.subgridspec(n_rows, 8, wspace=0.06, hspace=0.3), shown, strict=False)
-    ):
-        axes = figure.add_subplot(spot)
+    places = place.subgridspec(n_rows, 8, wspace=0.06, hspace=0.3)
+    for number, trial in enumerate(shown):
+        axes = figure.add_subplot(places[divmod(number, 8)])
         start, stop = trial.window_ms
         step = int((start + stop) / 2 / presentation.dt_ms)
         _picture(axes, presentation.picture(presentation.stimulus_of_trial[trial.index], step))
@@ -236,8 +261,8 @@ def _spikes(
 ) -> None:
     """Raster of the first trial by kind, and the mean rate of each kind below."""
     trial, dt_ms = presentation.trials[0], presentation.dt_ms
-    above, below = place.subgridspec(2, 1, height_ratios=(2, 1), hspace=0.08)
-    raster, rates = figure.add_subplot(above), figure.add_subplot(below)
+    places = place.subgridspec(2, 1, height_ratios=(2, 1), hspace=0.16)
+    raster, rates = figure.add_subplot(places[0, 0]), figure.add_subplot(places[1, 0])
     order = np.argsort(kinds, kind="stable")
     shown = order[np.linspace(0, len(order) - 1, min(len(order), _MOST_ROWS)).astype(np.intp)]
     row = np.full(len(order), -1)
@@ -270,7 +295,15 @@ def _spikes(
     rates.set_ylim(bottom=0)
     rates.set_xlabel("time in trial, ms", fontsize=9, color=_INK)
     _side(rates, "mean rate, Hz")
-    rates.legend(fontsize=8.5, ncols=3, frameon=False, loc="upper right", labelcolor=_INK)
+    rates.legend(
+        fontsize=8.5,
+        ncols=3,
+        frameon=False,
+        loc="lower right",
+        bbox_to_anchor=(1.0, 0.97),
+        labelcolor=_INK,
+        borderpad=0.1,
+    )
     for axes in (raster, rates):
         axes.axvspan(*trial.window_ms, color=_WINDOW, linewidth=0, zorder=0)
         axes.set_xlim(0, trial.duration_ms)
