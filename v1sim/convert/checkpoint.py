@@ -9,7 +9,9 @@ have no TensorFlow.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -47,9 +49,9 @@ def tensorflow_reader(index: CheckpointIndex) -> VariableReader:
         If a shard is missing or cut off; from the reader itself, if a variable's data are damaged.
     """
     require_shards(index)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # its banner says nothing about the user's
     try:
-        import tensorflow as tf
+        with _quiet_stderr():
+            import tensorflow as tf
     except ImportError as error:
         raise MissingExtraError("tensorflow", "convert", "reading a checkpoint") from error
     try:
@@ -73,6 +75,26 @@ def tensorflow_reader(index: CheckpointIndex) -> VariableReader:
         return values
 
     return read
+
+
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Keep what C++ code prints from the terminal, unless the block fails.
+
+    TensorFlow prints about GPUs and oneDNN before any of its settings is heeded.
+    """
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            said.seek(0)
+            os.write(kept, said.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def shard_reader(index: CheckpointIndex) -> VariableReader:

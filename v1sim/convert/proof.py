@@ -346,12 +346,15 @@ def _by_elements(
     if group == "neurons":
         name = next(n for n in PARAMETERS if variables[n].name == compared.variable)
         return _parameter_elements(compared, network, variables[name], name, index)
-    if compared.arrays[0].endswith("bkg_weights") and network.background_weight is not None:
-        values = held.background_weight
-        assert values is not None
-        return _counted(compared, network.background_weight, values)
+    for array, ours, theirs in (
+        ("input/bkg_weights", network.background_weight, held.background_weight),
+        (READOUT_DATASETS["readout_weight"], network.readout_weight, held.readout_weight),
+        (READOUT_DATASETS["readout_bias"], network.readout_bias, held.readout_bias),
+    ):
+        if compared.arrays == (array,):
+            return _counted(compared, ours, theirs)
     table = difference.tables.get(group) if difference is not None else None
-    if table is None or group not in ("recurrent", "input"):
+    if table is None:
         return compared
     if compared.arrays[0].endswith("/weights"):
         return _weight_elements(compared, table)
@@ -407,9 +410,11 @@ def _parameter_elements(
 
 
 def _counted(
-    compared: ArrayComparison, ours: NDArray[np.floating], theirs: NDArray[np.floating]
+    compared: ArrayComparison,
+    ours: NDArray[np.floating] | None,
+    theirs: NDArray[np.floating] | None,
 ) -> ArrayComparison:
-    if ours.shape != theirs.shape:
+    if ours is None or theirs is None or ours.shape != theirs.shape:
         return compared
     bad = np.flatnonzero((ours != theirs).ravel())
     examples = tuple(

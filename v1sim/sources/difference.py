@@ -1,7 +1,7 @@
 """How two networks differ: edges matched in whatever order, changes by array, class and receptor.
 
 Synapses are matched by target, receptor and source; of several between the same two
-cells the one with the shorter delay comes first. Delays are therefore compared like
+cells the one with the shorter delay comes first, then the one with the lower weight. Delays are therefore compared like
 weights, and a network whose delays were shuffled is still the same network.
 """
 
@@ -209,7 +209,7 @@ def _sorted_keys(table: SynapseTable, n_pre: int) -> tuple[I64, I64]:
     order = np.argsort(key, kind="stable")
     ordered = key[order]
     if (ordered[1:] == ordered[:-1]).any():
-        order = np.lexsort((table.delay_ms, key))
+        order = np.lexsort((table.weight, table.delay_ms, key))
     return key[order], order
 
 

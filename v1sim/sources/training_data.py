@@ -75,7 +75,7 @@ _PLAIN = {
     **{
         (module, kind.__name__): kind
         for module in ("builtins", "__builtin__")
-        for kind in (set, frozenset, bytearray, complex, list, dict, tuple)
+        for kind in (set, frozenset, bytes, bytearray, complex, list, dict, tuple)
     },
 }
 

@@ -1,0 +1,280 @@
+"""Proving a network file against a checkpoint, and saying what differs where it is not the one."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import fields, replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.checkpoints import model_variables, optimizer_variables, save, save_trained, tensorflow
+from tests.networks import damaged, tiny_network
+from v1sim import guard
+from v1sim.convert.bundle import CheckpointIndex, read_index
+from v1sim.convert.conversion import stamp
+from v1sim.convert.inspection import inspect_checkpoint
+from v1sim.convert.proof import compare_with_checkpoint
+from v1sim.model import NetworkModel, SynapseTable
+from v1sim.sources.hdf5 import read_network, write_network
+
+NETWORK = tiny_network(seed=4, zeros=0.2)
+BARE = replace(NETWORK, provenance=None)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> Path:
+    tensorflow()
+    return save_trained(tmp_path_factory.mktemp("whole") / "ckpt-9", NETWORK)
+
+
+@pytest.fixture(scope="module")
+def index(checkpoint) -> CheckpointIndex:
+    """With the data beside it."""
+    return read_index(checkpoint)
+
+
+@pytest.fixture(scope="module")
+def index_alone(checkpoint, tmp_path_factory) -> CheckpointIndex:
+    folder = tmp_path_factory.mktemp("alone")
+    shutil.copy(checkpoint.with_name("ckpt-9.index"), folder)
+    return read_index(folder / "ckpt-9.index")
+
+
+def shuffled(table: SynapseTable, seed: int) -> SynapseTable:
+    order = np.random.default_rng(seed).permutation(len(table))
+    return SynapseTable(*(getattr(table, f.name)[order] for f in fields(table)))
+
+
+def test_pass_equal(index, index_alone):
+    for one in (index, index_alone):
+        compared = compare_with_checkpoint(BARE, one)
+        assert compared.equal
+        assert compared.signs_at_start is True
+        assert compared.training.kind == "trained"
+        assert "readout/neuron_ids" in compared.uncovered
+        assert "neurons/positions_x" in compared.uncovered
+        assert "recurrent/weights" not in compared.uncovered
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**31))
+def test_any_edge_order_is_equal(index_alone, seed):
+    network = replace(
+        BARE, recurrent=shuffled(NETWORK.recurrent, seed), lgn=shuffled(NETWORK.lgn, seed + 1)
+    )
+    assert compare_with_checkpoint(network, index_alone).equal
+
+
+def test_checkpoint_sorted_by_the_encoded_column(tmp_path):
+    variables = model_variables(NETWORK)
+    name = next(n for n in variables if n.endswith("recurrent_indices"))
+    pairs = variables[name]
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    for end in ("recurrent_indices", "recurrent_weight_values", "recurrent_weight_positive"):
+        own = next(n for n in variables if n.endswith(end))
+        variables[own] = variables[own][order]
+    prefix = save(tmp_path / "sorted", variables | optimizer_variables(variables))
+    network = replace(BARE, recurrent=shuffled(NETWORK.recurrent, 3))
+    assert compare_with_checkpoint(network, read_index(prefix)).equal
+
+
+def test_types_may_be_numbered_otherwise(index_alone):
+    """A file may have types that no neuron uses, in any order."""
+    types, order = NETWORK.cell_types, np.array([4, 2, 0, 1, 3, 0])
+    columns = {f.name: getattr(types, f.name) for f in fields(types)}
+    renumbered = replace(
+        types,
+        **{k: v[order] for k, v in columns.items() if isinstance(v, np.ndarray)},
+        name=None,
+        cell_class=None,
+    )
+    rank = np.array([2, 3, 1, 4, 0], dtype=np.uint16)
+    neurons = replace(NETWORK.neurons, cell_type=rank[NETWORK.neurons.cell_type])
+    network = replace(BARE, neurons=neurons, cell_types=renumbered)
+    assert compare_with_checkpoint(network, index_alone).equal
+
+
+def changed(name: str) -> NetworkModel:
+    """The network with one deliberate damage."""
+    rec, lgn, types = NETWORK.recurrent, NETWORK.lgn, NETWORK.cell_types
+    weight, rng = rec.weight.copy(), np.random.default_rng(1)
+    if name == "one weight":
+        weight[11] = np.nextafter(weight[11], np.float32(9))
+        return damaged(NETWORK, "recurrent", weight=weight)
+    if name == "shuffled weights":
+        return damaged(NETWORK, "recurrent", weight=rng.permutation(weight))
+    if name == "one delay":
+        delay = rec.delay_ms.copy()
+        delay[5] = 5 - delay[5]
+        return damaged(NETWORK, "recurrent", delay_ms=delay)
+    if name == "one source":
+        pre = lgn.pre.copy()
+        pre[0] = (pre[0] + 1) % NETWORK.n_lgn
+        return damaged(NETWORK, "lgn", pre=pre)
+    if name == "background":
+        return replace(BARE, background_weight=NETWORK.background_weight / 10)
+    if name == "no background":
+        return replace(BARE, background_weight=None)
+    if name == "after-spike currents":
+        scaled = types.asc_amp_pa.copy()
+        scaled[3] *= types.voltage_scale_mv[3]
+        return replace(BARE, cell_types=replace(types, asc_amp_pa=scaled))
+    if name == "capacitance":
+        return replace(BARE, cell_types=replace(types, c_m_pf=types.c_m_pf * 1.0001))
+    assert name == "one synapse less"
+    return damaged(NETWORK, "recurrent", **{f.name: getattr(rec, f.name)[1:] for f in fields(rec)})
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "status", "n_different"),
+    [
+        ("one weight", "recurrent/weights", "different", 1),
+        ("shuffled weights", "recurrent/weights", "permuted", None),
+        ("one delay", "recurrent/delays", "different", 1),
+        ("one source", "input/sources", "different", 1),
+        ("background", "input/bkg_weights", "different", 60),
+        ("no background", "input/bkg_weights", "different", None),
+        ("after-spike currents", "neurons/glif3_params/asc_amps", "different", 12),
+        ("capacitance", "neurons/glif3_params/C_m", "different", None),
+        ("one synapse less", "recurrent/sources", "different", 1),
+    ],
+)
+def test_damages_are_found(index, index_alone, name, array, status, n_different):
+    network = changed(name)
+    by_elements = compare_with_checkpoint(network, index)
+    assert not by_elements.equal
+    assert by_elements.status(array) == status
+    found = next(c for c in by_elements.differing if array in c.arrays)
+    if n_different is not None:
+        assert found.n_different == n_different
+    by_checksum = compare_with_checkpoint(network, index_alone)
+    assert not by_checksum.equal
+    assert by_checksum.status(array) == "different"
+
+
+def test_zeros_written_without_their_sign_are_equal(tmp_path):
+    """Training leaves -0 on inhibitory synapses; other programs write 0."""
+    variables = model_variables(NETWORK)
+    name = next(n for n in variables if n.endswith("recurrent_weight_values"))
+    positive = variables[next(n for n in variables if n.endswith("recurrent_weight_positive"))]
+    weight = variables[name]
+    assert ((weight == 0) & ~positive).any()
+    variables[name] = np.where((weight == 0) & ~positive, np.float32(-0.0), weight)
+    index = read_index(save(tmp_path / "signed", variables))
+    assert compare_with_checkpoint(BARE, index).equal
+
+
+def test_other_checkpoint_of_the_same_training(index, tmp_path):
+    later = damaged(NETWORK, "recurrent", weight=NETWORK.recurrent.weight * np.float32(1.1))
+    compared = compare_with_checkpoint(later, index)
+    assert [c.arrays for c in compared.differing] == [("recurrent/weights",)]
+    assert compared.difference is not None
+    table = compared.difference.tables["recurrent"]
+    assert table.weights.relative_change == pytest.approx(0.1 / 1.1, rel=1e-4)
+    assert {pre for pre, _ in table.class_pairs} <= set(NETWORK.cell_types.name)
+
+
+def test_reference_files_are_proven_by_their_index(shared_data):
+    reference = shared_data / "trained_a"
+    index = read_index(reference / "trained/ckpt_1000-425.index")
+    assert compare_with_checkpoint(read_network(reference / "net_A_trained.h5"), index).equal
+    for other in ("untrained", "few_steps", "untrained_fallback_pA"):
+        compared = compare_with_checkpoint(read_network(reference / f"net_A_{other}.h5"), index)
+        assert compared.status("recurrent/weights") == "different"
+        assert compared.status("recurrent/sources") == "equal"
+
+
+# --- stamp -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def old_file(tmp_path) -> Path:
+    """As an old converter writes it: no provenance, wide dtypes, shuffled edges, extra data."""
+    path = tmp_path / "old.h5"
+    network = replace(BARE, recurrent=shuffled(NETWORK.recurrent, 9), lgn_cells=None)
+    write_network(network, path)
+    with h5py.File(path, "r+") as file:
+        for name in ("recurrent/delays", "recurrent/sources", "neurons/positions_x"):
+            values = file[name][:]
+            del file[name]
+            file[name] = values.astype("f8" if values.dtype.kind == "f" else "i8")
+        file["notes"] = "made by hand"
+        file.attrs["author"] = "somebody"
+    return path
+
+
+def test_stamp_proves_by_the_index_alone(old_file, index_alone, checkpoint):
+    done = stamp(old_file, index_alone.path, command="v1sim stamp")
+    assert done.comparison.equal
+    held = read_network(old_file)
+    assert held.provenance.kind == "trained"
+    assert held.provenance.arrays["recurrent/weights"].origin == "trained variable"
+    assert "not in the checkpoint" in held.provenance.arrays["readout/neuron_ids"].detail
+    report = guard.examine(held, guard.Policy())
+    assert (report.verdict, report.proof) == ("trained", "provenance")
+    with h5py.File(old_file) as file:
+        assert file["notes"][()] == b"made by hand"
+        assert file.attrs["author"] == "somebody"
+    stamp(old_file, checkpoint, command="again")  # replaces the provenance
+    assert len(read_network(old_file).provenance.checkpoint["files"]) == 2
+
+
+def test_stamp_leaves_another_networks_file_alone(old_file, checkpoint):
+    with h5py.File(old_file, "r+") as file:
+        file["recurrent/weights"][3] = 0.25
+    before = old_file.read_bytes()
+    done = stamp(old_file, checkpoint, command="")
+    assert not done.comparison.equal
+    assert done.comparison.status("recurrent/weights") == "different"
+    assert done.comparison.difference.tables["recurrent"].weights.n_changed == 1
+    assert old_file.read_bytes() == before
+
+
+def test_stamp_of_untrained_weights_says_untrained(tmp_path):
+    tensorflow()
+    start = save_trained(tmp_path / "start", NETWORK, iterations=0, moments={})
+    path = tmp_path / "net.h5"
+    write_network(BARE, path)
+    stamp(path, start, command="")
+    report = guard.examine(read_network(path), guard.Policy())
+    assert (report.verdict, report.proof, report.passed) == ("untrained", "provenance", False)
+
+
+# --- inspect -----------------------------------------------------------------------------------
+
+
+def test_inspection_of_the_real_index(shared_data):
+    found = inspect_checkpoint(shared_data / "third_party/ckpt_51978-153.index")
+    assert found.training.iterations == 36_828
+    assert found.training.learning_rate == pytest.approx(0.001)
+    assert found.training.moments == {"recurrent": "nonzero", "input": "nonzero"}
+    assert "tau_syn is 5.5, 8.5, 2.8, 5.8 ms for every neuron" in found.facts
+    assert "V_reset is E_L for every neuron" in found.facts
+    assert "every input weight was >= 0 before training" in found.facts
+    assert found.problems == ("the data file ckpt_51978-153.data-00000-of-00001 is missing",)
+
+
+def test_inspection_needs_no_tensorflow(index_alone):
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from pathlib import Path; "
+        "from v1sim.convert.inspection import inspect_checkpoint; "
+        f"found = inspect_checkpoint(Path({str(index_alone.path)!r})); "
+        "assert found.training.iterations == 850; print('tensorflow' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_inspection_of_something_else(tmp_path):
+    found = inspect_checkpoint(save(tmp_path / "other", {"dense/kernel": np.ones((3, 4), "f4")}))
+    assert found.variables is None
+    assert "missing: " in found.problems[0]
+    assert [entry.name for entry in found.entries] == ["dense/kernel", "save_counter"]
