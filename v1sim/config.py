@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, Field, ValidationError
 
+from v1sim.config_perturb import Perturbation
 from v1sim.config_stimulus import DT_MS, Section, Stimulus
 from v1sim.errors import ConfigError
 
@@ -100,6 +101,7 @@ class RunConfig(Section):
     background: (
         Literal["none", "mean", "shared_binomial", "independent_poisson"] | RecordedBackground
     ) = "mean"
+    perturb: Annotated[tuple[Perturbation, ...], Field(strict=False)] = ()
     simulation: SimulationConfig = SimulationConfig()
     recording: RecordingConfig = RecordingConfig()
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1

@@ -26,6 +26,7 @@ from v1sim.output import new_folder
 from v1sim.recording import Recording, write_nwb, write_sonata
 from v1sim.report import digest, figures, html, stimulus_figure
 from v1sim.shared_input import SharedInput
+from v1sim.simulation import perturbation
 from v1sim.simulation.kernel import available_threads, backend
 from v1sim.simulation.native.library import native_module, native_or_none
 from v1sim.simulation.plan import BuildPlan, make_plan, memory_estimate_mb
@@ -342,6 +343,7 @@ def _plan(
         seed=config.seed,
         dynamics=_dynamics(config, checked.report),
         draws=draws,
+        perturb=config.perturb,
     )
 
 
@@ -484,6 +486,7 @@ def _notes(
             "The network is constructed from published figures, not trained; "
             f"this run accepts it because its configuration says require: {config.require}."
         )
+    notes += [perturbation.describe(item) for item in config.perturb]
     for check, reason in report.waived.items():
         notes.append(f"The check {check} was waived: {reason}")
     notes.append(

@@ -148,11 +148,11 @@ def build(
 
 
 def _create_sources(label: str, plan: BuildPlan, native: NativeModule | None) -> Any:
-    """LGN cells, or the one source of the background."""
+    """LGN cells, or the one source of background or stimulation."""
     if label == "lgn":
         model = SPIKE_SOURCE if native else "spike_train_injector"
         return create_population(label, model, [({}, plan.n_lgn)])
-    if plan.background == "independent_poisson":
+    if label == "background" and plan.background == "independent_poisson":
         # Ten draws a step at probability 0.1: one event a step on average.
         rate_hz = 1000.0 / plan.dt_ms
         return create_population(label, "poisson_generator", [({"rate": rate_hz}, 1)])

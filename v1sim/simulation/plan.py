@@ -7,7 +7,7 @@ block, on their way into NEST.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,9 +17,12 @@ from numpy.typing import NDArray
 from v1sim import units
 from v1sim.cell_classes import CellClasses, cell_classes
 from v1sim.config import DT_MS, Background, Dynamics
+from v1sim.config_perturb import Perturbation
 from v1sim.digests import SynapseDigest, synapse_digest
+from v1sim.errors import InputError
 from v1sim.guard import CheckedNetwork
 from v1sim.model import CellTypeTable, SynapseTable
+from v1sim.simulation.perturbation import WeightScale, stimulation_table, weight_scales
 from v1sim.stimulus.background import event_weight
 
 __all__ = [
@@ -69,13 +72,15 @@ class PopulationPlan:
 class ProjectionPlan:
     """Synapses of one projection in physical units, given block by block.
 
-    ``scale`` (n,) turns the table's normalised weight into pA by target neuron.
+    ``scale`` (n,) turns the table's normalised weight into pA by target neuron;
+    ``perturbed_by`` then alters it.
     """
 
     label: str
     table: SynapseTable
     scale: NDArray[np.float64]
     dt_ms: float
+    perturbed_by: tuple[WeightScale, ...] = ()
 
     def __len__(self) -> int:
         return len(self.table)
@@ -85,13 +90,11 @@ class ProjectionPlan:
         t = self.table
         for start in range(0, len(t), size):
             part = slice(start, start + size)
-            yield Synapses(
-                pre=t.pre[part],
-                post=t.post[part],
-                receptor=t.receptor[part],
-                delay_ms=t.delay_ms[part],
-                weight_pa=units.to_pa(t.weight[part], t.post[part], self.scale),
-            )
+            pre, post, receptor = t.pre[part], t.post[part], t.receptor[part]
+            weight_pa = units.to_pa(t.weight[part], post, self.scale)
+            for perturbation in self.perturbed_by:
+                weight_pa = perturbation.scaled(pre, post, receptor, weight_pa)
+            yield Synapses(pre, post, receptor, t.delay_ms[part], weight_pa)
 
     @cached_property
     def digest(self) -> SynapseDigest:
@@ -141,6 +144,7 @@ def make_plan(
     seed: int,
     dynamics: Dynamics = "glif_psc",
     draws: NDArray[np.int64] | None = None,
+    perturb: Sequence[Perturbation] = (),
 ) -> BuildPlan:
     """The plan of a network that passed the guards.
 
@@ -156,9 +160,13 @@ def make_plan(
         NEST's neuron, or the one the weights were trained in.
     draws : int array, shape (trials, steps), optional
         Of the recorded background (`v1sim.stimulus.background.read_draws`).
+    perturb : sequence of Perturbation
+        How the checked weights are altered.
 
     Raises
     ------
+    InputError
+        If a perturbation names what is not there, or cannot be had with the dynamics.
     TypeError
         If given anything but a `CheckedNetwork`.
     """
@@ -168,19 +176,31 @@ def make_plan(
     network = checked.network
     classes = cell_classes(network)
     scale = network.voltage_scale_mv
+
+    def projection(label: str, table: SynapseTable, n_pre: int, factor: float) -> ProjectionPlan:
+        perturbed_by = weight_scales(perturb, label, classes, n_pre)
+        return ProjectionPlan(label, table, scale * factor, DT_MS, perturbed_by)
+
     projections = [
-        ProjectionPlan("recurrent", network.recurrent, scale, DT_MS),
-        ProjectionPlan("lgn", network.lgn, scale, DT_MS),
+        projection("recurrent", network.recurrent, network.n_neurons, 1.0),
+        projection("lgn", network.lgn, network.n_lgn, 1.0),
     ]
     if background != "none" and network.background_weight is not None:
-        projections.append(
-            ProjectionPlan(
-                "background",
-                _background_table(network.background_weight),
-                scale * event_weight(background),
-                DT_MS,
+        table = _background_table(network.background_weight)
+        projections.append(projection("background", table, 1, event_weight(background)))
+    stimulated = stimulation_table(
+        perturb, classes, network.cell_types, network.neurons.cell_type, DT_MS
+    )
+    if stimulated is not None:
+        if dynamics == "training_float32":
+            raise InputError(
+                "training_float32 has no place for stimulation in training's order of sums",
+                where="perturb",
+                expected="simulation.dynamics: training or glif_psc",
             )
-        )
+        silenced = weight_scales(perturb, "stimulation", classes, 1)
+        in_pa = np.ones(network.n_neurons)
+        projections.append(ProjectionPlan("stimulation", stimulated, in_pa, DT_MS, silenced))
     return BuildPlan(
         classes=classes,
         cell_types=network.cell_types,

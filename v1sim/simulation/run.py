@@ -190,6 +190,10 @@ def _load_sources(
         first = np.searchsorted(lgn.source[order], np.arange(1, plan.n_lgn))
         trains = np.split(start_ms + lgn.step[order] * plan.dt_ms, first)
         cells.node_collection.set([{"spike_times": train} for train in trains])
+    stimulation = simulation.populations.get("stimulation")
+    if stimulation is not None:
+        stamps_ms = start_ms + np.arange(n_steps) * plan.dt_ms
+        stimulation.node_collection.set(spike_times=stamps_ms)
     source = simulation.populations.get("background")
     if source is None:
         return

@@ -1,0 +1,60 @@
+"""The part of a configuration that says how the checked network is altered before it is built."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from v1sim.config_stimulus import Section
+
+__all__ = ["Perturbation", "Scale", "Silence", "Stimulate"]
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str | int) else value
+
+
+#: Names of cell classes, indices of neurons in the file, or both; one needs no list.
+Neurons = Annotated[
+    tuple[str | Annotated[int, Field(ge=0)], ...],
+    Field(min_length=1, strict=False),
+    BeforeValidator(_listed),
+]
+
+
+class Silence(Section):
+    """The neurons get no input of any kind: they stay at rest and send nothing."""
+
+    kind: Literal["silence"]
+    neurons: Neurons
+
+
+class Stimulate(Section):
+    """Each of the neurons gets a constant current while a trial lasts; below zero it is inhibited.
+
+    The current comes as a synaptic event a step, on the receptor of excitatory
+    cells of the neuron, and so takes a few of that receptor's time constants to rise.
+    """
+
+    kind: Literal["stimulate"]
+    neurons: Neurons
+    current_pa: float
+
+
+class Scale(Section):
+    """The weights of some synapses, times a factor.
+
+    A key that is left out does not narrow it. ``pre`` of the projections ``lgn`` and
+    ``background`` counts LGN cells and the one source: indices only.
+    """
+
+    kind: Literal["scale"]
+    projection: Literal["recurrent", "lgn", "background"]
+    factor: Annotated[float, Field(ge=0)]
+    receptor: Literal["exc_to_exc", "inh_to_exc", "exc_to_inh", "inh_to_inh"] | None = None
+    pre: Neurons | None = None
+    post: Neurons | None = None
+
+
+Perturbation = Annotated[Silence | Stimulate | Scale, Field(discriminator="kind")]

@@ -1,0 +1,167 @@
+"""Perturbations of a checked network, as the plan applies them: the file's arrays stay as they are.
+
+A perturbation is part of the plan, so what NEST holds is compared with the perturbed weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from v1sim.cell_classes import CellClasses
+from v1sim.config_perturb import Perturbation, Scale, Silence, Stimulate
+from v1sim.errors import InputError
+from v1sim.model import RECEPTORS, CellTypeTable, SynapseTable
+
+__all__ = ["WeightScale", "describe", "stimulation_table", "weight_scales"]
+
+_Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class WeightScale:
+    """A factor on the synapses that meet all conditions; None is no condition.
+
+    ``pre`` and ``post`` say of each index whether it is meant.
+    """
+
+    factor: float
+    receptor: int | None = None
+    pre: _Mask | None = None
+    post: _Mask | None = None
+
+    def scaled(
+        self,
+        pre: NDArray[np.integer],
+        post: NDArray[np.integer],
+        receptor: NDArray[np.integer],
+        weight_pa: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """The weights of a block of synapses after the factor; new where any changes."""
+        meant = np.ones(len(weight_pa), dtype=bool)
+        if self.receptor is not None:
+            meant &= receptor == self.receptor
+        if self.pre is not None:
+            meant &= self.pre[pre]
+        if self.post is not None:
+            meant &= self.post[post]
+        return np.where(meant, weight_pa * self.factor, weight_pa)
+
+
+def weight_scales(
+    perturb: Sequence[Perturbation], projection: str, classes: CellClasses, n_pre: int
+) -> tuple[WeightScale, ...]:
+    """Factors on the weights of one projection, in the order in which they are applied.
+
+    Parameters
+    ----------
+    perturb : sequence of Perturbation
+        From the configuration.
+    projection : {"recurrent", "lgn", "background"}
+        Which projection.
+    classes : CellClasses
+        Class of each neuron.
+    n_pre : int
+        Presynaptic indices of the projection.
+
+    Raises
+    ------
+    InputError
+        If a class or an index is not in the network.
+    """
+    n = len(classes.of_neuron)
+    scales = []
+    for i, item in enumerate(perturb):
+        where = f"perturb.{i}"
+        if isinstance(item, Silence):
+            scales.append(WeightScale(0.0, post=_mask(item.neurons, classes, n, where)))
+        elif isinstance(item, Scale) and item.projection == projection:
+            of_pre = classes if projection == "recurrent" else None
+            scales.append(
+                WeightScale(
+                    item.factor,
+                    None if item.receptor is None else RECEPTORS.index(item.receptor),
+                    None if item.pre is None else _mask(item.pre, of_pre, n_pre, f"{where}.pre"),
+                    None if item.post is None else _mask(item.post, classes, n, f"{where}.post"),
+                )
+            )
+    return tuple(scales)
+
+
+def _mask(
+    wanted: Sequence[str | int], classes: CellClasses | None, n: int, where: str
+) -> NDArray[np.bool_]:
+    """Which of ``n`` indices are wanted, by class or index."""
+    mask = np.zeros(n, dtype=bool)
+    names = [item for item in wanted if isinstance(item, str)]
+    known = () if classes is None else classes.names
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise InputError(
+            f"there is no class {unknown[0]!r} here",
+            where=where,
+            expected=f"one of {', '.join(known)}" if known else "indices of the sources",
+        )
+    if classes is not None:
+        mask |= np.isin(classes.of_neuron, [classes.names.index(name) for name in names])
+    index = np.array([item for item in wanted if isinstance(item, int)], dtype=np.int64)
+    beyond = index[index >= n]
+    if beyond.size:
+        raise InputError(
+            f"there is no index {beyond[0]}", where=where, expected=f"indices from 0 to {n - 1}"
+        )
+    mask[index] = True
+    return mask
+
+
+def stimulation_table(
+    perturb: Sequence[Perturbation],
+    classes: CellClasses,
+    cell_types: CellTypeTable,
+    cell_type: NDArray[np.uint16],
+    dt_ms: float,
+) -> SynapseTable | None:
+    """Synapses from the one source of stimulation, in pA; None if nothing is stimulated.
+
+    An alpha-shaped current of peak w carries the charge w e tau: one event a step
+    makes a mean current of w e tau / dt.
+    """
+    n = len(cell_type)
+    current_pa = np.zeros(n)
+    for i, item in enumerate(perturb):
+        if isinstance(item, Stimulate):
+            current_pa[_mask(item.neurons, classes, n, f"perturb.{i}")] += item.current_pa
+    post = np.flatnonzero(current_pa).astype(np.int32)
+    if not post.size:
+        return None
+    receptor = np.where(classes.is_excitatory[classes.of_neuron[post]], 0, 2).astype(np.uint8)
+    tau_ms = cell_types.tau_syn_ms[cell_type[post], receptor]
+    return SynapseTable(
+        pre=np.zeros(len(post), dtype=np.int32),
+        post=post,
+        receptor=receptor,
+        delay_ms=np.full(len(post), dt_ms, dtype=np.float32),
+        weight=(current_pa[post] * dt_ms / (np.e * tau_ms)).astype(np.float32),
+    )
+
+
+def describe(item: Perturbation) -> str:
+    """One sentence for the report."""
+    if isinstance(item, Silence):
+        return f"Perturbed: {_names(item.neurons)} silenced: all weights onto them are 0."
+    if isinstance(item, Stimulate):
+        return f"Perturbed: {_names(item.neurons)} driven by {item.current_pa:g} pA in each trial."
+    conditions = [f"projection {item.projection}"]
+    conditions += [f"receptor {item.receptor}"] if item.receptor else []
+    conditions += [f"from {_names(item.pre)}"] if item.pre else []
+    conditions += [f"onto {_names(item.post)}"] if item.post else []
+    return f"Perturbed: weights times {item.factor:g}: {', '.join(conditions)}."
+
+
+def _names(wanted: Sequence[str | int]) -> str:
+    classes = [item for item in wanted if isinstance(item, str)]
+    n = len(wanted) - len(classes)
+    return ", ".join([*classes, *([f"{n} neuron{'s' if n > 1 else ''} by index"] if n else [])])
