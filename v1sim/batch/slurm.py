@@ -35,6 +35,8 @@ __all__ = ["SlurmJob", "runs_in_queue", "submit"]
 
 #: Memory asked for is this much more than expected, and at least the least.
 _MEMORY_MARGIN, _LEAST_MEMORY_MB = 1.5, 1024
+#: How long before the end of its time a job is told, if its time is not short.
+_NOTICE_S = 90
 #: Longest wait for a run's lock: a look at the state of a sweep holds it for a moment.
 _LOCK_WAIT_S = 10.0
 
@@ -161,6 +163,7 @@ def submit(
         "mem": f"{memory_mb}M",
         "cpus_per_task": config.cpus,
         "ntasks_per_node": 1,
+        "signal_delay_s": min(_NOTICE_S, 15 * config.time_min),
         "array_parallelism": max_jobs or config.max_jobs,
         "additional_parameters": config.options or None,
     }

@@ -17,10 +17,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from v1sim import __version__
 from v1sim.config import RunConfig, load_config, load_yaml, validate
+from v1sim.config_stimulus import Section
 from v1sim.digests import file_sha256
 from v1sim.errors import ConfigError
 
@@ -30,11 +31,7 @@ _Changes = dict[str, Any]
 _Values = Annotated[tuple[Any, ...], Field(min_length=1, strict=False)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Axis(_Section):
+class Axis(Section):
     """One axis; exactly one of its three kinds."""
 
     grid: Annotated[dict[str, _Values], Field(min_length=1)] | None = None
@@ -64,7 +61,7 @@ class Axis(_Section):
         return [dict(zip(axis, values, strict=True)) for values in together]
 
 
-class SlurmConfig(_Section):
+class SlurmConfig(Section):
     """What Slurm is asked for; ``memory_mb`` where it is None is what a run is expected to need."""
 
     partition: str | None = None
@@ -76,7 +73,7 @@ class SlurmConfig(_Section):
     options: dict[str, str | int | bool] = Field(default_factory=dict)
 
 
-class SweepConfig(_Section):
+class SweepConfig(Section):
     """The YAML file of a sweep."""
 
     base: Annotated[Path, Field(strict=False)]
