@@ -433,6 +433,16 @@ def stimulus(
     _out.print(pipeline.write_stimulus(settings, out, command=shlex.join(sys.argv)))
 
 
+@_command("report")
+def report(
+    folder: Annotated[Path, typer.Argument(help="A run folder.")],
+) -> None:
+    """Analyse a run's spikes again and renew its figure, tables and report."""
+    from v1sim import pipeline
+
+    _print(f"{pipeline.renew_report(folder)}")
+
+
 @_command("info")
 def info() -> None:
     """Print versions, threads and the NEST build."""

@@ -18,12 +18,13 @@ from typing import Any, Literal
 import numpy as np
 
 from v1sim import __version__, guard
+from v1sim.analysis.readout import labels
 from v1sim.analysis.results import Results, analyse
 from v1sim.config import Background, Dynamics, RecordedBackground, RunConfig, dump_config
 from v1sim.errors import InputError
 from v1sim.model import CheckReport, NetworkModel, Verdict
 from v1sim.output import new_folder
-from v1sim.recording import Recording, write_nwb, write_sonata
+from v1sim.recording import Recording, read_nwb, write_nwb, write_sonata
 from v1sim.report import digest, figures, html, stimulus_figure
 from v1sim.shared_input import SharedInput
 from v1sim.simulation import perturbation
@@ -47,6 +48,7 @@ __all__ = [
     "expected_need",
     "policy_of",
     "preview",
+    "renew_report",
     "run",
     "write_column",
     "write_stimulus",
@@ -56,9 +58,10 @@ Progress = Callable[[str, float, float], None]
 
 _PACKAGES = ("nest-simulator", "pynn", "neo", "numpy", "h5py", "pynwb")
 
-#: For `preview`, measured on two cores of a 2020s server: a step of a glif_psc neuron on
-#: one thread, connecting a synapse, reading one back through PyNEST; and start and end of a run.
-_STEP_S, _CONNECT_S, _READ_BACK_S, _START_S = 81e-9, 0.4e-6, 10e-6, 3.0
+#: For `preview`, measured on two cores of a 2020s server: a step of a neuron on one thread, by
+#: dynamics; connecting a synapse; reading one back through PyNEST and natively; start and end.
+_STEP_S = {"glif_psc": 81e-9, "training": 25e-9, "training_float32": 20e-9}
+_CONNECT_S, _READ_BACK_S, _NATIVE_READ_BACK_S, _START_S = 0.4e-6, 10e-6, 0.15e-6, 3.0
 
 
 @dataclass(frozen=True)
@@ -160,7 +163,7 @@ def run(
             clock.seconds[stage] = seconds
         recording = _recording(config, plan, presentation, output)
         with clock.stage("analyse"):
-            results = analyse(recording)
+            results = analyse(recording, network.readout)
         with clock.stage("write"):
             _write_recording(config, recording, temporary)
             figure = figures.summary_figure(recording, results, title=_title(config, network))
@@ -183,6 +186,37 @@ def run(
         digest.write_tables(results, plan.classes, temporary)
         html.write_html(report, temporary / "summary.png", temporary / "report.html")
     return RunResult(folder, checked.report, results, _summary(folder, recording, results, clock))
+
+
+def renew_report(folder: Path) -> Path:
+    """Analyse a run's spikes again and renew its figure, tables and reports.
+
+    What was simulated and the guards' report stay as the run wrote them.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    InputError
+        If the folder is not a run's, or its spikes are not there.
+    """
+    report = digest.read_json(folder)
+    recording = read_nwb(folder / "spikes.nwb")
+    results = analyse(recording)
+    name = Path(report["network"]["path"]).name
+    title = f"{report['config']['name']}: {recording.n_neurons:,} neurons, {name}"
+    figures.save_png(
+        figures.summary_figure(recording, results, title=title), folder / "summary.png"
+    )
+    report = digest.with_results(report, results)
+    digest.write_tables(results, recording.classes, folder)
+    digest.write_json(report, folder / "report.json")
+    page = folder / "report.html"
+    html.write_html(report, folder / "summary.png", page)
+    return page
 
 
 def preview(config: RunConfig) -> Preview:
@@ -217,10 +251,11 @@ def expected_need(
 
 def _need(plan: BuildPlan, presentation: Presentation, threads: int) -> Need:
     n_steps = sum(trial.duration_ms for trial in presentation.trials) / plan.dt_ms
+    read_back_s = _NATIVE_READ_BACK_S if native_or_none() else _READ_BACK_S
     return Need(
         seconds=_START_S
-        + plan.n_synapses * (_CONNECT_S + _READ_BACK_S)
-        + n_steps * plan.n_neurons * _STEP_S * 1.5 / threads,
+        + plan.n_synapses * (_CONNECT_S + read_back_s)
+        + n_steps * plan.n_neurons * _STEP_S[plan.dynamics] * 1.5 / threads,
         memory_mb=memory_estimate_mb(plan),
     )
 
@@ -293,9 +328,17 @@ def describe_machine() -> dict[str, str]:
         "nest threads": "yes" if build["have_threads"] else "no",
         "nest mpi": "yes" if build["have_mpi"] else "no",
         "nest built": str(build["built"]),
+        "v1sim's nest module": _native_state(),
         "usable cores": str(available_threads()),
         "machine": f"{platform.system()} {platform.release()} {platform.machine()}",
     }
+
+
+def _native_state() -> str:
+    try:
+        return str(native_module().path)
+    except InputError as error:
+        return f"not there: {error.seen}"
 
 
 def _prepare(
@@ -320,12 +363,19 @@ def _prepare(
             presentation = shared.presentation(presentation)
         presentation.probability(0)  # what is wrong with it shows before anything is built
     _voltage_neurons(config, network)
+    _refuse_other_labels(presentation, network)
     return network, checked, _plan(config, checked, presentation), presentation
 
 
 def policy_of(config: RunConfig) -> guard.Policy:
     """What a run requires of its network."""
-    return guard.Policy(require=config.require, strength=config.strength, waivers=config.waive)
+    return guard.Policy(
+        require=config.require,
+        strength=config.strength,
+        waivers=config.waive,
+        checkpoint=config.checkpoint,
+        baseline=config.baseline,
+    )
 
 
 def _plan(
@@ -400,6 +450,18 @@ def _voltage_neurons(config: RunConfig, network: NetworkModel) -> np.ndarray[Any
             expected=f"indices from 0 to {network.n_neurons - 1}",
         )
     return wanted.astype(np.int32)
+
+
+def _refuse_other_labels(presentation: Presentation, network: NetworkModel) -> None:
+    """Labels that the network has no readout group for: the stimulus is for another one."""
+    try:
+        labels(presentation.trials, len(network.readout))
+    except ValueError as error:
+        raise InputError(
+            f"the trials cannot be classified: {error}",
+            where=network.source.path,
+            expected="a readout group for each label, and one response window",
+        ) from error
 
 
 def _recording(
@@ -494,6 +556,7 @@ def _notes(
         "receptor, delay and weight."
     )
     notes.append(_DYNAMICS_NOTES[plan.dynamics])
+    notes += presentation.remarks()
     if output.gap_ms:
         notes.append(
             "All trials ran on one build. Between them the network was without input until it had "

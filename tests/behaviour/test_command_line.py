@@ -96,6 +96,13 @@ def test_run_leaves_a_complete_folder(config, tmp_path):
     with h5py.File(folder / "spikes.h5") as file:
         n_sonata = sum(len(group["timestamps"]) for group in file["spikes"].values())
     assert n_neo == n_sonata > 50
+    for name in ("summary.png", "classes.csv", "report.html"):
+        (folder / name).unlink()
+    renewed = v1sim("report", folder, cwd=tmp_path)
+    assert renewed.returncode == 0, renewed.stderr
+    assert json.loads((folder / "report.json").read_text()) == report
+    assert all((folder / name).exists() for name in ("summary.png", "classes.csv", "report.html"))
+    assert_refused(v1sim("report", tmp_path, cwd=tmp_path), 2, "report.json", "v1sim run")
     again = v1sim("run", folder / "config.yaml", "--out", "again", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     with h5py.File(folder / "spikes.h5") as a, h5py.File(tmp_path / "again" / "spikes.h5") as b:

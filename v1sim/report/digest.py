@@ -1,4 +1,4 @@
-"""The report of a run as data: ``report.json``, ``classes.csv`` and ``neurons.csv``."""
+"""The report of a run as data: ``report.json`` and the tables beside it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from v1sim.analysis.readout import Classification
 from v1sim.analysis.results import ClassResult, Results
 from v1sim.analysis.tuning import published_tuning
 from v1sim.cell_classes import CellClasses
+from v1sim.errors import InputError
 from v1sim.output import replacing
 
-__all__ = ["REPORT_FORMAT", "build_report", "write_json", "write_tables"]
+__all__ = [
+    "REPORT_FORMAT",
+    "build_report",
+    "read_json",
+    "with_results",
+    "write_json",
+    "write_tables",
+]
 
 #: Raised by one whenever a key of the report changes its meaning or goes.
 REPORT_FORMAT = 1
@@ -85,6 +94,38 @@ def build_report(
     return report
 
 
+def read_json(folder: Path) -> dict[str, Any]:
+    """The report of a run folder.
+
+    Raises
+    ------
+    InputError
+        If the folder has none, or another program's.
+    """
+    path = folder / "report.json"
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        known = report["format"] == REPORT_FORMAT
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"there is no report of a run here ({type(error).__name__})",
+            where=str(path),
+            expected="a folder that v1sim run made",
+        ) from error
+    if not known:
+        raise InputError(
+            f"the report has format {report['format']}",
+            where=str(path),
+            expected=f"format {REPORT_FORMAT}, which this version of v1sim writes",
+        )
+    return report
+
+
+def with_results(report: Mapping[str, Any], results: Results) -> dict[str, Any]:
+    """The report with other results, the rest as it is."""
+    return {**report, "results": _plain(_results(results))}
+
+
 def _results(results: Results) -> dict[str, Any]:
     tuning = results.tuning
     return {
@@ -99,6 +140,29 @@ def _results(results: Results) -> dict[str, Any]:
             "n_repeats": tuning.n_repeats,
             "untuned_osi": tuning.untuned_osi,
             "untuned_dsi": tuning.untuned_dsi,
+        },
+        "classification": None
+        if results.classification is None
+        else _classification(results.classification),
+    }
+
+
+def _classification(result: Classification) -> dict[str, Any]:
+    start_ms = result.best_start_ms
+    return {
+        "accuracy": result.accuracy,
+        "interval_95": result.interval,
+        "n_trials": len(result.label),
+        "n_classes": len(result.confusion),
+        "chance": 1 / len(result.confusion),
+        "n_undecided": result.n_undecided,
+        "window_ms": result.window_ms,
+        "best_window_ms": [start_ms, start_ms + result.window_ms[1] - result.window_ms[0]],
+        "best_window_accuracy": result.curve_accuracy.max(),
+        "confusion": result.confusion,
+        "window_curve": {
+            "start_ms": result.curve_start_ms,
+            "accuracy": result.curve_accuracy,
         },
     }
 
@@ -141,6 +205,9 @@ def write_json(report: Mapping[str, Any], path: Path) -> None:
 def write_tables(results: Results, classes: CellClasses, folder: Path) -> None:
     """Write ``classes.csv`` (one row a class) and ``neurons.csv`` (one row a neuron).
 
+    Runs that classify also have ``classification.csv``, one row a trial: what was shown, what
+    was decided, and the votes of each class.
+
     Rates are over the windows of all trials. An empty field is a value that does
     not exist, such as the OSI of a silent neuron. Tuning columns are there for
     runs with directions only.
@@ -178,6 +245,17 @@ def write_tables(results: Results, classes: CellClasses, folder: Path) -> None:
             "preferred_deg": tuning.preferred_deg,
         }
     _write_csv(folder / "neurons.csv", list(per_neuron), list(per_neuron.values()))
+
+    if results.classification:
+        decided = results.classification
+        per_trial: dict[str, NDArray[Any]] = {
+            "trial": np.arange(len(decided.label)),
+            "label": decided.label,
+            "decision": decided.decision,
+            "right": (decided.label == decided.decision).astype(int),
+            **{f"votes_{i}": column for i, column in enumerate(decided.votes.T)},
+        }
+        _write_csv(folder / "classification.csv", list(per_trial), list(per_trial.values()))
 
 
 def _write_csv(path: Path, header: Sequence[str], columns: Iterable[NDArray[Any]]) -> None:
