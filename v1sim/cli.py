@@ -101,9 +101,9 @@ def run(
     from v1sim.config import load_config
     from v1sim.report.terminal import StageProgress, check_report
     from v1sim.shared_input import SharedInput
-    from v1sim.simulation.ranks import refuse_without_mpi
+    from v1sim.simulation import ranks
 
-    refuse_without_mpi()
+    is_first = ranks.join().rank == 0
     settings = load_config(config, [*(overrides or ()), *_thread_override(threads)])
     settings = settings.model_copy(update={"waive": {**settings.waive, **_waivers(waive)}})
     if dry_run:
@@ -189,8 +189,18 @@ def batch(
 @_command("check")
 def check(
     network: Annotated[Path, typer.Argument(help="A network's HDF5 file.")],
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option("--checkpoint", help="TensorFlow checkpoint, or its .index, to prove it by."),
+    ] = None,
+    baseline: Annotated[
+        Path | None, typer.Option("--baseline", help="The same network before training.")
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the report as JSON ('-': to the screen).")
+    ] = None,
+    html_file: Annotated[
+        Path | None, typer.Option("--html", help="Write the report as a page with pictures.")
     ] = None,
     require: Annotated[_Require, typer.Option(help="What the weights must be.")] = "trained",
     strength: Annotated[_Strength, typer.Option(help="What settles it.")] = "evidence",
@@ -201,13 +211,29 @@ def check(
     from v1sim.report.terminal import check_report
     from v1sim.sources.hdf5 import read_network
 
-    policy = guard.Policy(require=require, strength=strength, waivers=_waivers(waive))
+    policy = guard.Policy(
+        require=require,
+        strength=strength,
+        waivers=_waivers(waive),
+        checkpoint=checkpoint,
+        baseline=baseline,
+    )
     try:
-        report = guard.examine(read_network(network), policy)
+        held = read_network(network)
+        report = guard.examine(held, policy)
     except NetworkFileError as error:
-        _write_json(json_file, guard.unreadable_to_json(error))
+        content = guard.unreadable_to_json(error)
+        _write_json(json_file, content)
+        if html_file is not None:
+            from v1sim.report.network_html import write_unreadable_html
+
+            write_unreadable_html(content, html_file)
         raise
     _write_json(json_file, guard.report_to_json(report))
+    if html_file is not None:
+        from v1sim.report.network_html import write_network_html
+
+        write_network_html(held, report, policy, html_file)
     if str(json_file) != "-":
         _out.print(check_report(report))
     if not report.passed:

@@ -96,6 +96,8 @@ class RunConfig(Section):
     )
     require: Literal["trained", "constructed", "any"] = "trained"
     strength: Literal["proof", "evidence"] = "evidence"
+    checkpoint: Annotated[Path, Field(strict=False)] | None = None
+    baseline: Annotated[Path, Field(strict=False)] | None = None
     waive: dict[str, Annotated[str, Field(min_length=3)]] = Field(default_factory=dict)
     stimulus: Stimulus
     background: (
@@ -111,6 +113,8 @@ class RunConfig(Section):
 #: Keys that name files to read ("*": every item); see the module for what they are relative to.
 _INPUT_PATHS: tuple[_KeyPath, ...] = (
     ("network",),
+    ("checkpoint",),
+    ("baseline",),
     ("stimulus", "file"),
     ("stimulus", "files", "*"),
     ("stimulus", "parts", "*", "file"),

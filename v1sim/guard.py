@@ -1,32 +1,43 @@
 """The gate: runs every check under a policy, gives the verdict, makes `CheckedNetwork`.
 
-`examine` reports, `admit` raises unless the report passes. Nothing else makes a
-`CheckedNetwork`, and the simulation accepts nothing else.
+The verdict rests on the strongest proof there is: a provenance whose digests match, a
+checkpoint that the arrays are equal to, a baseline that they differ from, and last what
+the weights themselves show. `examine` reports, `admit` raises unless the report passes. Nothing
+else makes a `CheckedNetwork`, and the simulation accepts nothing else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
+import numpy as np
+
 from v1sim import __version__
 from v1sim.checks import families  # noqa: F401 -- registers the checks
+from v1sim.checks.baseline import baseline_weights
+from v1sim.checks.checkpoint import checkpoint_verdict
 from v1sim.checks.registry import CRASHED, SKIPPED, Context, registered_checks, run_checks
 from v1sim.checks.statistics import group_statistics
-from v1sim.checks.training import ZEROS
+from v1sim.checks.training import PARTLY, zero_evidence
+from v1sim.convert.bundle import read_index
 from v1sim.digests import network_sha256
-from v1sim.errors import GuardRefusal, NetworkFileError
-from v1sim.model import CheckReport, Finding, NetworkModel, Severity, Verdict
+from v1sim.errors import GuardRefusal, NetworkFileError, V1simError
+from v1sim.model import ArrayVerdict, CheckReport, Finding, NetworkModel, Severity, Verdict
+from v1sim.sources.hdf5 import read_network
 
 __all__ = [
     "CheckedNetwork",
     "Policy",
     "admit",
     "admit_by_pass",
+    "examination",
     "examine",
     "pass_to_json",
+    "policy_to_json",
     "report_to_json",
     "unreadable_to_json",
 ]
@@ -36,6 +47,8 @@ __all__ = [
 REQUIRED = "guard.required"
 #: Name of the finding about a waiver that names no check, or one that cannot be waived.
 WAIVER = "guard.waiver"
+#: Name of the finding about proofs that do not agree.
+CONTRADICTION = "guard.contradiction"
 
 _MAKER = object()
 
@@ -56,12 +69,18 @@ class Policy:
         Reason by name of the check whose errors are accepted.
     dt_ms : float
         Time step of the simulation, which delays must be multiples of.
+    checkpoint : Path, optional
+        TensorFlow checkpoint that the network is to be equal to: its prefix or index.
+    baseline : Path, optional
+        The network's file before training.
     """
 
     require: Literal["trained", "constructed", "any"] = "trained"
     strength: Literal["proof", "evidence"] = "evidence"
     waivers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     dt_ms: float = 1.0
+    checkpoint: Path | None = None
+    baseline: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,24 +100,40 @@ class CheckedNetwork:
             raise TypeError(msg)
 
 
+_Proof = Literal["provenance", "checkpoint", "baseline", "evidence"] | None
+#: Arrays that have a verdict of their own; the first two make that of the network.
+_WEIGHTS = ("recurrent/weights", "input/weights", "input/bkg_weights")
+
+
 @dataclass(frozen=True)
 class _Judgement:
     verdict: Verdict
-    proof: Literal["provenance", "checkpoint", "baseline", "evidence"] | None
+    proof: _Proof
+    why: str = ""
 
 
 def examine(network: NetworkModel, policy: Policy) -> CheckReport:
     """Run every check on a network and judge it.
 
-    Raises nothing about the network: what is wrong stands in the report.
+    What is wrong with the network stands in the report.
+
+    Raises
+    ------
+    NetworkFileError
+        If the baseline cannot be read.
+    CheckpointError
+        If the checkpoint cannot be used.
     """
+    context = examination(network, policy)
     checks = registered_checks()
-    findings = [*_waiver_findings(policy), *run_checks(Context(network, policy.dt_ms), checks)]
+    findings = [*_waiver_findings(policy), *run_checks(context, checks)]
     blocked = {f.where for f in findings if f.check in (SKIPPED, CRASHED)}
     blocked |= {f.check for f in findings if f.severity is Severity.ERROR}
-    judgement = _judge(network, findings, blocked)
+    arrays = _array_verdicts(context, findings, blocked)
+    judgement = _judge(context, arrays, blocked)
+    findings += _contradictions(context, arrays, blocked)
     findings += _requirement_findings(judgement, policy, network)
-    names = {*checks, REQUIRED}
+    names = {*checks, REQUIRED, CONTRADICTION}
     return CheckReport(
         findings=tuple(findings),
         checks_run=tuple(name for name in checks if name not in _left_out(findings)),
@@ -117,7 +152,31 @@ def examine(network: NetworkModel, policy: Policy) -> CheckReport:
                 if not blocked & {"structure.index_range", "structure.receptor_range"}
             }
         ),
+        arrays=MappingProxyType(arrays),
     )
+
+
+def examination(network: NetworkModel, policy: Policy) -> Context:
+    """What the checks of a network read: it, and the baseline and checkpoint that were named.
+
+    Raises
+    ------
+    NetworkFileError, CheckpointError
+        As `examine`.
+    """
+    context = Context(
+        network,
+        policy.dt_ms,
+        baseline=None if policy.baseline is None else read_network(policy.baseline),
+        checkpoint_index=None if policy.checkpoint is None else read_index(policy.checkpoint),
+    )
+    try:
+        _ = context.checkpoint
+    except V1simError:  # a checkpoint that cannot be used
+        raise
+    except Exception:
+        pass
+    return context
 
 
 def admit(network: NetworkModel, policy: Policy) -> CheckedNetwork:
@@ -139,7 +198,7 @@ def pass_to_json(checked: CheckedNetwork, policy: Policy) -> dict[str, Any]:
     return {
         "v1sim": __version__,
         "file_sha256": checked.network.source.sha256,
-        "policy": _policy_to_json(policy),
+        "policy": policy_to_json(policy),
         "report": report_to_json(checked.report),
     }
 
@@ -165,7 +224,7 @@ def admit_by_pass(
     """
     expected = {
         "v1sim's version": (earlier["v1sim"], __version__),
-        "the policy": (earlier["policy"], _policy_to_json(policy)),
+        "the policy": (earlier["policy"], policy_to_json(policy)),
         "the file's sha256": (earlier["file_sha256"], network.source.sha256),
         "the network's digest": (earlier["report"]["network_sha256"], network_sha256(network)),
     }
@@ -182,12 +241,15 @@ def admit_by_pass(
     return CheckedNetwork(network, report, _MAKER)
 
 
-def _policy_to_json(policy: Policy) -> dict[str, Any]:
+def policy_to_json(policy: Policy) -> dict[str, Any]:
+    """A policy as plain values."""
     return {
         "require": policy.require,
         "strength": policy.strength,
         "waivers": dict(policy.waivers),
         "dt_ms": policy.dt_ms,
+        "checkpoint": None if policy.checkpoint is None else str(policy.checkpoint),
+        "baseline": None if policy.baseline is None else str(policy.baseline),
     }
 
 
@@ -198,6 +260,10 @@ def report_to_json(report: CheckReport) -> dict[str, Any]:
         "proof": report.proof,
         "passed": report.passed,
         "findings": [_finding_to_json(finding) for finding in report.findings],
+        "arrays": {
+            name: {"verdict": str(array.verdict), "proof": array.proof, "why": array.why}
+            for name, array in report.arrays.items()
+        },
         "groups": {name: dict(group) for name, group in report.groups.items()},
         "network_sha256": report.network_sha256,
         "network": report.network_path,
@@ -228,6 +294,12 @@ def _report_from_json(values: Mapping[str, Any]) -> CheckReport:
         network_path=values["network"],
         require=values["require"],
         groups=MappingProxyType(values["groups"]),
+        arrays=MappingProxyType(
+            {
+                name: ArrayVerdict(Verdict(array["verdict"]), array["proof"], array["why"])
+                for name, array in values["arrays"].items()
+            }
+        ),
     )
 
 
@@ -241,6 +313,7 @@ def unreadable_to_json(error: NetworkFileError) -> dict[str, Any]:
         "proof": None,
         "passed": False,
         "findings": [_finding_to_json(finding) for finding in findings],
+        "arrays": {},
         "groups": {},
         "network_sha256": "",
         "network": error.where or "",
@@ -265,7 +338,8 @@ def _finding_to_json(finding: Finding) -> dict[str, Any]:
 
 
 def _waivable() -> set[str]:
-    return {name for name, entry in registered_checks().items() if entry.waivable} | {REQUIRED}
+    waivable = {name for name, entry in registered_checks().items() if entry.waivable}
+    return waivable | {REQUIRED, CONTRADICTION}
 
 
 def _left_out(findings: list[Finding]) -> set[str]:
@@ -286,16 +360,148 @@ def _waiver_findings(policy: Policy) -> list[Finding]:
     return found
 
 
-def _judge(network: NetworkModel, findings: list[Finding], blocked: set[str]) -> _Judgement:
+def _array_verdicts(
+    context: Context, findings: list[Finding], blocked: set[str]
+) -> dict[str, ArrayVerdict]:
+    """What each array of weights is, each by the strongest proof that it has."""
+    arrays = _WEIGHTS if context.network.background_weight is not None else _WEIGHTS[:2]
+    sources = (_by_provenance, _by_checkpoint, _by_baseline, _by_evidence)
+    verdicts = {}
+    for array in arrays:
+        found = (source(context, array, blocked) for source in sources)
+        verdicts[array] = next(
+            (v for v in found if v is not None), ArrayVerdict(Verdict.UNDETERMINED, None)
+        )
+    return verdicts
+
+
+def _by_provenance(context: Context, array: str, blocked: set[str]) -> ArrayVerdict | None:
+    provenance = context.network.provenance
+    if provenance is None or "provenance.digests" in blocked:
+        return None
+    origin = provenance.arrays[array].origin
+    verdict = {
+        "trained variable": Verdict.TRAINED,
+        "initial value": Verdict.UNTRAINED,
+        "constructed": Verdict.CONSTRUCTED,
+    }.get(origin, Verdict(provenance.kind))
+    detail = provenance.arrays[array].detail
+    why = f"{origin}{f': {detail}' if detail else ''} ({provenance.made_by})"
+    return ArrayVerdict(verdict, "provenance", why)
+
+
+def _by_checkpoint(context: Context, array: str, blocked: set[str]) -> ArrayVerdict | None:
+    # A warning's name is among the blocked only where its check crashed.
+    comparison = None if "checkpoint.updates" in blocked else context.checkpoint
+    if comparison is None or comparison.status(array) != "equal":
+        return None
+    verdict = checkpoint_verdict(comparison, array)
+    why = f"equal to {comparison.checkpoint}"
+    if verdict is Verdict.UNDETERMINED:
+        # No optimizer was saved with it. Before the first step there is none.
+        zeros = _by_evidence(context, array, blocked)
+        if zeros is not None:
+            return ArrayVerdict(zeros.verdict, zeros.proof, f"{why}; {zeros.why}")
+        if array == "recurrent/weights" and not (context.network.recurrent.weight == 0).any():
+            verdict = Verdict.UNTRAINED
+            why += ", which has no optimizer, and no weight is exactly zero"
+    return ArrayVerdict(verdict, "checkpoint", why)
+
+
+def _by_baseline(context: Context, array: str, blocked: set[str]) -> ArrayVerdict | None:
+    baseline, network = context.baseline, context.network
+    if baseline is None or blocked & {"baseline.usable", "baseline.same_network"}:
+        return None
+    if array == "input/bkg_weights":
+        before, after = baseline.background_weight, network.background_weight
+        if before is None or after is None or not np.array_equal(before, after):
+            return None
+        why = "identical to the baseline's, as training usually leaves it"
+        return ArrayVerdict(Verdict.UNTRAINED, "baseline", why)
+    compared = baseline_weights(context).get(array.partition("/")[0])
+    if compared is None or compared.verdict is Verdict.UNDETERMINED:
+        return None
+    if compared.verdict is Verdict.TRAINED and "baseline.signs" in blocked:
+        return None
+    return ArrayVerdict(compared.verdict, "baseline", compared.what)
+
+
+#: Errors under which zeros are no evidence of training.
+_SPOIL_EVIDENCE = {
+    "structure.index_range",
+    "structure.receptor_range",
+    "values.finite",
+    "values.weight_sign",
+    "values.constant",
+    "patterns.blank",
+    "patterns.class_pairs",
+    "provenance.digests",
+    "checkpoint.equal",
+    "baseline.resemblance",
+}
+
+
+def _by_evidence(context: Context, array: str, blocked: set[str]) -> ArrayVerdict | None:
+    group, _, dataset = array.partition("/")
+    if dataset != "weights" or blocked & _SPOIL_EVIDENCE:
+        return None
+    if group == "recurrent" and PARTLY in blocked:
+        why = "parts of the network have none of the exact zeros that training leaves"
+        return ArrayVerdict(Verdict.MIXED, "evidence", why)
+    zeros = zero_evidence(context, group)
+    if not zeros.trained:
+        return None
+    why = f"{zeros.fraction:.1%} are exactly zero, as the sign constraint leaves them"
+    return ArrayVerdict(Verdict.TRAINED, "evidence", why)
+
+
+def _judge(context: Context, arrays: Mapping[str, ArrayVerdict], blocked: set[str]) -> _Judgement:
     """What the weights are, by the strongest proof there is."""
-    if network.provenance is not None and "provenance.digests" not in blocked:
-        return _Judgement(Verdict(network.provenance.kind), "provenance")
-    # Zeros of arrays that are broken otherwise are no evidence of training.
-    broken = {"values.weight_sign", "values.constant", "provenance.digests"}
-    zeros_say = any(f.check == ZEROS and f.observed["trained"] for f in findings)
-    if zeros_say and not broken & blocked:
-        return _Judgement(Verdict.TRAINED, "evidence")
-    return _Judgement(Verdict.UNDETERMINED, None)
+    provenance = context.network.provenance
+    if provenance is not None and "provenance.digests" not in blocked:
+        return _Judgement(Verdict(provenance.kind), "provenance")
+    recurrent, lgn = arrays["recurrent/weights"], arrays["input/weights"]
+    why = f"recurrent/weights: {recurrent.why}" if recurrent.why else ""
+    if recurrent.proof == "checkpoint" and lgn.proof == "checkpoint":
+        assert context.checkpoint is not None
+        # Input that was frozen on purpose leaves a network trained: the optimizer tells.
+        kind = Verdict(context.checkpoint.training.kind)
+        return _Judgement(recurrent.verdict if kind is Verdict.UNDETERMINED else kind, "checkpoint")
+    verdicts = {recurrent.verdict, lgn.verdict} - {Verdict.UNDETERMINED}
+    if recurrent.verdict is Verdict.UNDETERMINED:
+        return _Judgement(Verdict.UNDETERMINED, None)
+    if len(verdicts) > 1:
+        why = "; ".join(f"{name}: {arrays[name].why}" for name in _WEIGHTS[:2])
+        return _Judgement(Verdict.MIXED, recurrent.proof, why)
+    return _Judgement(recurrent.verdict, recurrent.proof, why)
+
+
+def _contradictions(
+    context: Context, arrays: Mapping[str, ArrayVerdict], blocked: set[str]
+) -> list[Finding]:
+    """Weights that a stronger proof calls trained, but that are those of the baseline."""
+    found = []
+    for array in _WEIGHTS[:2]:
+        stated, compared = arrays[array], _by_baseline(context, array, blocked)
+        if (
+            compared is not None
+            and stated.verdict is Verdict.TRAINED
+            and stated.proof in ("provenance", "checkpoint")
+            and compared.verdict is not Verdict.TRAINED
+        ):
+            found.append(
+                Finding(
+                    CONTRADICTION,
+                    Severity.ERROR,
+                    array,
+                    f"{stated.proof} says that the weights are trained, but they are "
+                    f"{compared.why} ({context.baseline.source.path if context.baseline else ''})",
+                    "is the baseline the network before training? if it is, do not trust "
+                    f"the {stated.proof}",
+                    n_bad=1,
+                )
+            )
+    return found
 
 
 def _requirement_findings(
@@ -312,12 +518,13 @@ def _requirement_findings(
         f"v1sim check {path} --checkpoint CKPT; or v1sim check {path} --baseline UNTRAINED.h5; "
         "or convert again with v1sim convert CKPT --out NETWORK.h5"
     )
+    mend = "convert the trained checkpoint: v1sim convert CKPT --out NETWORK.h5"
     if verdict not in accepted:
         hint = {
             Verdict.UNDETERMINED: f"settle it with {settle}",
-            Verdict.UNTRAINED: "convert the trained checkpoint: v1sim convert CKPT --out "
-            "NETWORK.h5",
-            Verdict.MIXED: "convert the trained checkpoint: v1sim convert CKPT --out NETWORK.h5",
+            Verdict.UNTRAINED: mend,
+            Verdict.MIXED: f"{mend}; where training froze a part on purpose, the checkpoint "
+            f"proves it: v1sim check {path} --checkpoint CKPT",
             Verdict.CONSTRUCTED: "require 'constructed' if the built-in column is meant",
             Verdict.TRAINED: "require 'trained' if the trained network is meant",
         }[verdict]
@@ -327,6 +534,8 @@ def _requirement_findings(
             if policy.require == "trained"
             else "nothing shows where the weights come from",
         }.get(verdict, f"the weights are {verdict}")
+        if judgement.why:
+            message += f" ({judgement.why})"
         if policy.require != "any":
             message += f", and {policy.require} ones are required"
     elif policy.strength == "proof" and not proven:

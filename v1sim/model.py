@@ -21,6 +21,7 @@ __all__ = [
     "EXCITATORY_RECEPTORS",
     "RECEPTORS",
     "ArrayOrigin",
+    "ArrayVerdict",
     "CellTypeTable",
     "CheckReport",
     "Finding",
@@ -275,8 +276,17 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class ArrayVerdict:
+    """What one array of weights is, the proof it rests on, and why."""
+
+    verdict: Verdict
+    proof: Literal["provenance", "checkpoint", "baseline", "evidence"] | None
+    why: str = ""
+
+
+@dataclass(frozen=True)
 class CheckReport:
-    """Everything the guards saw in one network."""
+    """Everything the guards saw in one network; ``arrays`` has a verdict for each of weights."""
 
     findings: tuple[Finding, ...]
     checks_run: tuple[str, ...]
@@ -287,6 +297,7 @@ class CheckReport:
     network_path: str
     require: Literal["trained", "constructed", "any"]
     groups: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
+    arrays: Mapping[str, ArrayVerdict] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def blocking(self) -> tuple[Finding, ...]:

@@ -43,15 +43,7 @@ class SharedInput:
     def pass_path(self, file_sha256: str, policy: guard.Policy) -> Path:
         """Where the pass of a network file under a policy is."""
         content = json.dumps(
-            [
-                file_sha256,
-                policy.require,
-                policy.strength,
-                dict(policy.waivers),
-                policy.dt_ms,
-                __version__,
-            ],
-            sort_keys=True,
+            [file_sha256, guard.policy_to_json(policy), __version__], sort_keys=True
         )
         return self.folder / f"pass-{_short_sha256(content)}.json"
 

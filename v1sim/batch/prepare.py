@@ -111,5 +111,9 @@ def _checked(
     return checked
 
 
+#: Keys of a configuration that make its policy (`pipeline.policy_of`).
+_POLICY_KEYS = {"require", "strength", "waive", "checkpoint", "baseline"}
+
+
 def _policy_key(config: RunConfig) -> str:
-    return config.model_dump_json(include={"require", "strength", "waive"})
+    return config.model_dump_json(include=_POLICY_KEYS)

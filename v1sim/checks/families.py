@@ -1,5 +1,23 @@
 """All families of checks; importing this module registers every check."""
 
-from v1sim.checks import patterns, provenance, structure, training, units, values
+from v1sim.checks import (
+    baseline,
+    checkpoint,
+    patterns,
+    provenance,
+    structure,
+    training,
+    units,
+    values,
+)
 
-__all__ = ["patterns", "provenance", "structure", "training", "units", "values"]
+__all__ = [
+    "baseline",
+    "checkpoint",
+    "patterns",
+    "provenance",
+    "structure",
+    "training",
+    "units",
+    "values",
+]

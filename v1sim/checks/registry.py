@@ -34,7 +34,8 @@ from numpy.typing import NDArray
 
 from v1sim.checks.profile import WeightProfile, pair_codes, weight_profile
 from v1sim.checks.statistics import count_values
-from v1sim.convert.proof import CheckpointComparison
+from v1sim.convert.bundle import CheckpointIndex
+from v1sim.convert.proof import CheckpointComparison, compare_with_checkpoint
 from v1sim.model import (
     EXCITATORY_RECEPTORS,
     RECEPTORS,
@@ -89,14 +90,14 @@ class Observation:
 class Context:
     """What checks read: the network, the time step, and what several checks derive from them.
 
-    ``baseline`` is the untrained network that it is compared with, ``checkpoint`` what the
-    comparison with a checkpoint gave; None where the user named none.
+    ``baseline`` is the untrained network that it is compared with, ``checkpoint_index`` the
+    checkpoint; None where the user named none.
     """
 
     network: NetworkModel
     dt_ms: float
     baseline: NetworkModel | None = None
-    checkpoint: CheckpointComparison | None = None
+    checkpoint_index: CheckpointIndex | None = None
     _derived: dict[object, Any] = field(default_factory=dict, init=False, repr=False)
 
     def once(self, key: object, compute: Callable[[], _Value]) -> _Value:
@@ -105,6 +106,13 @@ class Context:
             self._derived[key] = compute()
         value: _Value = self._derived[key]
         return value
+
+    @cached_property
+    def checkpoint(self) -> CheckpointComparison | None:
+        """The network against the checkpoint; None without one."""
+        if self.checkpoint_index is None:
+            return None
+        return compare_with_checkpoint(self.network, self.checkpoint_index)
 
     @property
     def tables(self) -> Mapping[str, SynapseTable]:

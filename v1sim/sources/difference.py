@@ -25,6 +25,7 @@ __all__ = [
     "NetworkDifference",
     "TableDifference",
     "WeightChange",
+    "array_differences",
     "compare_networks",
     "difference_to_dict",
     "match_synapses",
@@ -151,7 +152,7 @@ def compare_networks(before: NetworkModel, after: NetworkModel) -> NetworkDiffer
         after=after.source.path,
         n_neurons=(before.n_neurons, after.n_neurons),
         n_lgn=(before.n_lgn, after.n_lgn),
-        arrays=tuple(_array_differences(before, after)),
+        arrays=tuple(array_differences(before, after)),
         tables=MappingProxyType(tables),
     )
 
@@ -358,7 +359,8 @@ def _example(a: SynapseTable, b: SynapseTable, i: int, j: int) -> str:
 # --- everything else -------------------------------------------------------------------------
 
 
-def _array_differences(before: NetworkModel, after: NetworkModel) -> list[ArrayDifference]:
+def array_differences(before: NetworkModel, after: NetworkModel) -> list[ArrayDifference]:
+    """How everything but the synapses differs, array by array."""
     found = []
     if before.n_lgn != after.n_lgn:
         found.append(

@@ -1,0 +1,460 @@
+"""Checks against a baseline: the same network before training.
+
+Synapses are matched in whatever order. What did not change is untrained; what is the
+baseline's in other units, or in another order, is untrained too; what does not resemble
+the baseline at all belongs to other synapses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from v1sim.checks.profile import pair_codes
+from v1sim.checks.registry import Context, Observation, check
+from v1sim.model import RECEPTORS, NetworkModel, Severity, SynapseTable, Verdict
+from v1sim.sources.difference import array_differences, match_synapses
+
+__all__ = ["BaselineWeights", "baseline_weights", "usable_baseline"]
+
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+
+#: Relative change (L2) of an array below which it is as good as unchanged: 0.019 after
+#: five steps and 0.70..0.9 after training for recurrent weights, 0.008 and 0.26 for input.
+ALMOST_UNCHANGED = {"recurrent": 0.1, "input": 0.04}
+#: Share of unchanged weights from which on a part is untrained: 0 in the trained network. Cells
+#: that never spiked in training leave some unchanged.
+PARTLY_UNCHANGED = 0.1
+#: Share of a cell type's synapses that are unchanged from which on it was left out.
+_UNCHANGED_TYPE = 0.95
+_MIN_OF_TYPE = 20
+#: Correlation with the baseline within pairs of cell types: 0.70..0.90 in the trained network,
+#: 0.00 once its weights are shuffled within such pairs, or are another network's.
+MIN_CORRELATION = 0.1
+_MIN_FOR_CORRELATION = 500
+#: Spread of log(after / before) among a target's synapses below which one factor explains all.
+_ONE_FACTOR = 1e-3
+#: Share of exact zeros from which on a baseline is not untrained: 0.004 after five steps.
+_BASELINE_ZEROS = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class BaselineWeights:
+    """A weight array against the baseline's: what it is by that, and the numbers behind it."""
+
+    group: str
+    n: int
+    n_matched: int
+    n_delay_changed: int
+    n_unchanged: int
+    n_sign_changed: int
+    relative_change: float | None
+    correlation: float | None
+    verdict: Verdict
+    what: str
+    parts: tuple[str, ...] = ()
+    sign_examples: tuple[str, ...] = ()
+    observed: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def same_wiring(self) -> bool:
+        """Whether every synapse of either network has its partner."""
+        return self.n_matched == self.n
+
+
+def usable_baseline(baseline: NetworkModel) -> str:
+    """Why a network cannot serve as a baseline; empty where it can."""
+    provenance = baseline.provenance
+    if provenance is not None and provenance.kind in ("trained", "mixed"):
+        return f"its provenance says that it is {provenance.kind}"
+    zeros = float(np.mean(baseline.recurrent.weight == 0)) if len(baseline.recurrent) else 0.0
+    if zeros > _BASELINE_ZEROS:
+        return f"{zeros:.1%} of its recurrent weights are exactly zero, as after training"
+    for group, table, n_pre in (
+        ("recurrent", baseline.recurrent, baseline.n_neurons),
+        ("input", baseline.lgn, baseline.n_lgn),
+    ):
+        for column, index, n in (
+            ("sources", table.pre, n_pre),
+            ("targets", table.post, baseline.n_neurons),
+        ):
+            if len(index) and (index.min() < 0 or index.max() >= n):
+                return f"its {group}/{column} are out of range"
+        if not np.isfinite(table.weight).all():
+            return f"its {group}/weights are not all finite"
+    return ""
+
+
+def baseline_weights(context: Context) -> dict[str, BaselineWeights]:
+    """Both weight arrays against the baseline's; empty where there is none to compare with."""
+    return context.once(baseline_weights, lambda: _baseline_weights(context))
+
+
+def _baseline_weights(context: Context) -> dict[str, BaselineWeights]:
+    baseline, network = context.baseline, context.network
+    if baseline is None or baseline.n_neurons != network.n_neurons or usable_baseline(baseline):
+        return {}
+    return {
+        group: _compare(group, before, context.tables[group], network)
+        for group, before in (("recurrent", baseline.recurrent), ("input", baseline.lgn))
+    }
+
+
+def _compare(
+    group: str, before: SynapseTable, after: SynapseTable, network: NetworkModel
+) -> BaselineWeights:
+    row_before, row_after = match_synapses(before, after)
+    a = before.weight[row_before].astype(np.float64)
+    b = after.weight[row_after].astype(np.float64)
+    size = float(a @ a)
+    difference = b - a
+    relative = float((difference @ difference / size) ** 0.5) if size > 0 else None
+    post, receptor = after.post[row_after], after.receptor[row_after]
+    nonzero = a != 0
+    unchanged = nonzero & (a == b)
+    flipped = np.flatnonzero(a * b < 0)
+    codes = pair_codes(after, network, lgn=group == "input")[row_after]
+    correlation = _correlation_within(codes, a, b)
+    n_unchanged, n_nonzero = int(unchanged.sum()), int(nonzero.sum())
+    parts: tuple[str, ...] = ()
+    verdict, what = Verdict.TRAINED, "changed as by training"
+    if not n_nonzero:
+        verdict, what = Verdict.UNDETERMINED, "all zero in the baseline"
+    elif n_unchanged == n_nonzero:
+        verdict, what = Verdict.UNTRAINED, "identical to the baseline's"
+    elif factor := _one_factor(a, b, post, network):
+        verdict, what = Verdict.UNTRAINED, f"the baseline's {factor}"
+    elif np.array_equal(np.sort(a), np.sort(b)):
+        verdict, what = Verdict.UNTRAINED, "the baseline's, on other synapses (shuffled)"
+    elif relative is not None and relative < ALMOST_UNCHANGED[group]:
+        verdict = Verdict.UNTRAINED
+        what = f"almost the baseline's (they differ by {relative:.1%}, L2)"
+    elif correlation is not None and correlation < MIN_CORRELATION:
+        verdict = Verdict.UNDETERMINED
+        what = "unlike the baseline's: they were shuffled or belong to other synapses"
+    else:
+        parts = _unchanged_parts(group, unchanged, nonzero, row_after, after, network)
+        if parts or n_unchanged >= PARTLY_UNCHANGED * n_nonzero:
+            verdict = Verdict.MIXED
+            what = f"in part the baseline's ({n_unchanged / n_nonzero:.0%} are unchanged)"
+    return BaselineWeights(
+        group=group,
+        n=max(len(before), len(after)),
+        n_matched=len(a),
+        n_delay_changed=int(
+            np.count_nonzero(before.delay_ms[row_before] != after.delay_ms[row_after])
+        ),
+        n_unchanged=n_unchanged,
+        n_sign_changed=len(flipped),
+        relative_change=relative,
+        correlation=correlation,
+        verdict=verdict,
+        what=what,
+        parts=parts,
+        sign_examples=tuple(
+            f"{after.pre[row_after[i]]} -> {post[i]} ({RECEPTORS[receptor[i]]}): "
+            f"{a[i]:g} became {b[i]:g}"
+            for i in flipped[:5]
+        ),
+        observed={
+            "relative_change": relative,
+            "correlation_within_pairs": correlation,
+            "fraction_unchanged": n_unchanged / max(n_nonzero, 1),
+            "fraction_zero_before": float(np.mean(a == 0)) if len(a) else None,
+            "fraction_zero_after": float(np.mean(b == 0)) if len(b) else None,
+        },
+    )
+
+
+def _correlation_within(codes: NDArray[np.uint16], a: F64, b: F64) -> float | None:
+    """Pearson's correlation of what is left of both after the mean of their pair of types."""
+    if len(a) < _MIN_FOR_CORRELATION:
+        return None
+    n = np.maximum(np.bincount(codes), 1)
+    left = [values - (np.bincount(codes, weights=values) / n)[codes] for values in (a, b)]
+    spread = float((left[0] @ left[0]) * (left[1] @ left[1]))
+    return float(left[0] @ left[1]) / spread**0.5 if spread > 0 else None
+
+
+def _one_factor(a: F64, b: F64, post: NDArray[np.int32], network: NetworkModel) -> str:
+    """How one factor for each target makes the baseline's weights the network's; empty if none."""
+    both = (a != 0) & (b != 0)
+    if both.sum() < 0.99 * (a != 0).sum() or (a * b < 0).any():
+        return ""
+    log_ratio, cell = np.log(b[both] / a[both]), post[both]
+    n = np.maximum(np.bincount(cell, minlength=network.n_neurons), 1)
+    mean = np.bincount(cell, weights=log_ratio, minlength=network.n_neurons) / n
+    if np.abs(log_ratio - mean[cell]).max() > _ONE_FACTOR:
+        return ""
+    factor = np.exp(mean[np.unique(cell)])
+    scale = network.voltage_scale_mv[np.unique(cell)]
+    if np.allclose(factor, scale, rtol=1e-3):
+        return "times V_th - E_L: in pA, not normalised"
+    if np.allclose(factor * scale, 1, rtol=1e-3):
+        return "divided by V_th - E_L: normalised twice"
+    if np.allclose(factor, factor[0], rtol=1e-3):
+        return f"times {factor[0]:.6g}"
+    return "times one factor for each target cell"
+
+
+def _unchanged_parts(
+    group: str,
+    unchanged: NDArray[np.bool_],
+    nonzero: NDArray[np.bool_],
+    rows: I64,
+    table: SynapseTable,
+    network: NetworkModel,
+) -> tuple[str, ...]:
+    """Receptors and cell types whose weights did not change."""
+    types, n_types = network.neurons.cell_type, len(network.cell_types)
+    names = network.cell_types.name or tuple(f"type {i}" for i in range(n_types))
+    divisions: list[tuple[str, tuple[str, ...], NDArray[np.integer]]] = [
+        ("receptor", RECEPTORS, table.receptor[rows]),
+        ("onto", names, types[table.post[rows]]),
+    ]
+    if group == "recurrent":
+        divisions.append(("from", names, types[table.pre[rows]]))
+    found = []
+    for what, labels, index in divisions:
+        n = np.bincount(index[nonzero], minlength=len(labels))
+        n_unchanged = np.bincount(index[unchanged], minlength=len(labels))
+        left_out = (n >= _MIN_OF_TYPE) & (n_unchanged >= _UNCHANGED_TYPE * n)
+        found += [
+            f"{what} {labels[i]}: {n_unchanged[i]:,} of {n[i]:,} synapses"
+            for i in np.flatnonzero(left_out)
+        ]
+    return tuple(found)
+
+
+_VALUES = ("structure.index_range", "structure.receptor_range", "values.finite")
+
+
+@check(
+    "baseline.usable",
+    severity=Severity.ERROR,
+    reason="A baseline is the network before training: one that was trained itself would make an "
+    "untrained network look trained.",
+    calibration=f"Exact zeros in more than {_BASELINE_ZEROS:.0%} of its recurrent weights (0.4 % "
+    "after five steps), or a provenance that says so.",
+)
+def usable(context: Context) -> Iterator[Observation]:
+    """The baseline is an untrained network."""
+    if context.baseline is not None and (why := usable_baseline(context.baseline)):
+        yield Observation(
+            "baseline",
+            f"the baseline cannot be used: {why} ({context.baseline.source.path})",
+            "give the network before training: v1sim baseline --data-dir DIR --out UNTRAINED.h5; "
+            "were the two files exchanged?",
+        )
+
+
+@check(
+    "baseline.same_network",
+    severity=Severity.ERROR,
+    reason="Weights can be compared with a baseline of the same cells and synapses only. Training "
+    "changes neither.",
+    calibration="Exact, whatever the order of the synapses.",
+    needs=(*_VALUES, "baseline.usable"),
+)
+def same_network(context: Context) -> Iterator[Observation]:
+    """The baseline has the same cells, synapses and delays."""
+    baseline, network = context.baseline, context.network
+    if baseline is None:
+        return
+    hint = "take the baseline of this network; does the file hold another network?"
+    if baseline.n_neurons != network.n_neurons:
+        yield Observation(
+            "neurons",
+            f"the network has {network.n_neurons:,} neurons, the baseline {baseline.n_neurons:,}",
+            hint,
+        )
+        return
+    for group, compared in baseline_weights(context).items():
+        n_other = compared.n - compared.n_matched
+        if n_other:
+            yield Observation(
+                group,
+                f"{n_other:,} of {compared.n:,} synapses are in one of network and baseline only",
+                hint,
+                n_bad=n_other,
+                n_seen=compared.n,
+            )
+        if compared.n_delay_changed:
+            yield Observation(
+                f"{group}/delays",
+                f"{compared.n_delay_changed:,} of {compared.n:,} delays differ from the baseline's",
+                "training changes no delay: write delays in the order of the edges, or convert "
+                "the checkpoint again",
+                n_bad=compared.n_delay_changed,
+                n_seen=compared.n,
+            )
+
+
+@check(
+    "baseline.signs",
+    severity=Severity.ERROR,
+    reason="Training under Dale's law keeps the sign of every weight.",
+    calibration="Exact: 0 of 92,245 weights change their sign in the trained network.",
+    needs=(*_VALUES, "baseline.usable"),
+)
+def signs(context: Context) -> Iterator[Observation]:
+    """No weight changed its sign."""
+    for group, compared in baseline_weights(context).items():
+        if compared.n_sign_changed:
+            yield Observation(
+                f"{group}/weights",
+                f"{compared.n_sign_changed:,} of {compared.n:,} weights have another sign than in "
+                "the baseline",
+                "the sign constraint was not applied, or the weights are those of other synapses",
+                n_bad=compared.n_sign_changed,
+                n_seen=compared.n,
+                examples=compared.sign_examples,
+            )
+
+
+@check(
+    "baseline.resemblance",
+    severity=Severity.ERROR,
+    reason="Training starts from the baseline: its weights stay recognisable, synapse by synapse.",
+    calibration="Correlation within pairs of cell types: 0.70..0.90 in the trained network, 0.00 "
+    f"once shuffled within such pairs; refused below {MIN_CORRELATION}.",
+    needs=(*_VALUES, "baseline.same_network"),
+)
+def resemblance(context: Context) -> Iterator[Observation]:
+    """Weights resemble those that training started from."""
+    for group, compared in baseline_weights(context).items():
+        if compared.verdict is Verdict.UNDETERMINED and compared.correlation is not None:
+            yield Observation(
+                f"{group}/weights",
+                f"the weights do not resemble those of the same synapses in the baseline "
+                f"(correlation within pairs of cell types {compared.correlation:.2f}): they were "
+                "shuffled among synapses, or belong to another network",
+                "are weights and edges in the same order? convert the checkpoint again",
+                n_bad=compared.n,
+                n_seen=compared.n,
+                observed=compared.observed,
+            )
+
+
+@check(
+    "baseline.unchanged",
+    severity=Severity.WARNING,
+    reason="Weights that are those of the baseline were not trained, or got lost on their way. "
+    "Whether that is accepted is decided by what is required of the network.",
+    calibration="Relative change (L2) of recurrent weights 0.70..0.9 in trained networks and 0.019 "
+    f"after five steps, limit {ALMOST_UNCHANGED['recurrent']}; of input weights 0.26 and 0.008, "
+    f"limit {ALMOST_UNCHANGED['input']}. Unchanged weights: none in the trained network; a part is "
+    f"untrained from {PARTLY_UNCHANGED:.0%} on, or where {_UNCHANGED_TYPE:.0%} of a cell type's "
+    "are.",
+    needs=(*_VALUES, "baseline.same_network"),
+)
+def unchanged(context: Context) -> Iterator[Observation]:
+    """No weights are still those of the baseline."""
+    for group, compared in baseline_weights(context).items():
+        if compared.verdict in (Verdict.UNTRAINED, Verdict.MIXED):
+            parts = f": {'; '.join(compared.parts[:5])}" if compared.parts else ""
+            frozen = (
+                "; if training froze the input, the checkpoint proves it: --checkpoint"
+                if group == "input"
+                else ""
+            )
+            yield Observation(
+                f"{group}/weights",
+                f"the weights are {compared.what}{parts}",
+                f"convert the trained checkpoint again{frozen}",
+                n_bad=compared.n_unchanged,
+                n_seen=compared.n,
+                examples=compared.parts[:5],
+                observed=compared.observed,
+            )
+
+
+@check(
+    "baseline.changes",
+    severity=Severity.INFO,
+    reason="How far training went.",
+    calibration="Information.",
+    needs=(*_VALUES, "baseline.same_network"),
+)
+def changes(context: Context) -> Iterator[Observation]:
+    """How weights changed against the baseline."""
+    for group, compared in baseline_weights(context).items():
+        if compared.relative_change is None:
+            continue
+        correlation = "-" if compared.correlation is None else f"{compared.correlation:.2f}"
+        yield Observation(
+            f"{group}/weights",
+            f"against the baseline the weights differ by {compared.relative_change:.3g} (L2, "
+            f"relative), correlate by {correlation} within pairs of cell types, and "
+            f"{compared.n_unchanged:,} of {compared.n:,} did not change",
+            n_seen=compared.n,
+            observed=compared.observed,
+        )
+
+
+#: Relative difference of cell parameters below which they are equal: those that are recovered from
+#: a checkpoint went through exponentials in float32.
+_ROUNDING = 1e-4
+
+
+@check(
+    "baseline.other_arrays",
+    severity=Severity.ERROR,
+    reason="Training changes weights. Cell parameters and readout groups that differ from the "
+    "baseline's, and a background that is the baseline's times a factor, were damaged on their "
+    "way.",
+    calibration=f"Parameters beyond {_ROUNDING:g}, relative; readout groups exact.",
+    needs=(*_VALUES, "baseline.usable"),
+)
+def other_arrays(context: Context) -> Iterator[Observation]:
+    """Cell parameters, background and readout groups are as in the baseline."""
+    baseline, network = context.baseline, context.network
+    if baseline is None or baseline.n_neurons != network.n_neurons:
+        return
+    for differing in array_differences(baseline, network):
+        array, seen = differing.array, differing.note
+        if array.startswith("neurons/glif3_params"):
+            change = differing.max_relative_change
+            if change is not None and change < _ROUNDING:
+                continue
+            seen = f"{differing.n_changed:,} of {differing.n:,} neurons have other values"
+        elif array == "input/bkg_weights":
+            seen = _background_factor(baseline, network)
+        elif array == "readout/neuron_ids" and not (baseline.readout and network.readout):
+            seen = ""
+        if seen and array != "neurons/positions":
+            yield Observation(
+                array,
+                f"differs from the baseline: {seen}",
+                "take it as it was before training, or convert the checkpoint again",
+                n_bad=differing.n_changed,
+                n_seen=differing.n,
+            )
+
+
+def _background_factor(baseline: NetworkModel, network: NetworkModel) -> str:
+    """The one factor that makes the baseline's background the network's; empty if none."""
+    a, b = baseline.background_weight, network.background_weight
+    if a is None or b is None or not (a != 0).any() or ((a == 0) != (b == 0)).any():
+        return ""
+    rows, columns = np.nonzero(a)
+    ratio = b[rows, columns].astype(np.float64) / a[rows, columns]
+    for name, expected in (
+        ("times 10: the factor of the layout is there twice", 10.0),
+        ("a tenth: the factor 10 of the layout is missing", 0.1),
+        (
+            "times (V_th - E_L) / 10: raw pA, not ten times normalised",
+            network.voltage_scale_mv[rows] / 10,
+        ),
+        ("times V_th - E_L: not normalised", network.voltage_scale_mv[rows]),
+    ):
+        if np.allclose(ratio, expected, rtol=1e-3):
+            return f"it is the baseline's {name}"
+    if np.allclose(ratio, ratio[0], rtol=1e-4):
+        return f"it is the baseline's times {ratio[0]:.6g}"
+    return ""
