@@ -29,7 +29,8 @@ class BuildNative(build_ext):
         script = _compile_script()
         folder = _NATIVE if self.inplace else Path(self.build_lib) / _NATIVE
         try:
-            script.compile_module(folder.absolute())
+            if script.fitting_module(folder.absolute()) is None:
+                script.compile_module(folder.absolute())
         except script.CompilationError as error:
             self.warn(f"v1sim is installed without its NEST module: {error}")
 

@@ -19,7 +19,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-__all__ = ["MODULE_NAME", "CompilationError", "compile_module", "wanted_stamp"]
+__all__ = ["MODULE_NAME", "CompilationError", "compile_module", "fitting_module", "wanted_stamp"]
 
 #: NEST derives the name of the module's entry point from its file name.
 MODULE_NAME = "v1sim_native.so"
@@ -95,7 +95,7 @@ def wanted_stamp() -> dict[str, str | bool]:
     config = (_nest_headers() / "config.h").read_text()
     version = re.search(r'#define NEST_VERSION "([^"]+)"', config)
     digest = hashlib.sha256()
-    for path in sorted(_SOURCES.rglob("*")):
+    for path in (Path(__file__), *sorted(_SOURCES.rglob("*"))):  # the flags stand in this file
         if path.is_file():
             digest.update(path.read_bytes())
     return {
@@ -103,6 +103,22 @@ def wanted_stamp() -> dict[str, str | bool]:
         "mpi": re.search(r"^#define HAVE_MPI\b", config, re.MULTILINE) is not None,
         "sources": digest.hexdigest()[:16],
     }
+
+
+def fitting_module(folder: Path) -> Path | None:
+    """The module in ``folder`` if it was compiled for the installed NEST from these sources.
+
+    Raises
+    ------
+    CompilationError
+        If NEST or its headers are not there.
+    """
+    module = folder / MODULE_NAME
+    try:
+        stamp = json.loads(module.with_suffix(".json").read_text())
+    except (OSError, ValueError):
+        return None
+    return module if module.exists() and stamp == wanted_stamp() else None
 
 
 def compile_module(folder: Path) -> Path:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,9 +22,9 @@ from v1sim.errors import InputError, SimulationError
 from v1sim.model import RECEPTORS
 from v1sim.simulation.kernel import backend
 from v1sim.simulation.native.compile import (
-    MODULE_NAME,
     CompilationError,
     compile_module,
+    fitting_module,
     wanted_stamp,
 )
 
@@ -243,16 +242,10 @@ def native_module() -> NativeModule:
         Saying what to install if it cannot be compiled.
     """
     try:
-        stamp = wanted_stamp()
-        for folder in (Path(__file__).parent, _cache_folder(stamp)):
-            path = folder / MODULE_NAME
-            try:
-                fits = json.loads(path.with_suffix(".json").read_text()) == stamp
-            except (OSError, ValueError):
-                continue
-            if fits and path.exists():
-                return NativeModule(path)
-        return NativeModule(compile_module(_cache_folder(stamp)))
+        cache = _cache_folder(wanted_stamp())
+        installed = Path(__file__).parent
+        path = fitting_module(installed) or fitting_module(cache) or compile_module(cache)
+        return NativeModule(path)
     except (CompilationError, OSError) as error:
         raise InputError(
             f"v1sim's NEST module is not there: {error}",
@@ -263,6 +256,7 @@ def native_module() -> NativeModule:
         ) from error
 
 
+@functools.cache  # a compilation that failed is not tried again
 def native_or_none() -> NativeModule | None:
     """The module, or None where it cannot be had."""
     try:
