@@ -22,9 +22,11 @@ CLASSES = CellClasses(
 )
 
 
-def make_results(*, tuned: bool = True) -> Results:
+def make_results(*, tuned: bool = True, like_published: bool = True) -> Results:
     nan = np.nan
     tuning = DirectionTuning(
+        axis="direction",
+        like_published=like_published,
         direction_deg=np.array([0.0, 120.0, 240.0]),
         n_repeats=np.array([2, 2, 1]),
         rate_hz=np.array([[3.0, 0.0, 1.0]] * 3),
@@ -96,6 +98,18 @@ def test_the_report_says_what_design_asks_for() -> None:
     assert (granule["median_osi"], granule["published"]) == (None, None)
     assert results["tuning"]["direction_deg"] == [0.0, 120.0, 240.0]
     assert results["tuning"]["n_repeats"] == [2, 2, 1]
+
+
+def test_other_gratings_are_not_set_beside_published_ones(tmp_path: Path) -> None:
+    other = make_results(like_published=False)
+    results = make_report(results=other)["results"]
+    assert results["tuning"]["axis"] == "direction"
+    assert results["classes"][0]["median_osi"] == 0.1875
+    assert [row["published"] for row in results["classes"]] == [None, None]
+    write_tables(other, CLASSES, tmp_path)
+    row = read_csv(tmp_path / "classes.csv")[0]
+    assert row["median_osi"] == "0.1875"
+    assert not [key for key in row if key.startswith("published")]
 
 
 def test_without_directions_nothing_published_is_set_beside() -> None:

@@ -81,6 +81,23 @@ def test_a_gratings_run_has_all_panels() -> None:
     assert "Billeh" in texts
 
 
+def test_static_gratings_have_orientations_and_nothing_published() -> None:
+    recording = gratings_run()
+    trials = tuple(
+        replace(trial, stimulus={"orientation_deg": 45.0 * (trial.index % 4)})
+        for trial in recording.trials
+    )
+    figure = draw(replace(recording, trials=trials))
+    assert panels(figure)[2:4] == ["Orientation tuning", "Orientation selectivity by class"]
+    (axes,) = [a for a in figure.axes if a.get_title(loc="left") == "Orientation tuning"]
+    assert axes.get_xticks().tolist() == [-90, -45, 0, 45, 90]
+    x = axes.lines[0].get_xdata()
+    np.testing.assert_allclose(x, [-90, -45, 0, 45, 90])
+    assert "Billeh" not in " ".join(text.get_text() for text in figure.texts)
+    legends = [a.get_legend() for a in figure.axes if a.get_legend()]
+    assert "published" not in " ".join(t.get_text() for le in legends for t in le.get_texts())
+
+
 @pytest.mark.parametrize(
     ("recording", "missing"),
     [

@@ -77,6 +77,63 @@ def test_trials_without_a_direction_are_left_out() -> None:
     assert tuning.rate_hz.max() == 5.0
 
 
+def orientations(angles, repeats: int = 1) -> tuple[Trial, ...]:
+    return tuple(
+        Trial(i, i * 500.0, 500.0, (0.0, 500.0), {"orientation_deg": a, "phase_deg": float(i)})
+        for i, a in enumerate(np.tile(angles, repeats).tolist())
+    )
+
+
+def test_orientations_have_no_direction() -> None:
+    angles = np.arange(0.0, 180.0, 30.0)
+    theta = np.deg2rad(angles)
+    responses = np.stack(
+        [
+            np.full(6, 40),
+            np.where(angles == 150, 30, 0),
+            np.rint(1000 * (1 + 0.6 * np.cos(2 * (theta - np.pi / 3)))),
+            np.zeros(6),
+        ],
+        axis=1,
+    ).astype(int)
+    tuning = direction_tuning(responses, orientations(angles))
+    assert (tuning.axis, tuning.like_published) == ("orientation", False)
+    np.testing.assert_allclose(tuning.osi, [0, 1, 0.3, np.nan], atol=1e-3)
+    np.testing.assert_array_equal(tuning.preferred_deg, [0, 150, 60, np.nan])
+    assert np.isnan(tuning.dsi).all()
+    assert tuning.untuned_osi == pytest.approx(0.0, abs=1e-12)
+    assert tuning.untuned_dsi == 0.0
+    offset_deg, rate_hz = aligned_curves(np.tile(responses, (2, 1)), orientations(angles, 2))
+    np.testing.assert_allclose(offset_deg, [-60, -30, 0, 30, 60, 90])
+    assert rate_hz[:, 2].argmax() == 2
+
+
+def test_trials_of_both_kinds_are_read_by_direction() -> None:
+    trials = (*gratings(), *orientations([0.0, 60.0, 120.0]))
+    trials = tuple(Trial(i, i * 3e3, 3e3, t.window_ms, t.stimulus) for i, t in enumerate(trials))
+    counts = np.full((11, 1), 10)
+    counts[8:] = 10_000
+    tuning = direction_tuning(counts, trials)
+    assert tuning.axis == "direction"
+    assert tuning.rate_hz.max() == 5.0
+
+
+def test_of_several_contrasts_the_highest_counts() -> None:
+    trials = tuple(
+        Trial(i, i * 3e3, 3e3, t.window_ms, {**t.stimulus, "contrast": c})
+        for i, (c, t) in enumerate((c, t) for c in (0.1, 0.9, 0.4) for t in gratings())
+    )
+    counts = np.zeros((24, 1), dtype=int)
+    counts[:8], counts[8:16], counts[16:] = 100, np.arange(8)[:, None], 50
+    tuning = direction_tuning(counts, trials)
+    np.testing.assert_allclose(tuning.rate_hz[:, 0], np.arange(8) / 2.0)
+    assert not tuning.like_published
+    assert tuning.n_repeats.tolist() == [1] * 8
+    alone = direction_tuning(counts[8:16], trials[8:16])
+    assert alone.like_published
+    np.testing.assert_array_equal(alone.osi, tuning.osi)
+
+
 @pytest.mark.parametrize("directions", [[], [0.0], [0.0, 90.0]])
 def test_too_few_directions(directions: list[float]) -> None:
     counts = np.ones((len(directions), 2), dtype=int)

@@ -1,4 +1,4 @@
-"""Direction tuning of each neuron, and what was published for the Billeh column.
+"""Direction or orientation tuning of each neuron, and what was published for the Billeh column.
 
 ===================== ===========================================================
 `direction_tuning`    mean rates by direction, OSI, DSI, preferred direction
@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,12 +38,16 @@ F64 = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class DirectionTuning:
-    """Direction tuning of n neurons over d directions.
+    """Tuning of n neurons over d directions of drift, or orientations of static gratings.
 
     Attributes
     ----------
+    axis : {"direction", "orientation"}
+        What was shown. Orientations have no direction selectivity: ``dsi`` is NaN.
+    like_published : bool
+        Whether the published figures are for such trials: one contrast, drifting.
     direction_deg : float array, shape (d,)
-        Directions shown, ascending.
+        Directions (or orientations) shown, ascending.
     n_repeats : int array, shape (d,)
         Trials of each direction.
     rate_hz : float array, shape (d, n)
@@ -58,6 +63,8 @@ class DirectionTuning:
         they are spread evenly.
     """
 
+    axis: Literal["direction", "orientation"]
+    like_published: bool
     direction_deg: F64
     n_repeats: I64
     rate_hz: F64
@@ -74,12 +81,35 @@ class DirectionTuning:
                 value.flags.writeable = False
 
 
-def _directions(trials: Sequence[Trial]) -> tuple[list[int], F64, I64]:
-    """Trials that showed a direction, the directions, and which of them each showed."""
-    shown = [i for i, trial in enumerate(trials) if "direction_deg" in trial.stimulus]
-    of_trial = np.array([float(trials[i].stimulus["direction_deg"]) for i in shown])
-    direction_deg, which = np.unique(of_trial, return_inverse=True)
-    return shown, direction_deg, which
+@dataclass(frozen=True, eq=False)
+class _Shown:
+    """Trials that tuning is read from, the angles, and which of them each trial showed."""
+
+    axis: Literal["direction", "orientation"]
+    like_published: bool
+    trial: list[int]
+    angle_deg: F64
+    which: I64
+
+
+def _shown(trials: Sequence[Trial]) -> _Shown:
+    """Trials of directions, or else of orientations, at the highest contrast."""
+    stimuli = [trial.stimulus for trial in trials]
+    moving = any("direction_deg" in stimulus for stimulus in stimuli)
+    key = "direction_deg" if moving else "orientation_deg"
+    chosen = [i for i, stimulus in enumerate(stimuli) if key in stimulus]
+    contrast = {i: float(stimuli[i].get("contrast", 1.0)) for i in chosen}
+    highest = max(contrast.values(), default=1.0)
+    chosen = [i for i in chosen if contrast[i] == highest]
+    angles = np.array([float(stimuli[i][key]) for i in chosen])
+    angle_deg, which = np.unique(angles, return_inverse=True)
+    return _Shown(
+        axis="direction" if moving else "orientation",
+        like_published=moving and len(set(contrast.values())) == 1,
+        trial=chosen,
+        angle_deg=angle_deg,
+        which=which,
+    )
 
 
 def _mean_by(group: I64, n_groups: int) -> F64:
@@ -96,12 +126,12 @@ def _selectivity(rate_hz: F64, angle_rad: F64) -> F64:
 
 
 def direction_tuning(counts: I64, trials: Sequence[Trial]) -> DirectionTuning | None:
-    """Tuning from spike counts of trials that showed a direction.
+    """Tuning from spike counts of trials that showed a direction, or else an orientation.
 
-    With r the mean rate over the repeats of direction theta, OSI is
-    ``|sum r e^(2i theta)| / sum r`` and DSI ``|sum r e^(i theta)| / sum r`` (the
-    global indices, 1 - circular variance; Billeh et al. 2020, doi
-    10.1016/j.neuron.2020.01.040). Both are biased upwards for neurons of few
+    Where contrast varies, the trials of the highest count. With r the mean rate over
+    the repeats of direction theta, OSI is ``|sum r e^(2i theta)| / sum r`` and DSI
+    ``|sum r e^(i theta)| / sum r`` (the global indices, 1 - circular variance; Billeh et
+    al. 2020, doi 10.1016/j.neuron.2020.01.040). Both are biased upwards for neurons of few
     spikes: one spike alone scores 1.
 
     Parameters
@@ -109,31 +139,35 @@ def direction_tuning(counts: I64, trials: Sequence[Trial]) -> DirectionTuning | 
     counts : int array, shape (n_trials, n)
         Spikes in the trials' windows (`v1sim.analysis.rates.spike_counts`).
     trials : sequence of Trial
-        Those without ``direction_deg`` in their stimulus are left out.
+        Those without ``direction_deg`` (``orientation_deg``, if none has a direction) in
+        their stimulus are left out.
 
     Returns
     -------
     DirectionTuning or None
         None with fewer than three directions, for which the indices mean nothing.
     """
-    shown, direction_deg, which = _directions(trials)
-    n_directions = len(direction_deg)
+    shown = _shown(trials)
+    n_directions = len(shown.angle_deg)
     if n_directions < 3:
         return None
-    rate_of_trial = counts[shown] / window_s(trials)[shown, None]
-    rate_hz = _mean_by(which, n_directions) @ rate_of_trial
-    theta = np.deg2rad(direction_deg)
+    rate_of_trial = counts[shown.trial] / window_s(trials)[shown.trial, None]
+    rate_hz = _mean_by(shown.which, n_directions) @ rate_of_trial
+    theta = np.deg2rad(shown.angle_deg)
     equal = np.ones(n_directions)
     silent = ~rate_hz.any(axis=0)
+    moving = shown.axis == "direction"
     return DirectionTuning(
-        direction_deg=direction_deg,
-        n_repeats=np.bincount(which, minlength=n_directions),
+        axis=shown.axis,
+        like_published=shown.like_published,
+        direction_deg=shown.angle_deg,
+        n_repeats=np.bincount(shown.which, minlength=n_directions),
         rate_hz=rate_hz,
         osi=_selectivity(rate_hz, 2 * theta),
-        dsi=_selectivity(rate_hz, theta),
-        preferred_deg=np.where(silent, np.nan, direction_deg[rate_hz.argmax(axis=0)]),
+        dsi=_selectivity(rate_hz, theta) if moving else np.full(rate_hz.shape[1], np.nan),
+        preferred_deg=np.where(silent, np.nan, shown.angle_deg[rate_hz.argmax(axis=0)]),
         untuned_osi=float(_selectivity(equal, 2 * theta)),
-        untuned_dsi=float(_selectivity(equal, theta)),
+        untuned_dsi=float(_selectivity(equal, theta)) if moving else 0.0,
     )
 
 
@@ -152,20 +186,20 @@ def aligned_curves(counts: I64, trials: Sequence[Trial]) -> tuple[F64, F64] | No
     Returns
     -------
     offset_deg : float array, shape (d,)
-        From the preferred direction, ascending, in (-180, 180].
+        From the preferred direction, ascending, in (-180, 180] (orientations: (-90, 90]).
     rate_hz : float array, shape (d, n)
         None instead of both, if a direction has but one trial or the
         directions (three or more) are not spread evenly over the circle.
     """
-    shown, direction_deg, which = _directions(trials)
-    n_directions = len(direction_deg)
-    step = 360.0 / max(n_directions, 1)
-    if n_directions < 3 or not np.allclose(np.diff(direction_deg), step):
+    shown = _shown(trials)
+    which, n_directions = shown.which, len(shown.angle_deg)
+    step = (360.0 if shown.axis == "direction" else 180.0) / max(n_directions, 1)
+    if n_directions < 3 or not np.allclose(np.diff(shown.angle_deg), step):
         return None
     if np.bincount(which).min() < 2:
         return None
     repeat = (np.tril(which[:, None] == which, -1)).sum(axis=1)  # 0, 1, ... within a direction
-    rate_of_trial = counts[shown] / window_s(trials)[shown, None]
+    rate_of_trial = counts[shown.trial] / window_s(trials)[shown.trial, None]
     finding, showing = (
         _mean_by(which[half], n_directions) @ rate_of_trial[half]
         for half in (repeat % 2 == 0, repeat % 2 == 1)

@@ -132,10 +132,14 @@ def _results(results: Results) -> dict[str, Any]:
         "mean_rate_hz": _mean(results.rate_hz),
         "lgn_mean_rate_hz": _mean(results.lgn_rate_hz),
         "n_silent": int(np.count_nonzero(results.rate_hz == 0)),
-        "classes": [_class_row(row, published=tuning is not None) for row in results.classes],
+        "classes": [
+            _class_row(row, published=tuning is not None and tuning.like_published)
+            for row in results.classes
+        ],
         "tuning": None
         if tuning is None
         else {
+            "axis": tuning.axis,
             "direction_deg": tuning.direction_deg,
             "n_repeats": tuning.n_repeats,
             "untuned_osi": tuning.untuned_osi,
@@ -172,7 +176,7 @@ def _mean(values: NDArray[np.float64]) -> float:
 
 
 def _class_row(row: ClassResult, *, published: bool) -> dict[str, Any]:
-    """One class beside the published one, whose figures are for gratings only."""
+    """One class beside the published one, whose figures are for drifting gratings only."""
     nearest = published_tuning(row.name) if published else None
     return {**asdict(row), "published": None if nearest is None else asdict(nearest)}
 
@@ -223,7 +227,7 @@ def write_tables(results: Results, classes: CellClasses, folder: Path) -> None:
         {key: value for key, value in asdict(row).items() if key not in dropped}
         for row in results.classes
     ]
-    if tuning:
+    if tuning and tuning.like_published:
         for row in rows:
             published = published_tuning(row["name"])
             row["published_class"] = published.name if published else ""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from v1sim.analysis.rates import population_rate_hz
 from v1sim.analysis.results import ClassResult, Results
-from v1sim.analysis.tuning import published_tuning
+from v1sim.analysis.tuning import DirectionTuning, published_tuning
 from v1sim.cell_classes import LAYER_TOP_UM, CellClasses
 from v1sim.model import Trial
 from v1sim.output import replacing
@@ -130,7 +130,7 @@ def summary_figure(
         _tuning_curves(figure.add_subplot(side[1]), recording, results.aligned)
     if results.tuning:
         osi_axes = figure.add_subplot(lower[0])
-        _osi_by_class(osi_axes, recording, results.classes, results.tuning.osi)
+        _osi_by_class(osi_axes, recording, results.classes, results.tuning)
     _rate_by_class(figure.add_subplot(lower[-1]), recording, results)
 
     figure.text(0.065, 0.968, title, fontsize=15, fontweight="bold", color=_INK, va="center")
@@ -175,7 +175,7 @@ def _caption(recording: Recording, results: Results) -> str:
     parts = [f"Raster: {rows} neurons, by layer and class. Shaded: the window that is analysed."]
     if results.aligned:
         parts.append(
-            "Direction tuning: the preferred direction is that of every second repeat, "
+            "Tuning: the preferred direction is that of every second repeat, "
             "the curve that of the others (mean ± s.e.m., colours as above)."
         )
     parts.append(
@@ -183,8 +183,9 @@ def _caption(recording: Recording, results: Results) -> str:
     )
     if results.tuning:
         parts.append(
-            "OSI = |Σ r exp(2iθ)| / Σ r. Published: Billeh et al. 2020, simulated, "
-            "class of the nearest kind."
+            "OSI = |Σ r exp(2iθ)| / Σ r."
+            + " Published: Billeh et al. 2020, simulated, class of the nearest kind."
+            * results.tuning.like_published
         )
     if recording.classes.inferred:
         parts.append("Classes are inferred from depth and sign.")
@@ -351,13 +352,15 @@ def _population_rates(axes: Axes, recording: Recording) -> None:
 
 
 def _tuning_curves(axes: Axes, recording: Recording, aligned: tuple[F64, F64]) -> None:
-    _heading(axes, "Direction tuning", "held-out repeats")
-    _plain(axes)
-    axes.set_xlabel("direction from the preferred one, °", fontsize=9, color=_INK)
-    axes.set_ylabel("rate, Hz (mean ± s.e.m.)", fontsize=9, color=_INK)
     offset_deg, rate_hz = aligned
-    whole_circle = offset_deg[-1] == 180.0  # then 180 stands for -180 too
-    x = np.concatenate([[-180.0], offset_deg]) if whole_circle else offset_deg
+    half_deg = len(offset_deg) * (offset_deg[1] - offset_deg[0]) / 2  # of the circle
+    axis = "direction" if half_deg > 90 else "orientation"
+    _heading(axes, f"{axis.capitalize()} tuning", "held-out repeats")
+    _plain(axes)
+    axes.set_xlabel(f"{axis} from the preferred one, °", fontsize=9, color=_INK)
+    axes.set_ylabel("rate, Hz (mean ± s.e.m.)", fontsize=9, color=_INK)
+    whole_circle = np.isclose(offset_deg[-1], half_deg)  # then it stands for its negative too
+    x = np.concatenate([[-half_deg], offset_deg]) if whole_circle else offset_deg
     groups, group_of_neuron = _groups(recording.classes)
     for index, group in enumerate(groups):
         if not (group.is_excitatory or group.label in ("Pvalb", "inhibitory")):
@@ -380,7 +383,7 @@ def _tuning_curves(axes: Axes, recording: Recording, aligned: tuple[F64, F64]) -
             markersize=3.2,
             linestyle="-" if group.is_excitatory else (0, (4, 1.2)),
         )
-    axes.set_xticks(np.arange(-180, 181, 90))
+    axes.set_xticks(np.linspace(-half_deg, half_deg, 5))
     axes.set_ylim(bottom=0)
 
 
@@ -449,14 +452,18 @@ def _legend_above(axes: Axes) -> None:
     )
 
 
-def _osi_by_class(axes: Axes, recording: Recording, rows: Sequence[ClassResult], osi: F64) -> None:
-    _by_class(axes, recording, rows, osi)
-    _mark_published(axes, rows, "median_osi")
+def _osi_by_class(
+    axes: Axes, recording: Recording, rows: Sequence[ClassResult], tuning: DirectionTuning
+) -> None:
+    _by_class(axes, recording, rows, tuning.osi)
+    if tuning.like_published:
+        _mark_published(axes, rows, "median_osi")
     _plain(axes)
     axes.set_ylim(0, min(1.02, axes.get_ylim()[1]))
     axes.set_ylabel("OSI", fontsize=9, color=_INK)
     _heading(axes, "Orientation selectivity by class")
-    _legend_above(axes)
+    if tuning.like_published:
+        _legend_above(axes)
 
 
 def _rate_by_class(axes: Axes, recording: Recording, results: Results) -> None:
@@ -473,7 +480,7 @@ def _rate_by_class(axes: Axes, recording: Recording, results: Results) -> None:
         zorder=4,
         label="mean of all neurons",
     )
-    if results.tuning is not None:  # the published rates are those during gratings
+    if results.tuning is not None and results.tuning.like_published:
         _mark_published(axes, rows, "mean_rate_hz")
     _plain(axes)
     axes.set_yscale("log")
