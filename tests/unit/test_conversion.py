@@ -152,6 +152,37 @@ def test_float16_weights_and_parameters(tmp_path, network):
     assert compare_networks(half, made).tables["recurrent"].equal
     tau = made.cell_types.tau_syn_ms[made.neurons.cell_type]
     np.testing.assert_allclose(tau, np.tile([5.5, 8.5, 2.8, 5.8], (60, 1)), rtol=1e-2)
+    c_m = made.cell_types.c_m_pf[made.neurons.cell_type]
+    wanted = network.cell_types.c_m_pf[network.neurons.cell_type]
+    np.testing.assert_allclose(c_m, wanted, rtol=5e-3)
+
+
+def test_float64_variables(tmp_path, network):
+    variables = {
+        name: values.astype(np.float64) if values.dtype == np.float32 else values
+        for name, values in model_variables(network).items()
+    }
+    made = converted(save(tmp_path / "double", variables | optimizer_variables(variables)))
+    assert compare_networks(network, made).tables["recurrent"].equal
+
+
+def test_variables_without_names(tmp_path, network):
+    """Weights, background and several kernels that only their shapes tell apart."""
+    variables = model_variables(network)
+    for name, new in (
+        (f"{INPUT_LAYER}/_bkg_weights", "model/_variables/3"),
+        (f"{INPUT_LAYER}/_weights", "optimizer/_trainable_variables/1"),
+    ):
+        variables[new] = variables.pop(name)
+    variables["model/lateral/kernel"] = np.ones((7, 3), np.float32)
+    variables["model/projection/kernel"] = np.ones((60, 3), np.float32)
+    variables["model/lateral/bias"] = np.zeros(3, np.float32)
+    variables["model/projection/bias"] = np.ones(3, np.float32)
+    made = converted(save(tmp_path / "bare", variables))
+    assert compare_networks(network, made).tables["input"].equal
+    assert np.array_equal(made.background_weight, network.background_weight)
+    assert made.readout_weight.shape == (60, 3)
+    assert made.readout_bias.tolist() == [1, 1, 1]
 
 
 def test_variables_computed_in_float64(tmp_path, network):

@@ -16,7 +16,7 @@ from v1sim.convert.proof import compare_with_checkpoint
 from v1sim.convert.variables import find_variables
 from v1sim.errors import InputError
 from v1sim.model import NetworkModel
-from v1sim.sources.hdf5 import read_network, write_network
+from v1sim.sources.hdf5 import write_network
 from v1sim.sources.provenance import ProvenanceDraft, canonical_arrays
 from v1sim.sources.training_data import (
     DEFAULT_SEED,
@@ -99,8 +99,7 @@ def write_baseline(
             "n_neurons": network.n_neurons,
         },
     )
-    write_network(network, out, provenance=draft)
-    return Baseline(read_network(out), selection, delays)
+    return Baseline(write_network(network, out, provenance=draft), selection, delays)
 
 
 def _like(

@@ -128,8 +128,7 @@ def convert(
         network=network, details={"missing": list(missing)},
     )  # fmt: skip
     with replacing(out) as temporary:
-        write_network(network, temporary, provenance=draft)
-        held = read_network(temporary)
+        held = write_network(network, temporary, provenance=draft)
         comparison = compare_with_checkpoint(held, index)
         if not comparison.equal:
             names = ", ".join(sorted({a for c in comparison.differing for a in c.arrays}))

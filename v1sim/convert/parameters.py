@@ -41,8 +41,29 @@ _MAX_DIGITS = 9
 _MAX_STEPS = 100
 
 
-def forward(types: CellTypeTable, dtype: type[np.floating] = np.float32) -> dict[str, Floats]:
-    """The cell's variables for each type, by name, computed in ``dtype``."""
+def forward(
+    types: CellTypeTable, dtype: type[np.floating] = np.float32, *, own_functions: bool = True
+) -> dict[str, Floats]:
+    """The cell's variables for each type, by name.
+
+    Parameters
+    ----------
+    types : CellTypeTable
+        The parameters.
+    dtype : type
+        What they are computed in.
+    own_functions : bool
+        Exponential and logarithm in that dtype, whose last bit depends on library and
+        processor; otherwise they are rounded from float64.
+    """
+    wide = dtype if own_functions else np.float64
+
+    def exp(x: Floats) -> Floats:
+        return np.exp(x.astype(wide)).astype(dtype)
+
+    def log(x: Floats) -> Floats:
+        return np.log(x.astype(wide)).astype(dtype)
+
     p = {
         name: np.asarray(getattr(types, name), dtype=dtype)
         for name in (
@@ -53,7 +74,7 @@ def forward(types: CellTypeTable, dtype: type[np.floating] = np.float32) -> dict
     with np.errstate(all="ignore"):  # nonsense gives nonsense, which no checkpoint holds
         scale = p["v_th_mv"] - p["e_l_mv"]
         tau_m = p["c_m_pf"] / p["g_ns"]
-        decay = np.exp(-DT_MS / tau_m)
+        decay = exp(-DT_MS / tau_m)
         return {
             "voltage_scale": scale,
             "voltage_offset": p["e_l_mv"],
@@ -64,24 +85,29 @@ def forward(types: CellTypeTable, dtype: type[np.floating] = np.float32) -> dict
             "current_factor": 1 / p["c_m_pf"] * (1 - decay) * tau_m,
             "param_g": p["g_ns"],
             "t_ref": p["t_ref_ms"],
-            "syn_decay": np.exp(-DT_MS / p["tau_syn_ms"]),
+            "syn_decay": exp(-DT_MS / p["tau_syn_ms"]),
             "psc_initial": np.e / p["tau_syn_ms"],
             "asc_amps": p["asc_amp_pa"] / scale[:, np.newaxis],
-            "param_k": np.log(p["k_per_ms"] / (1 - p["k_per_ms"])),
+            "param_k": log(p["k_per_ms"] / (1 - p["k_per_ms"])),
         }
 
 
 def forward_candidates(types: CellTypeTable, name: str, dtype: str) -> Iterator[Floats]:
-    """One variable in each precision that a training program may have computed it in."""
-    for working in (np.float32, np.float64):
+    """One variable in each way that a training program may have computed it."""
+    for working, own in ((np.float32, True), (np.float32, False), (np.float64, True)):
         with np.errstate(over="ignore"):
-            yield forward(types, working)[name].astype(dtype)
+            yield forward(types, working, own_functions=own)[name].astype(dtype)
 
 
 def tolerance(dtype: str, expected: Floats) -> F64:
     """How far a variable may be from the one computed here, element by element."""
-    eps = float(np.finfo(dtype).eps)
+    eps = _eps(dtype)
     return _ROUNDINGS * eps * np.maximum(np.abs(expected.astype(np.float64)), eps)
+
+
+def _eps(dtype: str | np.dtype[np.floating]) -> float:
+    """Precision of values of a dtype; wider ones may have been computed in float32."""
+    return max(float(np.finfo(dtype).eps), float(np.finfo(np.float32).eps))
 
 
 def check_parameters(values: Mapping[str, Floats], where: str) -> None:
@@ -100,7 +126,7 @@ def check_parameters(values: Mapping[str, Floats], where: str) -> None:
         If one is not finite, out of its range, or contradicts another.
     """
     v = {name: np.asarray(values[name], dtype=np.float64) for name in PARAMETERS}
-    eps = {name: _ROUNDINGS * float(np.finfo(values[name].dtype).eps) for name in PARAMETERS}
+    eps = {name: _ROUNDINGS * _eps(values[name].dtype) for name in PARAMETERS}
     for name, column in v.items():
         _refuse(~np.isfinite(column), name, "not finite", column, where)
     for name in ("voltage_scale", "param_g", "psc_initial", "current_factor"):
@@ -231,8 +257,10 @@ def _solve(stored: Mapping[str, Floats], working: type[np.floating]) -> CellType
     def gives_synapse(tau: Floats) -> Bools:
         return gives("syn_decay", np.exp(-DT_MS / tau)) & gives("psc_initial", np.e / tau)
 
+    # The same as 1 - decay, which float16 would leave two digits of.
+    leaked = f["current_factor"] * f["param_g"]
     return CellTypeTable(
-        c_m_pf=simplest(-DT_MS * f["param_g"] / np.log(f["decay"]), gives_membrane),
+        c_m_pf=simplest(-DT_MS * f["param_g"] / np.log1p(-leaked), gives_membrane),
         g_ns=f["param_g"],
         e_l_mv=f["voltage_offset"],
         v_th_mv=v_th,

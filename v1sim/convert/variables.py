@@ -120,6 +120,7 @@ class _Finder:
             for role, row in PARAMETERS.items():
                 self.shaped(role, (role,), (scale.shape[0], *row), _FLOATS)
             self.background(scale.shape[0])
+            self.readout(scale.shape[0])
         for table in ("recurrent", "input"):
             indices = self.found.get(f"{table}_indices")
             if indices is not None:
@@ -127,7 +128,6 @@ class _Finder:
                 self.weights(table, rows)
                 role = f"{table}_sign"
                 self.shaped(role, _NAMES[role], rows, ("bool",))
-        self.readout()
         missing = [
             role
             for role in (*PARAMETERS, *_NAMES)
@@ -205,21 +205,26 @@ class _Finder:
     def background(self, n_neurons: int) -> None:
         shapes = ((n_neurons * N_RECEPTORS,), (n_neurons, N_RECEPTORS))
         hits = self.by_name(_NAMES["background"])
+        if not hits:  # numbered, as Keras 3 does: nothing else has this length
+            hits = [e for e in self.candidates if e.shape == shapes[0] and e.dtype in _FLOATS]
         fitting = [e for e in hits if e.shape in shapes and e.dtype in _FLOATS]
         expected = f"floats [{n_neurons * N_RECEPTORS}] (4 receptors of {n_neurons} neurons)"
         self.settle("background", hits, fitting, expected)
 
-    def readout(self) -> None:
-        """A dense readout: a kernel, and the bias beside it."""
+    def readout(self, n_neurons: int) -> None:
+        """A dense readout: a kernel, from every neuron if there are several, and its bias."""
         kernels = [e for e in self.by_name(_NAMES["readout_kernel"]) if len(e.shape) == 2]
+        if len(kernels) > 1:
+            kernels = [e for e in kernels if e.shape[0] == n_neurons]
         if len(kernels) != 1:
-            return  # none, or several layers of which none is known to be the readout
+            return  # none, or several of which none is known to be the readout
         self.found["readout_kernel"] = kernels[0]
         biases = [
             e for e in self.by_name(_NAMES["readout_bias"]) if e.shape == kernels[0].shape[1:]
         ]
-        if len(biases) == 1:
-            self.found["readout_bias"] = biases[0]
+        beside = [e for e in biases if _parent(e) == _parent(kernels[0])] or biases
+        if len(beside) == 1:
+            self.found["readout_bias"] = beside[0]
 
     def error(self, missing: list[str]) -> CheckpointError:
         explained = {problem.split(" ")[0].rsplit("/", 1)[-1] for problem in self.problems}

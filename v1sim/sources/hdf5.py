@@ -30,7 +30,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -111,7 +111,7 @@ def read_network(path: Path) -> NetworkModel:
                 network = reader.network()
             if network is None:
                 raise reader.error()
-            return _with_sha256(network, sha256.result())
+            return replace(network, source=replace(network.source, sha256=sha256.result()))
     except OSError as error:
         raise NetworkFileError(
             f"cannot be read: {error.strerror or _one_line(error)}",
@@ -122,7 +122,7 @@ def read_network(path: Path) -> NetworkModel:
 
 def write_network(
     network: NetworkModel, path: Path, *, provenance: ProvenanceDraft | None = None
-) -> None:
+) -> NetworkModel:
     """Write a network in the layout in use; the file appears whole or not at all.
 
     The file is read back before it gets its name. With ``provenance``, the
@@ -136,6 +136,11 @@ def write_network(
         An existing file is replaced.
     provenance : ProvenanceDraft, optional
         What the network is and where its arrays came from.
+
+    Returns
+    -------
+    NetworkModel
+        What the file holds, as it was read back from it.
 
     Raises
     ------
@@ -152,8 +157,12 @@ def write_network(
         held = read_network(temporary)
         _compare(network, held, path)
         if provenance is not None:
-            _write_provenance(file, provenance.seal(held))
+            sealed = provenance.seal(held)
+            _write_provenance(file, sealed)
             _save(file, temporary)
+            held = replace(held, provenance=sealed)
+        source = replace(held.source, path=str(path), sha256=file_sha256(temporary))
+    return replace(held, source=source)
 
 
 def add_provenance(path: Path, provenance: ProvenanceDraft) -> NetworkModel:
@@ -647,15 +656,6 @@ def _synapses(arrays: Mapping[str, NDArray[Any]], group: str) -> SynapseTable:
     if columns["delay_ms"] is None:
         columns["delay_ms"] = np.full(len(arrays[f"{group}/sources"]), _INPUT_DELAY_MS, np.float32)
     return SynapseTable(**columns)  # type: ignore[arg-type]
-
-
-def _with_sha256(network: NetworkModel, sha256: str) -> NetworkModel:
-    source = network.source
-    named = SourceFile(source.path, sha256, source.format, source.stored_dtype)
-    return NetworkModel(
-        **{f.name: getattr(network, f.name) for f in fields(network) if f.name != "source"},
-        source=named,
-    )
 
 
 def _one_line(error: BaseException) -> str:
