@@ -1,6 +1,7 @@
 """A full-size network from its file to simulated activity, against bare NEST on the same arrays.
 
-usage: python benchmarks/full_size.py NETWORK.h5 [--repeats 3] [--threads 2] [--simulate-ms 1000] [--json F]
+usage: python -m benchmarks.full_size NETWORK.h5 [--repeats 3] [--threads 2] [--simulate-ms 1000]
+                                      [--json FILE]
 
 Make the network with scripts/make_full_size.py. Each measurement is a process of its own
 (so that peak memory is its own), and the kinds are run in turn:
@@ -17,9 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import resource
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -28,27 +26,25 @@ from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-from v1sim import guard  # noqa: E402
-from v1sim.config import DT_MS  # noqa: E402
-from v1sim.model import Trial  # noqa: E402
-from v1sim.simulation.build import build  # noqa: E402
-from v1sim.simulation.cells import glif3_parameters  # noqa: E402
-from v1sim.simulation.kernel import backend, reset_kernel  # noqa: E402
-from v1sim.simulation.plan import make_plan  # noqa: E402
-from v1sim.simulation.readback import read_back  # noqa: E402
-from v1sim.simulation.run import run_trials  # noqa: E402
-from v1sim.sources.hdf5 import read_network  # noqa: E402
-from v1sim.stimulus.presentation import Presentation  # noqa: E402
-from v1sim.stimulus.spikes import draw_spikes  # noqa: E402
+from benchmarks import measurement
+from benchmarks.measurement import environment, peak_mb, write_json
+from v1sim import guard
+from v1sim.config import DT_MS
+from v1sim.model import Trial
+from v1sim.simulation.build import build
+from v1sim.simulation.cells import glif3_parameters
+from v1sim.simulation.kernel import backend, reset_kernel
+from v1sim.simulation.plan import make_plan
+from v1sim.simulation.readback import read_back
+from v1sim.simulation.run import run_trials
+from v1sim.sources.hdf5 import read_network
+from v1sim.stimulus.presentation import Presentation
+from v1sim.stimulus.spikes import draw_spikes
 
 KINDS = ("bare NEST", "v1sim glif_psc", "v1sim training")
 SEED = 5
-
-
-def peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
 
 
 def presentation(n_lgn: int, duration_ms: float, rate_hz: float) -> Presentation:
@@ -175,15 +171,14 @@ def one(kind: str, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def in_own_process(kind: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    command = [
-        *(sys.executable, __file__, str(arguments.network), "--one", kind),
-        *("--threads", str(arguments.threads), "--simulate-ms", str(arguments.simulate_ms)),
-        *("--rate-hz", str(arguments.rate_hz)),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{kind} failed:\n{done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
+    result = measurement.in_own_process(
+        "benchmarks.full_size",
+        *(arguments.network, "--one", kind, "--threads", arguments.threads),
+        *("--simulate-ms", arguments.simulate_ms, "--rate-hz", arguments.rate_hz),
+    )
+    if "failed" in result:
+        sys.exit(f"{kind} failed: {result['failed']}")
+    return result
 
 
 def summary(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
@@ -227,18 +222,14 @@ def main() -> None:
         for kind in KINDS:
             runs[kind].append(in_own_process(kind, arguments))
             print(kind, json.dumps(runs[kind][-1]), flush=True)
-    nest, _ = backend()
     result = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
-        "nest": nest.__version__,
+        "environment": environment(),
         "threads": arguments.threads,
-        "load_average": os.getloadavg(),
         **summary(runs),
         "runs": runs,
     }
     print(json.dumps({k: v for k, v in result.items() if k != "runs"}, indent=2))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_json(arguments.json, result)
 
 
 if __name__ == "__main__":

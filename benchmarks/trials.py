@@ -1,0 +1,123 @@
+"""What trials cost over the time that NEST needs to simulate them.
+
+usage: python -m benchmarks.trials NETWORK.h5 [--trials 5] [--duration-ms 1000] [--repeats 3]
+                                   [--threads 2] [--json FILE]
+
+Each kind is a process of its own, run in turn with bare NEST. Two ratios:
+
+  over NEST's own time   from the end of the first trial to the end of the last, over the time
+                         within nest.Simulate for these trials: drawing and handing over LGN
+                         spikes, the return to the start, and collecting spikes come on top
+  over bare NEST         the same, over bare NEST simulating as long (full_size.py's)
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from benchmarks import full_size
+from benchmarks.measurement import TimedNest, environment, in_own_process, write_json
+from v1sim import guard
+from v1sim.model import Trial
+from v1sim.simulation import run
+from v1sim.simulation.kernel import Backend, backend
+from v1sim.simulation.plan import make_plan
+from v1sim.sources.hdf5 import read_network
+from v1sim.stimulus.presentation import Presentation
+
+#: Dynamics, and what lies between trials.
+KINDS = {
+    "glif_psc reset": ("glif_psc", "reset"),
+    "training reset": ("training", "reset"),
+    "glif_psc gap": ("glif_psc", "gap"),
+}
+
+
+def presentation(n_lgn: int, n_trials: int, duration_ms: float, rate_hz: float) -> Presentation:
+    """Repeats of one stimulus: every LGN cell fires at one rate."""
+    values = np.full((int(duration_ms), n_lgn), rate_hz / 1000, dtype=np.float32)
+    trials = tuple(
+        Trial(i, i * duration_ms, duration_ms, (0.0, duration_ms), {}) for i in range(n_trials)
+    )
+    return Presentation(n_lgn, 1.0, trials, (0,) * n_trials, lambda _: values)
+
+
+def measure(kind: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Seconds a trial, and within nest.Simulate; the first trial is left out."""
+    dynamics, between = KINDS[kind]
+    nest, pynn = backend()
+    timed = TimedNest(nest)
+    run.backend = lambda: Backend(timed, pynn)
+    checked = guard.admit(read_network(arguments.network), guard.Policy(require="any"))
+    plan = make_plan(checked, background="mean", seed=full_size.SEED, dynamics=dynamics)
+    shown = presentation(plan.n_lgn, arguments.trials, arguments.duration_ms, arguments.rate_hz)
+    output = run.run_trials(
+        plan,
+        shown,
+        threads=arguments.threads,
+        between_trials=between,
+        voltage_of=np.empty(0, dtype=np.int32),
+        progress=lambda *_: None,
+    )
+    trials = [call for call in timed.calls if call[0] == arguments.duration_ms + plan.dt_ms]
+    n = len(trials) - 1
+    return {
+        "trial": (trials[-1][2] - trials[0][2]) / n,
+        "within Simulate": sum(end - begin for _, begin, end in trials[1:]) / n,
+        "spikes": len(output.spikes),
+    }
+
+
+def compare(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Runs of every kind, in turn with bare NEST; medians and ratios."""
+    passed = (arguments.network, "--threads", arguments.threads, "--rate-hz", arguments.rate_hz)
+    runs: dict[str, list[dict[str, Any]]] = {kind: [] for kind in ("bare NEST", *KINDS)}
+    for _ in range(arguments.repeats):
+        simulate = ("--simulate-ms", arguments.duration_ms)
+        runs["bare NEST"].append(
+            in_own_process("benchmarks.full_size", *passed, *simulate, "--one", "bare NEST")
+        )
+        for kind in KINDS:
+            trials = ("--trials", arguments.trials, "--duration-ms", arguments.duration_ms)
+            runs[kind].append(in_own_process(__spec__.name, *passed, *trials, "--one", kind))
+            print(kind, json.dumps(runs[kind][-1]), flush=True)
+    bare_s = median(result["simulate"] for result in runs["bare NEST"])
+    ratios = {
+        kind: {
+            "trial over NEST's own time": median(
+                result["trial"] / result["within Simulate"] for result in runs[kind]
+            ),
+            "trial over bare NEST": median(result["trial"] for result in runs[kind]) / bare_s,
+        }
+        for kind in KINDS
+    }
+    return {"bare_simulate_s": bare_s, "ratios": ratios, "runs": runs}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("network", type=Path)
+    parser.add_argument("--trials", type=int, default=5)
+    parser.add_argument("--duration-ms", type=float, default=1000.0)
+    parser.add_argument("--rate-hz", type=float, default=5.0)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--one", choices=KINDS, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        print(json.dumps(measure(arguments.one, arguments)))
+        return
+    result = {"environment": environment(), **compare(arguments)}
+    print(json.dumps({"ratios": result["ratios"]}, indent=2))
+    write_json(arguments.json, result)
+
+
+if __name__ == "__main__":
+    main()
