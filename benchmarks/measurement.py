@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -21,8 +20,8 @@ PACKAGES = ("v1sim", "nest-simulator", "pynn", "neo", "numpy", "h5py", "pynwb")
 
 
 def peak_mb() -> float:
-    """Peak resident memory of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    """Peak resident memory of this process so far; getrusage's starts at its parent's."""
+    return _status_mb("VmHWM")
 
 
 def in_own_process(
