@@ -33,10 +33,13 @@ _BLOCK = 1 << 20
 #: receptors. Delays: 4100, and 0.6 shuffled.
 _CHANCE_SIGMAS, _PLAIN_SIGMAS = 4.0, 20.0
 #: Synapses and pairs from which on separation means something.
-_MIN_SYNAPSES, _MIN_PAIRS = 4000, 20
+_MIN_SYNAPSES, _MIN_PAIRS, _MIN_TYPES = 4000, 20, 8
 #: Correlation of delay and distance, times the root of the number of synapses: 0.60 * 282 in
 #: the trained network.
 _MAX_DISTANCE_SIGMAS = 5.0
+
+#: Targets with several delays that must all ascend with the source; none does by itself.
+_MIN_ASCENDING = 50
 
 #: A weight beyond the largest that its receptor's tail leads one to expect by this factor, and
 #: beyond all others of its pair of cell types by the second. Seen at most: 0.8 and, of weights
@@ -130,6 +133,36 @@ def class_pairs(context: Context) -> Iterator[Observation]:
 
 
 @check(
+    "patterns.input_types",
+    severity=Severity.WARNING,
+    reason="In a network whose recurrent weights depend on cell types, input weights mostly do "
+    "too. Where they do not, they may stand on other synapses than they belong to.",
+    calibration="Separation of target types by log |w| within a receptor, in standard deviations "
+    "of chance: 540 in a trained network, -1..1 once shuffled.",
+    needs=_VALUES,
+)
+def input_types(context: Context) -> Iterator[Observation]:
+    """Input weights depend on the cell types of their targets."""
+    separated = class_pair_separation(context, "input").values()
+    told = [s for s in separated if s.n >= _MIN_SYNAPSES and s.n_groups >= _MIN_TYPES]
+    if not told or any(s.sigmas >= _CHANCE_SIGMAS for s in told):
+        return
+    recurrent = class_pair_separation(context, "recurrent").values()
+    if max((s.sigmas for s in recurrent if _told(s)), default=0.0) < _CHANCE_SIGMAS:
+        return
+    n = sum(s.n for s in told)
+    yield Observation(
+        "input/weights",
+        f"the sizes of {n:,} input weights do not depend on the cell types of their targets, "
+        "though recurrent weights do: they may be shuffled, or another network's; the file alone cannot "
+        "tell",
+        "compare with --checkpoint or --baseline",
+        n_bad=n,
+        n_seen=len(context.network.lgn),
+    )
+
+
+@check(
     "patterns.delays",
     severity=Severity.ERROR,
     reason="Delays depend on distance and cell types. In a network whose weights depend on the "
@@ -142,6 +175,18 @@ def class_pairs(context: Context) -> Iterator[Observation]:
 def delays(context: Context) -> Iterator[Observation]:
     """Delays depend on the cells that they connect."""
     if len(context.delays_ms("recurrent")) < 2:
+        return
+    if _ascend_with_source(context):
+        n = len(context.network.recurrent)
+        yield Observation(
+            "recurrent/delays",
+            f"{n:,} delays ascend with the index of the source, at every target: the delays stand "
+            "in the order of a checkpoint (by delay, then source), the edges in that of their "
+            "sources",
+            "write delays in the order of the edges, or convert the checkpoint again",
+            n_bad=n,
+            n_seen=n,
+        )
         return
     separated = delay_separation(context)
     if not _told(separated) or separated.sigmas >= _CHANCE_SIGMAS:
@@ -162,6 +207,34 @@ def delays(context: Context) -> Iterator[Observation]:
         n_seen=len(table),
         observed={"separation": separated.f},
     )
+
+
+def _ascend_with_source(context: Context) -> bool:
+    """Whether longer delays have higher sources, at each target and receptor.
+
+    One pair of neighbours that does not is enough to say no, so that a first block decides
+    for nearly every network.
+    """
+    table, n = context.network.recurrent, context.network.n_neurons
+    delays = context.delays_ms("recurrent")
+    shape = (n * len(RECEPTORS), len(delays))
+    lowest = np.full(shape[0] * shape[1], np.iinfo(np.int32).max, dtype=np.int32)
+    highest = np.full(shape[0] * shape[1], -1, dtype=np.int32)
+    n_groups = 0
+    for start in range(0, len(table), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        key = table.post[part].astype(np.int64) * len(RECEPTORS) + table.receptor[part]
+        key *= len(delays)
+        key += np.searchsorted(delays.view(np.uint32), table.delay_ms[part].view(np.uint32))
+        np.minimum.at(lowest, key, table.pre[part])
+        np.maximum.at(highest, key, table.pre[part])
+        reached = np.maximum.accumulate(highest.reshape(shape), axis=1)
+        present = highest.reshape(shape)[:, 1:] >= 0
+        before = reached[:, :-1]
+        if (present & (before > lowest.reshape(shape)[:, 1:])).any():
+            return False
+        n_groups = int((present & (before >= 0)).any(axis=1).sum())
+    return n_groups >= _MIN_ASCENDING
 
 
 def _distance_sigmas(context: Context) -> float:

@@ -121,16 +121,21 @@ def weight_sign(context: Context) -> Iterator[Observation]:
     needs=("structure.receptor_range", "values.finite"),
 )
 def constant(context: Context) -> Iterator[Observation]:
-    """The weights of a receptor are not all the same."""
+    """The weights of a receptor that are not zero are not all the same."""
     for group, table in context.tables.items():
         for receptor, name in enumerate(RECEPTORS):
             weight = table.weight[table.receptor == receptor]
-            if len(weight) < MIN_VARIED or weight.min() != weight.max():
+            nonzero = weight[weight != 0]
+            if len(weight) < MIN_VARIED or 0 < len(nonzero) < MIN_VARIED:
                 continue
-            value = float(weight[0]) + 0.0
+            if len(nonzero) and nonzero.min() != nonzero.max():
+                continue
+            n_zero = len(weight) - len(nonzero)
+            value = f"{float(nonzero[0]):g}" if len(nonzero) else "0"
+            others = f", the {n_zero:,} others 0" if n_zero and len(nonzero) else ""
             yield Observation(
                 f"{group}/weights, {name}",
-                f"all {len(weight):,} weights are {value:g}",
+                f"all {len(nonzero) or n_zero:,} weights are {value}{others}",
                 "convert the network again: this array was never filled",
                 n_bad=len(weight),
                 n_seen=len(weight),
