@@ -154,8 +154,8 @@ def input_types(context: Context) -> Iterator[Observation]:
     yield Observation(
         "input/weights",
         f"the sizes of {n:,} input weights do not depend on the cell types of their targets, "
-        "though recurrent weights do: they may be shuffled, or another network's; the file alone cannot "
-        "tell",
+        "though recurrent weights do: they may be shuffled, or another network's; the file alone "
+        "cannot tell",
         "compare with --checkpoint or --baseline",
         n_bad=n,
         n_seen=len(context.network.lgn),
