@@ -53,13 +53,15 @@ def inspection_text(inspection: Inspection) -> str:
 def conversion_text(conversion: Conversion) -> str:
     """A converted or stamped file."""
     network = conversion.network
-    n_variables = len(conversion.comparison.comparisons)
+    compared = conversion.comparison.comparisons
+    n_rounded = sum(bool(c.note) for c in compared)
+    how = f", {n_rounded} of them within rounding" if n_rounded else " to the bit"
     lines = [
         f"{network.source.path}: {conversion.kind} ({conversion.reason})",
         f"  {network.n_neurons:,} neurons of {len(network.cell_types)} types, {network.n_lgn:,} "
         f"LGN cells, {len(network.recurrent):,} recurrent and {len(network.lgn):,} LGN synapses",
-        f"  read back: all {n_variables} variables equal those of "
-        f"{conversion.comparison.checkpoint}, by their checksums",
+        f"  read back: gives all {len(compared)} variables of "
+        f"{conversion.comparison.checkpoint} again{how}",
     ]
     lines += [f"  missing: {item}" for item in conversion.missing]
     return "\n".join(lines)
