@@ -272,10 +272,14 @@ class Rates(LgnStimulus):
 
 
 class Probabilities(LgnStimulus):
-    """LGN firing probabilities from a stimulus file (``spike_trains``, 1.3 p)."""
+    """LGN firing probabilities from a stimulus file (``spike_trains``, 1.3 p).
+
+    ``divide_by`` is what the file's values are divided by: 1.0 for files of plain probabilities.
+    """
 
     kind: Literal["probabilities"]
     file: _File
+    divide_by: _Positive = 1.3
     samples: Annotated[tuple[Annotated[int, Field(ge=0)], ...], _Set] | None = None
     trials: _Count = 1
     response_window_ms: _WindowMs | None = None

@@ -177,3 +177,13 @@ def test_no_global_state_is_touched() -> None:
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
+def test_a_run_that_classifies_shows_decisions_and_windows() -> None:
+    recording = without_directions(gratings_run())
+    groups = [np.arange(10 * i, 10 * i + 10, dtype=np.int32) for i in range(5)]
+    results = analyse(recording, groups)
+    figure = figures.summary_figure(recording, results)
+    assert {"Accuracy against window", "Decisions"} <= set(panels(figure))
+    assert "Direction tuning" not in panels(figure)
+    figures.to_png(figure)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 
 import h5py
@@ -70,12 +69,37 @@ def test_window_given_by_the_user_wins(tmp_path, good):
     assert file_presentation(path, N_INPUT, window_ms=(0, 5)).trials[0].window_ms == (0, 5)
 
 
-def test_values_above_1_3_are_cut_off_and_noted(tmp_path, good, caplog):
+def test_values_above_1_3_are_cut_off_and_noted(tmp_path, good):
     good["spike_trains"][0, 0, 0] = 2.6
     shown = file_presentation(write(tmp_path / "s.h5", good), N_INPUT)
-    with caplog.at_level(logging.WARNING):
-        assert shown.probability(0)[0, 0] == 1
-    assert "values up to 2.6" in caplog.text
+    assert shown.remarks() == ()
+    assert shown.probability(0)[0, 0] == 1
+    said, cut = shown.remarks()
+    assert "divided by 1.3" in said
+    assert "the largest value is 2.6" in said
+    assert cut.startswith(f"1 of {N_STEPS * N_INPUT:,} values of s.h5 are above 1.3")
+
+
+def test_what_remarks_say_is_of_all_that_was_read(tmp_path, good):
+    shown = file_presentation(write(tmp_path / "s.h5", good), N_INPUT, divide_by=1.0)
+    mean_hz = 1000 * np.mean([shown.probability(i).mean(dtype=float) for i in range(N_SAMPLES)])
+    (said,) = shown.remarks()
+    assert f"divided by 1, {mean_hz:.1f} Hz on average" in said
+    assert "training code hold 1.3 times" in said
+
+
+def test_another_division(tmp_path, good):
+    path = write(tmp_path / "s.h5", good)
+    plain, divided = (file_presentation(path, N_INPUT, divide_by=d) for d in (1.0, 1.3))
+    np.testing.assert_allclose(plain.probability(1), 1.3 * divided.probability(1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("factor", [60.0, 1000.0])
+def test_rates_are_refused(tmp_path, good, factor):
+    good["spike_trains"] = good["spike_trains"] * np.float32(factor)
+    shown = file_presentation(write(tmp_path / "s.h5", good), N_INPUT)
+    with pytest.raises(StimulusError, match=r"rates or counts[\s\S]*stimulus.divide_by"):
+        shown.probability(0)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,15 @@
-"""What one recording shows: rates and tuning by neuron and by class."""
+"""What one recording shows: rates and tuning by neuron and by class, and decisions."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from v1sim.analysis.rates import mean_rate_hz, spike_counts
+from v1sim.analysis.readout import Classification, classify
 from v1sim.analysis.tuning import DirectionTuning, aligned_curves, direction_tuning
 from v1sim.cell_classes import CellClasses
 from v1sim.recording import Recording
@@ -37,7 +39,8 @@ class Results:
 
     ``rate_hz`` (n,) and ``lgn_rate_hz`` (n_lgn,) are over the windows of all
     trials; ``tuning`` is None for a run without directions, ``aligned``
-    (see `v1sim.analysis.tuning.aligned_curves`) also for one without repeats.
+    (see `v1sim.analysis.tuning.aligned_curves`) also for one without repeats,
+    ``classification`` for one without labels or readout groups.
     """
 
     rate_hz: F64
@@ -45,14 +48,23 @@ class Results:
     classes: tuple[ClassResult, ...]
     tuning: DirectionTuning | None
     aligned: tuple[F64, F64] | None
+    classification: Classification | None = None
 
     def __post_init__(self) -> None:
         self.rate_hz.flags.writeable = False
         self.lgn_rate_hz.flags.writeable = False
 
 
-def analyse(recording: Recording) -> Results:
-    """Rates of all neurons, and their tuning if the trials showed directions."""
+def analyse(recording: Recording, readout: Sequence[NDArray[np.int32]] = ()) -> Results:
+    """Rates of all neurons, their tuning if the trials showed directions, decisions on labels.
+
+    Parameters
+    ----------
+    recording : Recording
+        Of at least one trial.
+    readout : sequence of int array, optional
+        Readout neurons of each class.
+    """
     trials = recording.trials
     counts = spike_counts(recording.spikes, trials, recording.n_neurons)
     rate_hz = mean_rate_hz(counts, trials)
@@ -65,6 +77,7 @@ def analyse(recording: Recording) -> Results:
         classes=_by_class(recording.classes, rate_hz, tuning),
         tuning=tuning,
         aligned=aligned_curves(counts, trials),
+        classification=classify(recording.spikes, trials, readout),
     )
 
 

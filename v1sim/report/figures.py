@@ -15,6 +15,7 @@ from matplotlib.gridspec import SubplotSpec
 from numpy.typing import NDArray
 
 from v1sim.analysis.rates import population_rate_hz
+from v1sim.analysis.readout import Classification
 from v1sim.analysis.results import ClassResult, Results
 from v1sim.analysis.tuning import DirectionTuning, published_tuning
 from v1sim.cell_classes import LAYER_TOP_UM, CellClasses
@@ -95,7 +96,8 @@ def summary_figure(
     LGN rate and a raster of one trial, ordered by layer and class; population
     rates over the trial, averaged over all trials; tuning curves; orientation
     selectivity and rate by class with the published figures. Runs without
-    directions leave out what needs them.
+    directions leave out what needs them; runs that classify show accuracy against
+    window and the decisions there.
 
     Parameters
     ----------
@@ -121,16 +123,21 @@ def summary_figure(
         bottom=0.112,
     )
     upper = rows[0].subgridspec(1, 2, width_ratios=(2.05, 1), wspace=0.2)
-    side = upper[1].subgridspec(2 if results.aligned else 1, 1, hspace=0.32)
-    lower = rows[1].subgridspec(1, 2 if results.tuning else 1, wspace=0.13)
+    decided = results.classification
+    side = upper[1].subgridspec(2 if results.aligned or decided else 1, 1, hspace=0.32)
+    lower = rows[1].subgridspec(1, 2 if results.tuning or decided else 1, wspace=0.13)
 
     _raster(figure, upper[0], recording, recording.trials[trial_index])
     _population_rates(figure.add_subplot(side[0]), recording)
     if results.aligned:
         _tuning_curves(figure.add_subplot(side[1]), recording, results.aligned)
+    elif decided:
+        _accuracy_curve(figure.add_subplot(side[1]), decided)
     if results.tuning:
         osi_axes = figure.add_subplot(lower[0])
         _osi_by_class(osi_axes, recording, results.classes, results.tuning)
+    elif decided:
+        _confusion(figure.add_subplot(lower[0]), decided)
     _rate_by_class(figure.add_subplot(lower[-1]), recording, results)
 
     figure.text(0.065, 0.968, title, fontsize=15, fontweight="bold", color=_INK, va="center")
@@ -181,6 +188,8 @@ def _caption(recording: Recording, results: Results) -> str:
     parts.append(
         "\nBoxes: quartiles and median of neurons that spiked; lines: 5th to 95th percentile."
     )
+    if results.classification:
+        parts.append("The class whose readout neurons spike most in the window is decided.")
     if results.tuning:
         parts.append(
             "OSI = |Σ r exp(2iθ)| / Σ r."
@@ -385,6 +394,52 @@ def _tuning_curves(axes: Axes, recording: Recording, aligned: tuple[F64, F64]) -
         )
     axes.set_xticks(np.linspace(-half_deg, half_deg, 5))
     axes.set_ylim(bottom=0)
+
+
+def _accuracy_curve(axes: Axes, result: Classification) -> None:
+    """Accuracy with the window moved over the trial: a wrong window is seen."""
+    _heading(axes, "Accuracy against window")
+    start_ms, stop_ms = result.window_ms
+    axes.axvspan(start_ms, stop_ms, color=_WINDOW, linewidth=0, zorder=0)
+    middle = (stop_ms - start_ms) / 2
+    axes.plot(result.curve_start_ms + middle, result.curve_accuracy, color=_INK, linewidth=1.5)
+    low, high = result.interval
+    axes.errorbar(
+        start_ms + middle,
+        result.accuracy,
+        yerr=[[result.accuracy - low], [high - result.accuracy]],
+        color="#d00000",
+        marker="o",
+        markersize=4,
+        capsize=3,
+        label=f"{result.accuracy:.2f} in {start_ms:g} to {stop_ms:g} ms",
+    )
+    axes.axhline(1 / len(result.confusion), color=_FAINT, linestyle=":", label="chance")
+    _plain(axes)
+    axes.set_ylim(0, 1.02)
+    axes.set_xlabel("middle of the window, ms", fontsize=9, color=_INK)
+    axes.set_ylabel("accuracy", fontsize=9, color=_INK)
+    axes.legend(fontsize=7.5, loc="upper left", frameon=False, labelcolor=_INK)
+
+
+def _confusion(axes: Axes, result: Classification) -> None:
+    """Trials by what was shown and decided; counts are written where they have room."""
+    n = len(result.confusion)
+    axes.imshow(result.confusion, cmap="Blues", aspect="auto", vmin=0)
+    _plain(axes, grid=None)
+    if n <= 20:
+        half = result.confusion.max() / 2
+        for shown, decided in np.argwhere(result.confusion):
+            count = result.confusion[shown, decided]
+            colour = "white" if count > half else _INK
+            where = {"ha": "center", "va": "center", "fontsize": 8}
+            axes.text(decided, shown, str(count), color=colour, **where)
+        axes.set_xticks(range(n))
+        axes.set_yticks(range(n))
+    axes.set_xlabel("decided", fontsize=9, color=_INK)
+    axes.set_ylabel("shown", fontsize=9, color=_INK)
+    low, high = result.interval
+    _heading(axes, "Decisions", f"accuracy {result.accuracy:.2f}, 95 % {low:.2f} to {high:.2f}")
 
 
 def _by_class(axes: Axes, recording: Recording, rows: Sequence[ClassResult], values: F64) -> None:

@@ -93,6 +93,7 @@ def render_html(report: Mapping[str, Any], figure_png: bytes | None = None) -> s
         _notes(report["notes"]),
         _section("What was simulated", _facts({**report["network"], **_simulated(report)})),
         _figure(figure_png),
+        _classification(report["results"].get("classification")),
         _section("Results by class", _classes(report["results"])),
         _section("Findings of the guards", _findings(report["guard"])),
         _section("Read back from NEST", _read_back(report["simulation"].get("read_back", []))),
@@ -175,6 +176,33 @@ def _figure(png: bytes | None) -> str:
         return ""
     data = base64.b64encode(png).decode("ascii")
     return _section("Summary", f'<img alt="summary figure" src="data:image/png;base64,{data}">')
+
+
+def _classification(result: Mapping[str, Any] | None) -> str:
+    """Accuracy, and the confusion matrix; nothing for runs that classify nothing."""
+    if result is None:
+        return ""
+    low, high = result["interval_95"]
+    start_ms, stop_ms = result["window_ms"]
+    text = (
+        f"Accuracy {result['accuracy']:.3f} (95 % interval {low:.3f} to {high:.3f}; chance "
+        f"{result['chance']:.3f}) in {result['n_trials']:,} trials, read out in {start_ms:g} to "
+        f"{stop_ms:g} ms. In {result['n_undecided']:,} trials several classes had most votes: the "
+        "first of them counts, as in training."
+    )
+    if start_ms != result["best_window_ms"][0]:
+        best_ms = result["best_window_ms"]
+        text += (
+            f" The best window of this width, {best_ms[0]:g} to {best_ms[1]:g} ms, would give "
+            f"{result['best_window_accuracy']:.3f}: if that is much more, the window is wrong."
+        )
+    classes = range(len(result["confusion"]))
+    rows = [
+        [f"class {i}", *(_number(n) if n else "" for n in row)]
+        for i, row in enumerate(result["confusion"])
+    ]
+    table = _table(["shown / decided", *map(str, classes)], rows, 1)
+    return _section("Classification", f"<p>{escape(text)}</p>{table}")
 
 
 def _classes(results: Mapping[str, Any]) -> str:

@@ -74,6 +74,7 @@ def presentation(config: RunConfig, network: NetworkModel) -> Presentation:
                 samples=stimulus.samples,
                 repeats=stimulus.trials,
                 window_ms=stimulus.response_window_ms,
+                divide_by=stimulus.divide_by,
             )
         case SonataSpikes():
             return spike_file_presentation(

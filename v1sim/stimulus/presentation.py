@@ -44,6 +44,8 @@ class Presentation:
         ``picture(stimulus, step) -> f4[height, width]``, what is on the screen, -1 to 1.
     cells : LgnCellTable, optional
         The LGN cells, where it is known which they are.
+    remarks : callable, optional
+        ``remarks() -> tuple of str``, what is to be known of the probabilities given so far.
     """
 
     n_lgn: int
@@ -54,6 +56,7 @@ class Presentation:
     key: Callable[[int], str] | None = field(default=None, repr=False)
     picture: Callable[[int, int], F32] | None = field(default=None, repr=False)
     cells: LgnCellTable | None = field(default=None, repr=False)
+    remarks: Callable[[], tuple[str, ...]] = field(default=tuple, repr=False)
     _cached_load: Callable[[int], F32] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import itertools
 import json
-import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import h5py
@@ -42,8 +41,26 @@ F32 = NDArray[np.float32]
 #: Stored value of a certain spike.
 SCALE = 1.3
 
+#: No file of probabilities has more values above that of a certain spike.
+_MOST_OVER = 0.01
 _DT_MS = 1.0
-_log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Seen:
+    """What the samples held that were read."""
+
+    n: int = 0
+    n_over: int = 0
+    largest: float = 0.0
+    mean: float = 0.0
+
+    def add(self, values: F32, probability: F32, divide_by: float) -> None:
+        n = self.n + values.size
+        self.mean += (float(probability.mean(dtype=np.float64)) - self.mean) * values.size / n
+        self.n = n
+        self.n_over += int(np.count_nonzero(values > divide_by * (1 + 1e-6)))
+        self.largest = max(self.largest, float(values.max(initial=0)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +69,8 @@ class StimulusFile:
 
     ``label`` (samples,); ``response_window_ms`` is what the file says, None where
     it says nothing; ``time_windows_ms`` (chunks, 2) are the parts of a sample;
-    ``stimulus`` says what each sample shows, in plain values.
+    ``stimulus`` says what each sample shows, in plain values. ``divide_by`` is the
+    stored value of a certain spike.
     """
 
     path: Path
@@ -63,6 +81,8 @@ class StimulusFile:
     response_window_ms: tuple[float, float] | None
     time_windows_ms: tuple[tuple[float, float], ...]
     stimulus: tuple[Mapping[str, float | int | str], ...]
+    divide_by: float = SCALE
+    _seen: _Seen = field(default_factory=_Seen, repr=False)
 
     def probability(self, sample: int) -> F32:
         """Probability of a spike in each millisecond, shape (n_steps, n_input).
@@ -79,23 +99,46 @@ class StimulusFile:
             seen = f"sample {sample} cannot be read: {error}"
             raise StimulusError(seen, where=f"{self.path}:/spike_trains") from error
         self._refuse_other_quantities(values, sample)
-        largest = float(values.max(initial=0))
-        if largest > SCALE:
-            _log.warning(
-                "%s: sample %d holds values up to %.3g; above %.1f a spike is certain "
-                "and the excess is cut off",
-                self.path, sample, largest, SCALE,
-            )  # fmt: skip
-        probability: F32 = np.clip(values / np.float32(SCALE), 0, 1)
+        probability: F32 = np.clip(values / np.float32(self.divide_by), 0, 1)
+        self._seen.add(values, probability, self.divide_by)
         return probability
+
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader must know of the samples that were read."""
+        seen = self._seen
+        if not seen.n:
+            return ()
+        text = (
+            f"LGN probabilities are the values of {self.path.name} divided by {self.divide_by:g}, "
+            f"{seen.mean * 1000 / _DT_MS:.1f} Hz on average; the largest value is "
+            f"{seen.largest:.3g}."
+        )
+        if self.divide_by != SCALE:
+            text += f" Files of the training code hold {SCALE} times the probability."
+        if not seen.n_over:
+            return (text,)
+        return (
+            text,
+            f"{seen.n_over:,} of {seen.n:,} values of {self.path.name} are above "
+            f"{self.divide_by:g}, where a spike is certain: their excess was cut off. If they are "
+            "many, the file was made for another division (stimulus.divide_by).",
+        )
 
     def _refuse_other_quantities(self, values: F32, sample: int) -> None:
         where = f"{self.path}:/spike_trains, sample {sample}"
-        expected = f"{SCALE} times the probability of a spike in each millisecond"
+        expected = f"{self.divide_by:g} times the probability of a spike in each millisecond"
         if not np.isfinite(values).all() or values.min(initial=0) < 0:
             n_bad = int((~(values >= 0) | ~np.isfinite(values)).sum())
             seen = f"{n_bad} of {values.size} values are negative or not finite"
             raise StimulusError(seen, where=where, expected=expected)
+        n_over = int(np.count_nonzero(values > 1.01 * self.divide_by))
+        if n_over > _MOST_OVER * np.count_nonzero(values):
+            seen = (
+                f"{n_over} of {np.count_nonzero(values)} values are above {self.divide_by:g}, "
+                f"the largest {values.max():.3g}: these are rates or counts, not probabilities"
+            )
+            hint = "rates in Hz are stimulus.kind: rates; another factor is stimulus.divide_by"
+            raise StimulusError(seen, where=where, expected=expected, hint=hint)
         if values.any() and np.isin(values, (0, 1)).all():
             seen = "only zeros and ones: these are spikes, not probabilities"
             raise StimulusError(
@@ -218,6 +261,7 @@ def file_presentation(
     samples: Sequence[int] | None = None,
     repeats: int = 1,
     window_ms: tuple[float, float] | None = None,
+    divide_by: float = SCALE,
 ) -> Presentation:
     """Samples of a stimulus file, each a trial.
 
@@ -235,6 +279,8 @@ def file_presentation(
         Part of each trial that analyses read. By default the file's response
         window, or the whole sample. Files are known to name a window that
         training did not read: give the one that training used.
+    divide_by : float
+        What the file's values are divided by.
 
     Returns
     -------
@@ -246,7 +292,7 @@ def file_presentation(
     StimulusError
         If the file, a sample or the window cannot be used.
     """
-    file = open_stimulus_file(path, n_input)
+    file = replace(open_stimulus_file(path, n_input), divide_by=divide_by)
     chosen = list(range(file.n_samples)) if samples is None else list(samples)
     bad = [sample for sample in chosen if not 0 <= sample < file.n_samples]
     if bad or not chosen or repeats < 1:
@@ -270,6 +316,7 @@ def file_presentation(
         trials,
         stimulus_of_trial,
         lambda stimulus: file.probability(chosen[stimulus]),
+        remarks=file.remarks,
     )
 
 
