@@ -1,8 +1,9 @@
 """How two networks differ: edges matched in whatever order, changes by array, class and receptor.
 
 Synapses are matched by target, receptor and source; of several between the same two
-cells the one with the shorter delay comes first, then the one with the lower weight. Delays are therefore compared like
-weights, and a network whose delays were shuffled is still the same network.
+cells the one with the shorter delay comes first, then the one with the lower weight.
+Delays are therefore compared like weights, and a network whose delays were shuffled is
+still the same network.
 """
 
 from __future__ import annotations
