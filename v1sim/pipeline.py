@@ -161,9 +161,9 @@ def run(
         )
         for stage, seconds in output.seconds.items():
             clock.seconds[stage] = seconds
-        recording = _recording(config, plan, presentation, output)
+        recording = _recording(config, network, plan, presentation, output)
         with clock.stage("analyse"):
-            results = analyse(recording, network.readout)
+            results = analyse(recording)
         with clock.stage("write"):
             _write_recording(config, recording, temporary)
             figure = figures.summary_figure(recording, results, title=_title(config, network))
@@ -465,7 +465,11 @@ def _refuse_other_labels(presentation: Presentation, network: NetworkModel) -> N
 
 
 def _recording(
-    config: RunConfig, plan: BuildPlan, presentation: Presentation, output: Output
+    config: RunConfig,
+    network: NetworkModel,
+    plan: BuildPlan,
+    presentation: Presentation,
+    output: Output,
 ) -> Recording:
     return Recording(
         spikes=output.spikes,
@@ -479,6 +483,7 @@ def _recording(
             "run": config.name,
             "seed": config.seed,
             "network_sha256": plan.network_sha256,
+            "readout": [group.tolist() for group in network.readout],
             "v1sim_version": __version__,
         },
     )

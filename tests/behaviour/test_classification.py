@@ -27,7 +27,6 @@ def test_a_run_on_real_stimuli(shared_data, tmp_path):
             [
                 f"network={data / f'net_A_{name}.h5'}",
                 f"stimulus.file={data / 'stimuli_A.h5'}",
-                "recording.nwb=false",
                 "require=any",
                 "simulation.dynamics=training",
                 "waive={guard.required: the untrained twin is classified too}",
@@ -42,8 +41,10 @@ def test_a_run_on_real_stimuli(shared_data, tmp_path):
             rows = list(csv.DictReader(file))
         assert len(rows) == 80
         assert sum(int(row["right"]) for row in rows) == round(80 * found["accuracy"])
-        page = (tmp_path / name / "report.html").read_text()
-        assert "Accuracy" in page
+        pipeline.renew_report(tmp_path / name)
+        renewed = json.loads((tmp_path / name / "report.json").read_text())
+        assert renewed["results"]["classification"] == found
+        assert "Accuracy" in (tmp_path / name / "report.html").read_text()
     low, high = wilson_interval(65, 80)  # TensorFlow: 0.8125
     assert low - 0.05 <= accuracy["trained"] <= high + 0.05
     assert accuracy["untrained"] < 0.25

@@ -180,9 +180,9 @@ def test_no_global_state_is_touched() -> None:
 
 
 def test_a_run_that_classifies_shows_decisions_and_windows() -> None:
-    recording = without_directions(gratings_run())
-    groups = [np.arange(10 * i, 10 * i + 10, dtype=np.int32) for i in range(5)]
-    results = analyse(recording, groups)
+    groups = [list(range(10 * i, 10 * i + 10)) for i in range(5)]
+    recording = replace(without_directions(gratings_run()), annotations={"readout": groups})
+    results = analyse(recording)
     figure = figures.summary_figure(recording, results)
     assert {"Accuracy against window", "Decisions"} <= set(panels(figure))
     assert "Direction tuning" not in panels(figure)

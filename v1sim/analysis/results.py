@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,16 +54,14 @@ class Results:
         self.lgn_rate_hz.flags.writeable = False
 
 
-def analyse(recording: Recording, readout: Sequence[NDArray[np.int32]] = ()) -> Results:
+def analyse(recording: Recording) -> Results:
     """Rates of all neurons, their tuning if the trials showed directions, decisions on labels.
 
-    Parameters
-    ----------
-    recording : Recording
-        Of at least one trial.
-    readout : sequence of int array, optional
-        Readout neurons of each class.
+    Decisions need the neurons of each class in the recording's annotation ``readout``.
     """
+    readout = [
+        np.array(group, dtype=np.int64) for group in recording.annotations.get("readout", ())
+    ]
     trials = recording.trials
     counts = spike_counts(recording.spikes, trials, recording.n_neurons)
     rate_hz = mean_rate_hz(counts, trials)

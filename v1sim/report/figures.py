@@ -432,8 +432,9 @@ def _confusion(axes: Axes, result: Classification) -> None:
         for shown, decided in np.argwhere(result.confusion):
             count = result.confusion[shown, decided]
             colour = "white" if count > half else _INK
-            where = {"ha": "center", "va": "center", "fontsize": 8}
-            axes.text(decided, shown, str(count), color=colour, **where)
+            axes.text(
+                decided, shown, str(count), ha="center", va="center", fontsize=8, color=colour
+            )
         axes.set_xticks(range(n))
         axes.set_yticks(range(n))
     axes.set_xlabel("decided", fontsize=9, color=_INK)
