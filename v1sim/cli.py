@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 _out = Console(highlight=False)
 _err = Console(stderr=True, highlight=False)
+_silent = Console(quiet=True)
 
 _Require = Literal["trained", "constructed", "any"]
 _Strength = Literal["proof", "evidence"]
@@ -111,7 +112,7 @@ def run(
         _out.print(check_report(preview.report))
         _out.print("\n" + preview.text)
         return
-    with StageProgress(_err) as progress:
+    with StageProgress(_err if is_first else _silent) as progress:
         result = pipeline.run(
             settings,
             out=out,
@@ -119,8 +120,9 @@ def run(
             command=shlex.join(sys.argv),
             shared=SharedInput(shared) if shared else None,
         )
-    _out.print(check_report(result.check_report))
-    _out.print("\n" + result.text)
+    if result is not None:
+        _out.print(check_report(result.check_report))
+        _out.print("\n" + result.text)
 
 
 def _thread_override(threads: int | None) -> list[str]:
@@ -479,13 +481,37 @@ def info() -> None:
 
 
 def main() -> None:
-    """Run the command line; every error ends as one message and an exit code."""
+    """Run the command line; every error ends as one message and an exit code.
+
+    A process that fails among several (mpirun, srun) ends all of them.
+    """
+    try:
+        _main()
+    except SystemExit as end:
+        if end.code:
+            from v1sim.simulation.ranks import abort_all
+
+            abort_all(end.code if isinstance(end.code, int) else 3)
+        raise
+
+
+def _run_app(arguments: list[str]) -> None:
+    try:
+        app(arguments, prog_name="v1sim", standalone_mode=True)
+    except Exception:
+        from v1sim.simulation.ranks import wait_for_first
+
+        wait_for_first()
+        raise
+
+
+def _main() -> None:
     debug = "--debug" in sys.argv
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     # A cluster ends jobs with SIGTERM: then, as after Ctrl-C, nothing half-written stays.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        app(arguments, prog_name="v1sim", standalone_mode=True)
+        _run_app(arguments)
     except V1simError as error:
         if debug:
             raise

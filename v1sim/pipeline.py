@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib.metadata import version
@@ -31,6 +31,7 @@ from v1sim.simulation import perturbation
 from v1sim.simulation.kernel import available_threads, backend
 from v1sim.simulation.native.library import native_module, native_or_none
 from v1sim.simulation.plan import BuildPlan, make_plan, memory_estimate_mb
+from v1sim.simulation.ranks import launch
 from v1sim.simulation.run import Output, run_trials
 from v1sim.sources.column import build_column
 from v1sim.sources.hdf5 import read_network, write_network
@@ -118,8 +119,11 @@ def run(
     progress: Progress,
     command: str,
     shared: SharedInput | None = None,
-) -> RunResult:
+) -> RunResult | None:
     """Check, build, simulate, analyse; leave a folder that is complete or not there.
+
+    Where several processes simulate together, each calls this; the first one writes, and
+    the others return None.
 
     Parameters
     ----------
@@ -146,9 +150,10 @@ def run(
     clock = _Clock()
     began = datetime.now().astimezone()
     folder = out or config.output / f"{config.name}_{began:%Y%m%d-%H%M%S}"
-    with new_folder(folder) as temporary:
+    with new_folder(folder) if launch().rank == 0 else nullcontext() as temporary:
+        run_folder = _RunFolder(temporary, folder) if temporary else None
         network, checked, plan, presentation = _prepare(
-            config, _RunFolder(temporary, folder), clock, progress, command, shared
+            config, run_folder, clock, progress, command, shared
         )
         threads = _threads(config)
         output = run_trials(
@@ -159,6 +164,8 @@ def run(
             voltage_of=_voltage_neurons(config, network),
             progress=progress,
         )
+        if temporary is None:
+            return None
         for stage, seconds in output.seconds.items():
             clock.seconds[stage] = seconds
         recording = _recording(config, network, plan, presentation, output)
@@ -521,6 +528,7 @@ def _describe_simulation(
         "dynamics": plan.dynamics,
         "dt_ms": plan.dt_ms,
         "threads": threads,
+        "processes": launch().size,
         "seed": plan.seed,
         "n_trials": len(presentation.trials),
         "simulated_ms": sum(trial.duration_ms for trial in presentation.trials),

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from v1sim.simulation.native.compile import wanted_stamp
 from v1sim.simulation.ranks import Launch, launch
 
 VARIABLES = (
@@ -49,9 +50,7 @@ def test_one_process(monkeypatch, environment):
 
 @pytest.mark.parametrize(("rank", "code"), [(0, 2), (1, 0)])
 def test_the_wheel_refuses_once(tmp_path, monkeypatch, rank, code):
-    from v1sim.simulation.kernel import backend
-
-    if backend().nest.build_info["have_mpi"]:
+    if wanted_stamp()["mpi"]:
         pytest.skip("this NEST was built with MPI")
     monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
     monkeypatch.setenv("OMPI_COMM_WORLD_RANK", str(rank))

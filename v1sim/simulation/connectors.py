@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from v1sim.simulation.cells import PER_SYNAPSE
 from v1sim.simulation.kernel import backend
 from v1sim.simulation.plan import ProjectionPlan, Synapses
+from v1sim.simulation.ranks import hosted_here, launch
 
 __all__ = ["connect_projection"]
 
@@ -91,16 +92,19 @@ def _connect_blocks(
     on_block: _Progress,
 ) -> None:
     nest, _ = backend()
+    alone = launch().size == 1
     for block in blocks:
+        post = post_node[block.post]
+        here = slice(None) if alone else np.flatnonzero(hosted_here(post))
         nest.Connect(
-            pre_node[block.pre],
-            post_node[block.post],
+            pre_node[block.pre[here]],
+            post[here],
             "one_to_one",
             {
                 "synapse_model": model,
-                "weight": block.weight_pa,
-                "delay": block.delay_ms.astype(np.float64),
-                "receptor_type": block.receptor + np.int64(1),
+                "weight": block.weight_pa[here],
+                "delay": block.delay_ms[here].astype(np.float64),
+                "receptor_type": block.receptor[here] + np.int64(1),
             },
         )
         on_block(len(block.weight_pa))

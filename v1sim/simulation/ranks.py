@@ -1,14 +1,44 @@
-"""How many processes were started together (mpirun, srun), and which of them this is."""
+"""Several processes that simulate one network together (mpirun, srun), each a part of it.
+
+Each hosts the neurons of its virtual processes and the synapses onto them. All do the same
+up to there, in the same order: whatever calls NEST or gathers must be reached by all.
+The first one (rank 0) alone talks and writes.
+"""
 
 from __future__ import annotations
 
+import functools
 import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from v1sim.errors import InputError
+import numpy as np
+from numpy.typing import NDArray
+
+from v1sim.errors import InputError, MissingExtraError
+from v1sim.simulation.kernel import backend
 from v1sim.simulation.native.compile import CompilationError, wanted_stamp
 
-__all__ = ["Launch", "launch", "refuse_without_mpi"]
+__all__ = [
+    "Launch",
+    "abort_all",
+    "first_before_others",
+    "gathered",
+    "hosted_here",
+    "join",
+    "launch",
+    "wait_for_first",
+]
+
+T = TypeVar("T")
+
+#: What the first rank gets to say what went wrong everywhere, before another says it.
+_PATIENCE_S = 3.0
 
 #: Number of processes and rank, as Open MPI, MPICH and Intel MPI, MVAPICH and srun say it.
 #: SLURM_NTASKS is not among them: it also stands in a job that has started no step.
@@ -45,20 +75,23 @@ def _nest_has_mpi() -> bool:
         return True  # no headers to tell by: NEST itself will
 
 
-def refuse_without_mpi() -> None:
-    """Refuse to be one of several processes of a NEST that cannot join them.
+def join() -> Launch:
+    """Take one's place among the processes that were started together, or refuse to.
 
-    Without MPI each would simulate the whole network by itself. Rank 0 says so; the
-    others end in silence, so that the message stands there once.
+    Where NEST has no MPI, each would simulate the whole network by itself. Rank 0 says so;
+    the others end in silence, so that the message stands there once.
 
     Raises
     ------
     InputError
-        On rank 0.
+        On rank 0, if NEST has no MPI, or there is no mpi4py.
     """
     started = launch()
-    if started.size == 1 or _nest_has_mpi():
-        return
+    if started.size == 1:
+        return started
+    if _nest_has_mpi():
+        _world()
+        return started
     if started.rank:
         raise SystemExit(0)
     raise InputError(
@@ -67,3 +100,62 @@ def refuse_without_mpi() -> None:
         expected="one process, or a NEST with MPI",
         hint="start one process (srun -n 1) with --threads N, or build NEST with MPI: docs/hpc.md",
     )
+
+
+@functools.cache
+def _world() -> Any:
+    """All processes, for mpi4py; None where this is the only one."""
+    if launch().size == 1:
+        return None
+    try:
+        from mpi4py import MPI
+    except ImportError:
+        raise MissingExtraError("mpi4py", "mpi", "a run on several processes") from None
+    return MPI.COMM_WORLD
+
+
+def gathered(value: T) -> list[T]:
+    """The value that each process has, in the order of their ranks."""
+    world = _world()
+    return [value] if world is None else list(world.allgather(value))
+
+
+@contextmanager
+def first_before_others() -> Iterator[None]:
+    """The block on the first process, and then on the others."""
+    is_first = launch().rank == 0
+    if not is_first:
+        gathered(None)
+    try:
+        yield
+    finally:
+        if is_first:
+            gathered(None)
+
+
+def hosted_here(node: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of these neurons this process hosts, by NEST's rule for node ids."""
+    if launch().size == 1:
+        return np.ones(len(node), dtype=bool)
+    nest, _ = backend()
+    n_virtual = int(nest.total_num_virtual_procs)
+    here: NDArray[np.bool_] = node % n_virtual % nest.num_processes == nest.Rank()
+    return here
+
+
+def wait_for_first() -> None:
+    """Where something went wrong: if it did so everywhere, the first rank says it for all."""
+    if launch().rank:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the launcher may end this one meanwhile
+        time.sleep(_PATIENCE_S)
+
+
+def abort_all(exit_code: int) -> None:
+    """End all processes with this exit code, wherever they are; nothing where this is the only one.
+
+    A process that just ended would leave the others waiting for it.
+    """
+    if launch().size > 1 and "mpi4py.MPI" in sys.modules:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        _world().Abort(exit_code)

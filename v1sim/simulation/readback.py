@@ -23,6 +23,7 @@ from v1sim.model import RECEPTORS
 from v1sim.simulation.build import Progress, Simulation
 from v1sim.simulation.kernel import backend
 from v1sim.simulation.plan import ProjectionPlan, Synapses
+from v1sim.simulation.ranks import gathered, hosted_here
 
 __all__ = ["ProjectionReadback", "read_back"]
 
@@ -59,6 +60,9 @@ def read_back(simulation: Simulation, progress: Progress) -> tuple[ProjectionRea
                 digest += block.digest(plan.dt_ms)
                 counts += np.bincount(block.receptor, minlength=len(RECEPTORS))
                 progress("read-back", done + digest.n_synapses, total)
+        parts = gathered((digest, counts))
+        digest = sum((part for part, _ in parts), start=SynapseDigest(0, (0, 0)))
+        counts = np.sum([part for _, part in parts], axis=0)
         done += digest.n_synapses
         progress("read-back", done, total)
         if digest != plan.digest:
@@ -148,7 +152,7 @@ def _inverse(node: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _difference(simulation: Simulation, plan: ProjectionPlan) -> ReadbackError:
     """The error that says how plan and NEST differ."""
-    planned = _table(plan.blocks())
+    planned = _table(_onto(block, hosted_here(simulation.neuron_node)) for block in plan.blocks())
     held = _table(_held(simulation, plan))
     only_planned = np.setdiff1d(planned, held)
     only_held = np.setdiff1d(held, planned)
@@ -164,6 +168,14 @@ def _difference(simulation: Simulation, plan: ProjectionPlan) -> ReadbackError:
         where=f"projection {plan.label}",
         expected="the same synapses: pre, post, receptor, delay and weight",
         hint="do not use results of this run; please report this with the run's log",
+    )
+
+
+def _onto(block: Synapses, here: NDArray[np.bool_]) -> Synapses:
+    """The synapses onto neurons that this process hosts."""
+    i = np.flatnonzero(here[block.post])
+    return Synapses(
+        block.pre[i], block.post[i], block.receptor[i], block.delay_ms[i], block.weight_pa[i]
     )
 
 

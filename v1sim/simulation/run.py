@@ -16,6 +16,7 @@ potential, so that the next trial's spikes are those of a fresh network.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from v1sim.model import SpikeTable, VoltageTraces
 from v1sim.simulation.build import Progress, Simulation, build
 from v1sim.simulation.kernel import backend
 from v1sim.simulation.plan import BuildPlan
+from v1sim.simulation.ranks import gathered
 from v1sim.simulation.readback import ProjectionReadback, read_back
 from v1sim.stimulus import background
 from v1sim.stimulus.presentation import Presentation
@@ -241,7 +243,7 @@ def _return_to_rest(simulation: Simulation) -> float:
     while nest.biological_time < last_spike_ms + quiet_ms:
         nest.Simulate(last_spike_ms + quiet_ms - nest.biological_time)
         _, stamp_ms = _take_events(simulation)
-        last_spike_ms = float(stamp_ms.max(initial=last_spike_ms))
+        last_spike_ms = max(gathered(float(stamp_ms.max(initial=last_spike_ms))))
         if last_spike_ms - begin_ms > _LONGEST_GAP_MS:
             raise SimulationError(
                 f"the network still fires {_LONGEST_GAP_MS / 1000:g} s after its input ended",
@@ -270,7 +272,8 @@ def _recorded(
 ) -> tuple[NDArray[np.int32], NDArray[np.floating]]:
     """Neuron and time within the trial of each spike, sorted by time, then neuron."""
     plan = simulation.plan
-    sender, stamp = _take_events(simulation)
+    senders, stamps = zip(*gathered(_take_events(simulation)), strict=True)
+    sender, stamp = np.concatenate(senders), np.concatenate(stamps)
     inside = (stamp > start_ms) & (stamp <= stop_ms)
     neuron_of = np.zeros(int(simulation.neuron_node.max()) + 1, dtype=np.int32)
     neuron_of[simulation.neuron_node] = np.arange(plan.n_neurons, dtype=np.int32)
@@ -292,7 +295,7 @@ def _recorded_voltage(simulation: Simulation, start_ms: float, n_steps: int) -> 
     inside = (step >= 0) & (step < n_steps)
     v_mv = np.full((n_steps, len(nodes)), np.nan, dtype=np.float32)
     v_mv[step[inside], column[inside]] = np.asarray(events["V_m"])[inside]
-    return v_mv
+    return functools.reduce(np.fmax, gathered(v_mv))  # each has those that it hosts, NaN elsewhere
 
 
 def _spike_table(parts: list[_TrialSpikes]) -> SpikeTable:

@@ -27,6 +27,7 @@ from v1sim.simulation.native.compile import (
     fitting_module,
     wanted_stamp,
 )
+from v1sim.simulation.ranks import first_before_others
 
 __all__ = [
     "MODELS",
@@ -244,7 +245,8 @@ def native_module() -> NativeModule:
     try:
         cache = _cache_folder(wanted_stamp())
         installed = Path(__file__).parent
-        path = fitting_module(installed) or fitting_module(cache) or compile_module(cache)
+        with first_before_others():  # one of several processes compiles
+            path = fitting_module(installed) or fitting_module(cache) or compile_module(cache)
         return NativeModule(path)
     except (CompilationError, OSError) as error:
         raise InputError(
