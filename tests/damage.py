@@ -84,12 +84,14 @@ class Outcome:
 
 def read_arrays(path: Path) -> Arrays:
     arrays: Arrays = {}
+
+    def keep(name: str, item: h5py.HLObject) -> None:
+        if isinstance(item, h5py.Dataset):
+            arrays[name] = item[()]
+        arrays.update({f"@{name}:{key}": np.asarray(v) for key, v in item.attrs.items()})
+
     with h5py.File(path) as file:
-        file.visititems(
-            lambda name, item: (
-                arrays.__setitem__(name, item[()]) if isinstance(item, h5py.Dataset) else None
-            )
-        )
+        file.visititems(keep)
         arrays |= {f"@{name}": np.asarray(value) for name, value in file.attrs.items()}
     arrays.pop("provenance", None)  # it would find everything
     return arrays
@@ -98,10 +100,13 @@ def read_arrays(path: Path) -> Arrays:
 def write_arrays(arrays: Arrays, path: Path, **options: Any) -> None:
     with h5py.File(path, "w") as file:
         for name, values in arrays.items():
+            if not name.startswith("@"):
+                numbers = values.ndim and values.dtype.kind != "S"
+                file.create_dataset(name, data=values, **(options if numbers else {}))
+        for name, values in arrays.items():
             if name.startswith("@"):
-                file.attrs[name[1:]] = values
-            else:
-                file.create_dataset(name, data=values, **(options if values.ndim else {}))
+                place, _, key = name[1:].rpartition(":")
+                (file[place] if place else file).attrs[key] = values
 
 
 # --- ways to damage ---------------------------------------------------------------------------

@@ -1,0 +1,181 @@
+"""Train a small built-in column in TensorFlow: another pair to calibrate and judge the guards by.
+
+usage: .venv/bin/python scripts/train_small.py OUT_DIR [--neurons 400] [--steps 120] [--seed 3]
+
+The equations of training (docs/dynamics.md) with a surrogate gradient, weights held to their
+signs, Adam, on ten random input patterns read from the column's ten readout groups. Leaves
+untrained.h5, few_steps.h5 and trained.h5. Nothing of the network but the weights changes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+import tensorflow as tf
+
+from v1sim.model import NetworkModel, SynapseTable
+from v1sim.sources.column import build_column
+from v1sim.sources.hdf5 import write_network
+
+T_MS, RESPONSE_MS = 120, slice(40, 120)
+N_CLASSES, BATCH = 10, 8
+DAMPING = 0.3
+
+
+class Network(tf.Module):
+    """Weights as variables, everything else as constants."""
+
+    def __init__(self, network: NetworkModel, *, train_input: bool) -> None:
+        super().__init__()
+        types, of = network.cell_types, network.neurons.cell_type
+        scale = types.voltage_scale_mv
+        f32 = tf.float32
+        self.n = network.n_neurons
+        self.decay = tf.constant(np.exp(-types.g_ns / types.c_m_pf)[of], f32)
+        self.factor = tf.constant(((1 - np.exp(-types.g_ns / types.c_m_pf)) / types.g_ns)[of], f32)
+        self.syn_decay = tf.constant(np.exp(-1 / types.tau_syn_ms)[of], f32)
+        self.psc_initial = tf.constant((np.e / types.tau_syn_ms)[of], f32)
+        self.asc = tf.constant((types.asc_amp_pa / scale[:, None])[of], f32)
+        self.asc_decay = tf.constant(np.exp(-types.k_per_ms)[of], f32)
+        self.t_ref = tf.constant(types.t_ref_ms[of], f32)
+        self.background = tf.constant(network.background_weight / 10, f32)
+        self.recurrent = _Synapses(network.recurrent, self.n, trainable=True)
+        self.lgn = _Synapses(network.lgn, self.n, trainable=train_input)
+        self.groups = tf.constant(np.stack(network.readout))
+
+    def counts(self, lgn_spikes: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+        """Spike counts of the readout groups: (batch, classes)."""
+        batch = lgn_spikes.shape[1]
+        shape = (batch, self.n)
+        v, refractory = tf.zeros(shape), tf.zeros(shape)
+        rise = tf.zeros((*shape, 4))
+        current, asc = tf.zeros((*shape, 4)), tf.zeros((*shape, 2))
+        past = [tf.zeros(shape)] * 5
+        total = tf.zeros((batch, N_CLASSES))
+        spikes = 0.0
+        for t in range(T_MS):
+            z = past[0]
+            arriving = self.recurrent.arriving(tf.stack(past[:5]), batch)
+            arriving += self.lgn.arriving(lgn_spikes[t][None], batch)
+            arriving += self.background * draws[t][:, None, None]
+            new_rise = self.syn_decay * rise + arriving * self.psc_initial
+            new_current = self.syn_decay * current + self.syn_decay * rise
+            drive = tf.reduce_sum(current, -1) + tf.reduce_sum(asc, -1)
+            v = self.decay * v + self.factor * drive - z
+            asc = self.asc_decay * asc + z[..., None] * self.asc
+            refractory = tf.nn.relu(refractory + z * self.t_ref - 1)
+            rise, current = new_rise, new_current
+            fired = spike(v - 1) * tf.cast(refractory <= 0, tf.float32)
+            past = [fired, *past[:4]]
+            spikes += tf.reduce_mean(tf.stop_gradient(fired))
+            if RESPONSE_MS.start <= t < RESPONSE_MS.stop:
+                total += tf.reduce_sum(tf.gather(fired, self.groups, axis=1), -1)
+        return total, spikes / T_MS * 1000
+
+
+class _Synapses:
+    """One table: what arrives at each receptor, from the spikes of the last steps."""
+
+    def __init__(self, table: SynapseTable, n: int, *, trainable: bool) -> None:
+        self.weight = tf.Variable(table.weight, trainable=trainable)
+        self.positive = tf.constant(table.receptor % 2 == 0)
+        self.segment = tf.constant(table.post * 4 + table.receptor)
+        self.source = tf.constant(
+            np.column_stack([table.delay_ms.astype(np.int32) - 1, table.pre]).astype(np.int32)
+        )
+        self.n = n
+
+    def arriving(self, past: tf.Tensor, batch: int) -> tf.Tensor:
+        sent = tf.gather_nd(tf.transpose(past, (0, 2, 1)), self.source)
+        summed = tf.math.unsorted_segment_sum(sent * self.weight[:, None], self.segment, self.n * 4)
+        return tf.transpose(tf.reshape(summed, (self.n, 4, batch)), (2, 0, 1))
+
+    def keep_signs(self) -> None:
+        positive = tf.nn.relu(self.weight)
+        self.weight.assign(tf.where(self.positive, positive, -tf.nn.relu(-self.weight)))
+
+
+@tf.custom_gradient
+def spike(v: tf.Tensor) -> tuple[tf.Tensor, object]:
+    def gradient(upstream: tf.Tensor) -> tf.Tensor:
+        return upstream * DAMPING * tf.nn.relu(1 - tf.abs(v))
+
+    return tf.cast(v > 0, tf.float32), gradient
+
+
+def train(
+    network: NetworkModel, steps: int, seed: int, learning_rate: float, *, train_input: bool
+) -> dict[int, NetworkModel]:
+    """The network after five and after all steps."""
+    rng = np.random.default_rng(seed)
+    model = Network(network, train_input=train_input)
+    # Ten patterns: which LGN cells fire, at up to 100 Hz.
+    pattern = rng.gamma(0.4, 0.06, (N_CLASSES, network.n_lgn)).clip(0, 0.3)
+    optimizer = tf.keras.optimizers.Adam(learning_rate)
+    tables = [model.recurrent, *([model.lgn] if train_input else [])]
+    variables = [table.weight for table in tables]
+
+    @tf.function
+    def step(lgn_spikes: tf.Tensor, draws: tf.Tensor, labels: tf.Tensor) -> tuple:
+        with tf.GradientTape() as tape:
+            counts, rate = model.counts(lgn_spikes, draws)
+            loss = tf.reduce_mean(
+                tf.nn.sparse_softmax_cross_entropy_with_logits(labels, counts / 3)
+            )
+        return tape.gradient(loss, variables), loss, tf.argmax(counts, -1), rate
+
+    kept = {}
+    for i in range(1, steps + 1):
+        labels = rng.integers(0, N_CLASSES, BATCH)
+        spikes = rng.random((T_MS, BATCH, network.n_lgn)) < pattern[labels]
+        draws = rng.binomial(10, 0.1, (T_MS, BATCH))
+        gradients, loss, answer, rate = step(
+            tf.constant(spikes, tf.float32), tf.constant(draws, tf.float32), tf.constant(labels)
+        )
+        optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        for table in tables:
+            table.keep_signs()
+        if i in (5, steps):
+            kept[i] = replace(
+                network,
+                recurrent=replace(network.recurrent, weight=model.recurrent.weight.numpy()),
+                lgn=replace(network.lgn, weight=model.lgn.weight.numpy()),
+            )
+        if i % 10 == 0:
+            right = float(np.mean(answer.numpy() == labels))
+            zeros = float(np.mean(model.recurrent.weight.numpy() == 0))
+            print(f"step {i}: loss {loss:.2f}, right {right:.2f}, {rate:.1f} Hz, zeros {zeros:.3f}")
+    return kept
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--neurons", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=120)
+    parser.add_argument("--seed", type=int, default=3)
+    parser.add_argument("--learning-rate", type=float, default=0.005)
+    parser.add_argument("--freeze-input", action="store_true")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    network = build_column(arguments.neurons, seed=arguments.seed)
+    trained = train(
+        network,
+        arguments.steps,
+        arguments.seed,
+        arguments.learning_rate,
+        train_input=not arguments.freeze_input,
+    )
+    write_network(network, arguments.out / "untrained.h5")
+    write_network(trained[5], arguments.out / "few_steps.h5")
+    write_network(trained[arguments.steps], arguments.out / "trained.h5")
+
+
+if __name__ == "__main__":
+    main()
