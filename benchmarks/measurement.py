@@ -11,6 +11,7 @@ import platform
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -81,20 +82,47 @@ def write_json(path: Path | None, result: dict[str, Any]) -> None:
         path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
+class Clock:
+    """Wall and CPU seconds of all threads, from its making on.
+
+    On a machine with other load the wall time of a run says little and varies by
+    several times; its CPU time, with OMP_WAIT_POLICY=passive, stays within a few per cent.
+    """
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def wall_s(self) -> float:
+        return time.perf_counter() - self._wall
+
+    def cpu_s(self) -> float:
+        return time.process_time() - self._cpu
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of nest.Simulate; ``after`` began when it ended."""
+
+    simulated_ms: float
+    wall_s: float
+    cpu_s: float
+    after: Clock
+
+
 class TimedNest:
-    """NEST whose Simulate calls are timed: ``calls`` holds (simulated ms, begin s, end s)."""
+    """NEST whose Simulate calls are measured: ``calls``."""
 
     def __init__(self, nest: Any) -> None:
         self._nest = nest
-        self.calls: list[tuple[float, float, float]] = []
+        self.calls: list[Call] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._nest, name)
 
     def Simulate(self, t: float) -> None:  # noqa: N802
-        since = time.perf_counter()
+        clock = Clock()
         self._nest.Simulate(t)
-        self.calls.append((t, since, time.perf_counter()))
+        self.calls.append(Call(t, clock.wall_s(), clock.cpu_s(), Clock()))
 
 
 class MemoryGrowth:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ os.environ["PYNEST_QUIET"] = "1"
 
 import h5py
 
-from benchmarks.measurement import TimedNest, peak_mb
+from benchmarks.measurement import Clock, TimedNest, peak_mb
 
 
 class _PreparedNest(TimedNest):
@@ -39,21 +38,23 @@ def measure(config: str, threads: int) -> dict[str, Any]:
 
     timed = _PreparedNest(pointsimulator.nest)
     pointsimulator.nest = timed
-    since = time.perf_counter()
+    clock = Clock()
     configuration = pointnet.Config.from_json(config)
     configuration.build_env()
     network = pointnet.PointNetwork.from_config(configuration)
     simulator = pointnet.PointSimulator.from_config(configuration, network, n_thread=threads)
     simulator.run()
-    finished = time.perf_counter()
-    _, begin, end = timed.calls[0]
+    (call,) = timed.calls
+    to_disk_s = call.after.wall_s()
     with h5py.File(Path(configuration.output_dir) / "spikes.h5") as file:
         n_spikes = len(file["spikes/v1/timestamps"])
     return {
-        "ready": begin - since,
-        "simulate": end - begin,
+        "ready": clock.wall_s() - to_disk_s - call.wall_s,
+        "ready_cpu": clock.cpu_s() - call.after.cpu_s() - call.cpu_s,
+        "simulate": call.wall_s,
+        "simulate_cpu": call.cpu_s,
         "spikes": n_spikes,
-        "spikes to disk": finished - end,
+        "spikes to disk": to_disk_s,
         "peak_ready_mb": timed.peak_ready_mb,
         "peak_mb": peak_mb(),
     }

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.measurement import peak_mb
+from benchmarks.measurement import Clock, peak_mb
 from v1sim.config import DT_MS
 from v1sim.model import RECEPTORS
 from v1sim.simulation.cells import create_population, glif3_parameters
@@ -25,7 +24,7 @@ from v1sim.sources.hdf5 import read_network
 
 def measure(path: Path, threads: int) -> dict[str, Any]:
     nest, pynn = backend()
-    since = time.perf_counter()
+    clock = Clock()
     network = read_network(path)
     reset_kernel(dt_ms=DT_MS, threads=threads, seed=1, max_delay_ms=4.0)
     # PyNN cannot make glif_psc by itself, so that the populations are v1sim's.
@@ -57,11 +56,11 @@ def measure(path: Path, threads: int) -> dict[str, Any]:
                 )
     nest.Prepare()
     nest.Cleanup()
-    ready = time.perf_counter() - since
+    ready = {"ready": clock.wall_s(), "ready_cpu": clock.cpu_s()}
     n_synapses = len(network.recurrent) + len(network.lgn)
     if nest.num_connections != n_synapses:
         raise AssertionError(f"{nest.num_connections:,} of {n_synapses:,} synapses")
-    return {"ready": ready, "peak_ready_mb": peak_mb(), "peak_mb": peak_mb()}
+    return {**ready, "peak_ready_mb": peak_mb(), "peak_mb": peak_mb()}
 
 
 def main() -> None:

@@ -10,8 +10,11 @@ once, and not at all where it needs more memory than is free.
 
   ready      v1sim, BMTK: from the files to a network that can run; v1sim with all guards and the
              read-back of every synapse. Bare NEST, PyNN: from arrays in memory
-  simulate   wall time of a simulated second at the same LGN input
+  simulate   a simulated second at the same LGN input
   peak       highest resident memory of the whole process
+
+Both times as wall time and, which the figure shows, as CPU time of all threads: other load on
+the machine hardly changes it.
 
 PyNN's FromListConnector makes about 1e4 synapses a second, and is asked up to --pynn-synapses.
 PointNet runs in the environment of --bmtk-python (`pip install bmtk nest-simulator`).
@@ -48,8 +51,8 @@ KINDS = (*full_size.KINDS, PYNN, BMTK)
 #: Above this many synapses a run takes minutes and most of a small machine's memory.
 _ONCE_ABOVE = 2e7
 _QUANTITIES = {
-    "ready": "file to ready, s",
-    "simulate": "1 s of activity, s",
+    "ready_cpu": "file to ready, CPU s",
+    "simulate_cpu": "1 s of activity, CPU s",
     "peak_mb": "peak memory, MB",
 }
 _COLOURS = dict(zip(KINDS, ("#000000", "#0072b2", "#009e73", "#cc79a7", "#d55e00"), strict=True))
@@ -112,10 +115,12 @@ def one(kind: str, of: Case, arguments: argparse.Namespace) -> dict[str, Any] | 
         return result
     stages = ("read", "gate", "build", "read-back", "create", "connect", "prepare")
     ready = sum(result[stage] for stage in stages if stage in result)
+    to_second = 1000 / arguments.simulate_ms
     return {
         **result,
         "ready": result.get("ready", ready),
-        "simulate": result["simulate"] * 1000 / arguments.simulate_ms,
+        "simulate": result["simulate"] * to_second,
+        "simulate_cpu": result["simulate_cpu"] * to_second,
     }
 
 
@@ -145,7 +150,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> list[dict[str, Any]]
             if done:
                 medians[kind] = {
                     name: median(result[name] for result in done)
-                    for name in _QUANTITIES
+                    for name in ("ready", "simulate", *_QUANTITIES)
                     if name in done[0]
                 }
                 mb_per_synapse[kind] = medians[kind]["peak_mb"] / of.n_synapses
@@ -210,6 +215,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--figure", type=Path)
     arguments = parser.parse_args()
+    if arguments.bmtk_python and not arguments.bmtk_python.exists():
+        parser.error(f"there is no {arguments.bmtk_python}")
     with tempfile.TemporaryDirectory() as folder:
         sizes = measure(arguments, Path(folder))
     result = {

@@ -80,7 +80,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         voltage_of=np.empty(0, dtype=np.int32),
         progress=lambda *_: None,
     )
-    result: dict[str, Any] = {"NEST to arrays": time.perf_counter() - timed.calls[-1][2]}
+    result: dict[str, Any] = {"NEST to arrays": timed.calls[-1].after.wall_s()}
     recording = Recording(
         spikes=output.spikes,
         lgn_spikes=output.lgn_spikes,

@@ -5,10 +5,10 @@ usage: python -m benchmarks.trials NETWORK.h5 [--trials 5] [--duration-ms 1000] 
 
 Each kind is a process of its own, run in turn with bare NEST. Two ratios:
 
-  over NEST's own time   from the end of the first trial to the end of the last, over the time
-                         within nest.Simulate for these trials: drawing and handing over LGN
-                         spikes, the return to the start, and collecting spikes come on top
-  over bare NEST         the same, over bare NEST simulating as long (full_size.py's)
+  / NEST's own time   from the end of the first trial to the end of the last, over the time
+                      within nest.Simulate for these trials: drawing and handing over LGN
+                      spikes, the return to the start, and collecting spikes come on top
+  / bare NEST         the same, over bare NEST simulating as long (full_size.py's)
 """
 
 from __future__ import annotations
@@ -65,11 +65,14 @@ def measure(kind: str, arguments: argparse.Namespace) -> dict[str, Any]:
         voltage_of=np.empty(0, dtype=np.int32),
         progress=lambda *_: None,
     )
-    trials = [call for call in timed.calls if call[0] == arguments.duration_ms + plan.dt_ms]
+    trials = [c for c in timed.calls if c.simulated_ms == arguments.duration_ms + plan.dt_ms]
     n = len(trials) - 1
+    first, last = trials[0].after, trials[-1].after
     return {
-        "trial": (trials[-1][2] - trials[0][2]) / n,
-        "within Simulate": sum(end - begin for _, begin, end in trials[1:]) / n,
+        "trial": (first.wall_s() - last.wall_s()) / n,
+        "trial_cpu": (first.cpu_s() - last.cpu_s()) / n,
+        "within Simulate": sum(call.wall_s for call in trials[1:]) / n,
+        "within_cpu": sum(call.cpu_s for call in trials[1:]) / n,
         "spikes": len(output.spikes),
     }
 
@@ -87,17 +90,25 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
             trials = ("--trials", arguments.trials, "--duration-ms", arguments.duration_ms)
             runs[kind].append(in_own_process(__spec__.name, *passed, *trials, "--one", kind))
             print(kind, json.dumps(runs[kind][-1]), flush=True)
-    bare_s = median(result["simulate"] for result in runs["bare NEST"])
+
+    def mid(kind: str, name: str) -> float:
+        return median(result[name] for result in runs[kind])
+
+    def over(kind: str, name: str, within: str) -> float:
+        return median(result[name] / result[within] for result in runs[kind])
+
     ratios = {
         kind: {
-            "trial over NEST's own time": median(
-                result["trial"] / result["within Simulate"] for result in runs[kind]
+            "trial / NEST's own time": over(kind, "trial", "within Simulate"),
+            "trial / NEST's own time, CPU time": over(kind, "trial_cpu", "within_cpu"),
+            "trial / bare NEST": mid(kind, "trial") / mid("bare NEST", "simulate"),
+            "trial / bare NEST, CPU time": (
+                mid(kind, "trial_cpu") / mid("bare NEST", "simulate_cpu")
             ),
-            "trial over bare NEST": median(result["trial"] for result in runs[kind]) / bare_s,
         }
         for kind in KINDS
     }
-    return {"bare_simulate_s": bare_s, "ratios": ratios, "runs": runs}
+    return {"ratios": ratios, "runs": runs}
 
 
 def main() -> None:
