@@ -1,6 +1,7 @@
 """What `v1sim batch --local` costs above its simulations.
 
-usage: python benchmarks/batch.py [--runs 40] [--jobs 2] [--neurons 2000] [--seconds 6] [--json FILE]
+usage: python benchmarks/batch.py [--runs 40] [--jobs 2] [--neurons 2000] [--seconds 6]
+                                  [--json FILE]
 
 Against two yardsticks, both for the same runs at the same number of jobs:
 

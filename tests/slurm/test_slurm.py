@@ -17,7 +17,7 @@ pytest.importorskip("submitit")
 pytestmark = pytest.mark.slurm
 
 #: A run that takes more than the 45 s that a job of one minute has, and is no longer than it must.
-LONG = {"stimulus.trials": 4500, "simulation.between_trials": "rebuild", "recording.sonata": False}
+LONG = {"stimulus.trials": 900, "simulation.between_trials": "rebuild", "recording.sonata": False}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def cluster(tmp_path_factory) -> Iterator[Cluster]:
         os.environ.update(before)
 
 
-def until(condition: Callable[[], object], seconds: float = 600) -> object:
+def until(condition: Callable[[], object], seconds: float = 1200) -> object:
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline
