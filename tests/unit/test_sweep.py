@@ -172,3 +172,19 @@ def test_wrong_sweeps_are_refused(tmp_path, base, axes, keys, parts):
         sweep_of(tmp_path, *axes, **keys)
     for part in parts:
         assert re.search(part, str(caught.value)), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[2] / "configs" / "sweeps").glob("*.yaml")), ids=str
+)
+def test_example_sweeps_load(path):
+    assert len(load_sweep(path).runs) == 24
+
+
+def test_perturbations_are_values_of_axes_and_change_names(tmp_path, base):
+    silence = [{"kind": "silence", "neurons": "e23"}]
+    sweep = sweep_of(tmp_path, {"cases": [{}, {"perturb": silence}]})
+    assert [len(run.config.perturb) for run in sweep.runs] == [0, 1]
+    assert sweep.runs[1].parameters["perturb"] == '[{"kind": "silence", "neurons": "e23"}]'
+    again = load_config(base, [f"perturb={silence}"])
+    assert run_name(again) == sweep.runs[1].name
