@@ -31,6 +31,7 @@ __all__ = [
     "RecordingConfig",
     "RunConfig",
     "SimulationConfig",
+    "WatchConfig",
     "dump_config",
     "load_config",
     "load_yaml",
@@ -87,6 +88,22 @@ class RecordingConfig(Section):
     sonata: bool = True
 
 
+class WatchConfig(Section):
+    """What of a run's activity becomes a finding in its report; rates are means over cells.
+
+    ``silent_below_hz``, ``exploding_above_hz``: mean rate of a class at or below, above
+    which it is one. ``lgn_above_hz``: mean rate of the LGN above which the input is not
+    what it should be. ``fail_fast`` ends a run with exit code 3 when the first
+    ``fail_fast_ms`` show an error.
+    """
+
+    silent_below_hz: Annotated[float, Field(ge=0)] = 0.0
+    exploding_above_hz: Annotated[float, Field(gt=0)] = 100.0
+    lgn_above_hz: Annotated[float, Field(gt=0)] = 150.0
+    fail_fast: bool = False
+    fail_fast_ms: Annotated[float, Field(ge=1)] = 200.0
+
+
 class RunConfig(Section):
     """One run, fully described."""
 
@@ -106,6 +123,7 @@ class RunConfig(Section):
     perturb: Annotated[tuple[Perturbation, ...], Field(strict=False)] = ()
     simulation: SimulationConfig = SimulationConfig()
     recording: RecordingConfig = RecordingConfig()
+    watch: WatchConfig = WatchConfig()
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
     output: Annotated[Path, Field(strict=False)] = Path("runs")
 

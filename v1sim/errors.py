@@ -150,4 +150,13 @@ class SimulationError(V1simError):
 
 
 class ReadbackError(SimulationError):
-    """What NEST holds is not what the plan says."""
+    """What NEST holds is not what the plan says; ``finding`` says it as the guards do."""
+
+    def __init__(
+        self, finding: Finding, *, expected: str | None = None, hint: str | None = None
+    ) -> None:
+        examples = "".join(f"\n    {example}" for example in finding.examples)
+        super().__init__(
+            finding.message + examples, where=finding.where, expected=expected, hint=hint
+        )
+        self.finding = finding

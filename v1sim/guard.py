@@ -36,6 +36,7 @@ __all__ = [
     "admit_by_pass",
     "examination",
     "examine",
+    "finding_to_json",
     "pass_to_json",
     "policy_to_json",
     "report_to_json",
@@ -259,7 +260,7 @@ def report_to_json(report: CheckReport) -> dict[str, Any]:
         "verdict": str(report.verdict),
         "proof": report.proof,
         "passed": report.passed,
-        "findings": [_finding_to_json(finding) for finding in report.findings],
+        "findings": [finding_to_json(finding) for finding in report.findings],
         "arrays": {
             name: {"verdict": str(array.verdict), "proof": array.proof, "why": array.why}
             for name, array in report.arrays.items()
@@ -312,7 +313,7 @@ def unreadable_to_json(error: NetworkFileError) -> dict[str, Any]:
         "verdict": str(Verdict.UNDETERMINED),
         "proof": None,
         "passed": False,
-        "findings": [_finding_to_json(finding) for finding in findings],
+        "findings": [finding_to_json(finding) for finding in findings],
         "arrays": {},
         "groups": {},
         "network_sha256": "",
@@ -323,7 +324,8 @@ def unreadable_to_json(error: NetworkFileError) -> dict[str, Any]:
     }
 
 
-def _finding_to_json(finding: Finding) -> dict[str, Any]:
+def finding_to_json(finding: Finding) -> dict[str, Any]:
+    """A finding as plain values."""
     return {
         "check": finding.check,
         "severity": str(finding.severity),

@@ -22,7 +22,7 @@ from v1sim.analysis.readout import labels
 from v1sim.analysis.results import Results, analyse
 from v1sim.config import Background, Dynamics, RecordedBackground, RunConfig, dump_config
 from v1sim.errors import InputError
-from v1sim.model import CheckReport, NetworkModel, Verdict
+from v1sim.model import CheckReport, Finding, NetworkModel, Verdict
 from v1sim.output import new_folder
 from v1sim.recording import Recording, read_nwb, write_nwb, write_sonata
 from v1sim.report import digest, figures, html, stimulus_figure
@@ -32,7 +32,9 @@ from v1sim.simulation.kernel import available_threads, backend
 from v1sim.simulation.native.library import native_module, native_or_none
 from v1sim.simulation.plan import BuildPlan, make_plan, memory_estimate_mb
 from v1sim.simulation.ranks import launch
+from v1sim.simulation.readback import read_back_findings
 from v1sim.simulation.run import Output, run_trials
+from v1sim.simulation.watch import watch_run
 from v1sim.sources.column import build_column
 from v1sim.sources.hdf5 import read_network, write_network
 from v1sim.sources.provenance import ProvenanceDraft
@@ -163,6 +165,7 @@ def run(
             between_trials=_between_trials(config),
             voltage_of=_voltage_neurons(config, network),
             progress=progress,
+            watch=config.watch,
         )
         if temporary is None:
             return None
@@ -188,6 +191,10 @@ def run(
             peak_memory_mb=_peak_memory_mb(),
             results=results,
             notes=_notes(config, checked.report, plan, presentation, output),
+            findings=[
+                guard.finding_to_json(finding)
+                for finding in _run_findings(config, plan, presentation, output)
+            ],
         )
         digest.write_json(report, temporary / "report.json")
         digest.write_tables(results, plan.classes, temporary)
@@ -546,6 +553,23 @@ def _describe_simulation(
             for result in output.readback
         ],
     }
+
+
+def _run_findings(
+    config: RunConfig, plan: BuildPlan, presentation: Presentation, output: Output
+) -> tuple[Finding, ...]:
+    """What read-back and activity show, in the language of the guards."""
+    return (
+        *read_back_findings(output.readback),
+        *watch_run(
+            config.watch,
+            plan.classes,
+            output.spikes,
+            output.lgn_spikes,
+            plan.n_lgn,
+            sum(trial.duration_ms for trial in presentation.trials),
+        ),
+    )
 
 
 def _notes(

@@ -85,7 +85,7 @@ def test_the_report_says_what_design_asks_for() -> None:
     assert report["format"] == REPORT_FORMAT
     assert set(report) == {
         "format", "notes", "guard", "network", "simulation", "results", "timings_s",
-        "peak_memory_mb", "command", "began", "config", "machine",
+        "peak_memory_mb", "findings", "command", "began", "config", "machine",
     }  # fmt: skip
     results = report["results"]
     assert results["mean_rate_hz"] == pytest.approx(10 / 9)

@@ -47,6 +47,7 @@ def build_report(
     peak_memory_mb: float,
     results: Results,
     notes: Sequence[str],
+    findings: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Everything that a run's report says, in values that JSON knows.
 
@@ -74,12 +75,15 @@ def build_report(
         Rates and tuning; written by class.
     notes : sequence of str
         What a reader must know to judge the run.
+    findings : sequence of mapping
+        What read-back and activity show, each as the guards' report has it.
     """
     report: dict[str, Any] = _plain(
         {
             "format": REPORT_FORMAT,
             "notes": notes,
             "guard": guard,
+            "findings": findings,
             "network": network,
             "simulation": simulation,
             "results": _results(results),

@@ -96,6 +96,7 @@ def render_html(report: Mapping[str, Any], figure_png: bytes | None = None) -> s
         _classification(report["results"].get("classification")),
         _section("Results by class", _classes(report["results"])),
         _section("Findings of the guards", _findings(report["guard"])),
+        _section("Findings of the run", _findings({"findings": report.get("findings", ())})),
         _section("Read back from NEST", _read_back(report["simulation"].get("read_back", []))),
         _section("Time and memory", _costs(report)),
         _section("Versions and machine", _facts(report["machine"])),

@@ -19,16 +19,20 @@ from numpy.typing import NDArray
 
 from v1sim.digests import SynapseDigest
 from v1sim.errors import ReadbackError
-from v1sim.model import RECEPTORS
+from v1sim.model import RECEPTORS, Finding, Severity
 from v1sim.simulation.build import Progress, Simulation
 from v1sim.simulation.kernel import backend
 from v1sim.simulation.plan import ProjectionPlan, Synapses
 from v1sim.simulation.ranks import gathered, hosted_here
 
-__all__ = ["ProjectionReadback", "read_back"]
+__all__ = ["READ_BACK", "ProjectionReadback", "read_back", "read_back_findings"]
 
 #: Synapses asked for at a time: about 200 MB of dicts.
 _CHUNK = 100_000
+
+
+#: Name of the finding about what NEST holds.
+READ_BACK = "build.read_back"
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,21 @@ def read_back(simulation: Simulation, progress: Progress) -> tuple[ProjectionRea
             )
         )
     return tuple(results)
+
+
+def read_back_findings(results: tuple[ProjectionReadback, ...]) -> tuple[Finding, ...]:
+    """What the read-back saw, as findings: a difference would have ended the run."""
+    return tuple(
+        Finding(
+            READ_BACK,
+            Severity.INFO,
+            f"projection {result.label}",
+            f"all {result.n_synapses:,} synapses that NEST holds are those of the file: source, "
+            "target, receptor, delay and weight",
+            n_seen=result.n_synapses,
+        )
+        for result in results
+    )
 
 
 def _in_connectors(simulation: Simulation, plan: ProjectionPlan) -> bool:
@@ -156,16 +175,24 @@ def _difference(simulation: Simulation, plan: ProjectionPlan) -> ReadbackError:
     held = _table(_held(simulation, plan))
     only_planned = np.setdiff1d(planned, held)
     only_held = np.setdiff1d(held, planned)
-    examples = [
+    examples = tuple(
         f"{side}: neuron {row['pre']} -> {row['post']}, {RECEPTORS[row['receptor']]}, "
         f"{row['delay']} ms, {row['weight']:.6g} pA"
         for side, rows in (("only in the plan", only_planned), ("only in NEST", only_held))
         for row in rows[:5]
-    ]
-    return ReadbackError(
+    )
+    finding = Finding(
+        READ_BACK,
+        Severity.ERROR,
+        f"projection {plan.label}",
         f"NEST holds {len(held):,} synapses, the plan {len(planned):,}; {len(only_planned):,} "
-        f"of the plan are not in NEST as planned" + "".join(f"\n    {e}" for e in examples),
-        where=f"projection {plan.label}",
+        "of the plan are not in NEST as planned",
+        n_bad=max(len(only_planned), len(only_held)),
+        n_seen=len(planned),
+        examples=examples,
+    )
+    return ReadbackError(
+        finding,
         expected="the same synapses: pre, post, receptor, delay and weight",
         hint="do not use results of this run; please report this with the run's log",
     )

@@ -25,6 +25,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from v1sim.config import WatchConfig
 from v1sim.errors import SimulationError
 from v1sim.model import SpikeTable, VoltageTraces
 from v1sim.simulation.build import Progress, Simulation, build
@@ -32,6 +33,7 @@ from v1sim.simulation.kernel import backend
 from v1sim.simulation.plan import BuildPlan
 from v1sim.simulation.ranks import gathered
 from v1sim.simulation.readback import ProjectionReadback, read_back
+from v1sim.simulation.watch import stop_if_hopeless
 from v1sim.stimulus import background
 from v1sim.stimulus.presentation import Presentation
 from v1sim.stimulus.spikes import LgnSpikes, draw_spikes
@@ -88,6 +90,7 @@ def run_trials(
     between_trials: Literal["reset", "gap", "rebuild"],
     voltage_of: NDArray[np.int32],
     progress: Progress,
+    watch: WatchConfig | None = None,
 ) -> Output:
     """Build the network, prove what was built, and run every trial.
 
@@ -105,6 +108,8 @@ def run_trials(
         Neurons whose membrane potential is recorded.
     progress : callable
         Told ``(stage, done, total)``.
+    watch : WatchConfig, optional
+        With ``fail_fast``, a run whose first activity is an error ends there.
 
     Raises
     ------
@@ -119,6 +124,7 @@ def run_trials(
     readback: tuple[ProjectionReadback, ...] = ()
     total_ms = sum(trial.duration_ms for trial in presentation.trials)
     done_ms = 0.0
+    early = _EarlyWatch(watch, plan) if watch is not None and watch.fail_fast else None
     try:
         for trial in presentation.trials:
             if simulation is None or between_trials == "rebuild":
@@ -137,7 +143,8 @@ def run_trials(
             lgn = draw_spikes(presentation.probability(trial.index), plan.seed, trial.index)
             collected.timed("stimulus", since)
             since = time.perf_counter()
-            _run_trial(simulation, presentation.n_steps(trial.index), trial.index, lgn, collected)
+            n_steps = presentation.n_steps(trial.index)
+            _run_trial(simulation, n_steps, trial.index, lgn, collected, early)
             collected.timed("simulate", since)
             done_ms += trial.duration_ms
             progress("simulate", done_ms, total_ms)
@@ -160,18 +167,60 @@ def run_trials(
     )
 
 
+class _EarlyWatch:
+    """Spike counts of the first steps of a run, judged when there are enough."""
+
+    def __init__(self, limits: WatchConfig, plan: BuildPlan) -> None:
+        self._limits = limits
+        self._plan = plan
+        self._spikes = np.zeros(plan.n_neurons, dtype=np.int64)
+        self._lgn_spikes = np.zeros(plan.n_lgn, dtype=np.int64)
+        self._n_steps = 0
+        self._n_wanted = round(limits.fail_fast_ms / plan.dt_ms)
+
+    def n_steps(self, of_trial: int) -> int:
+        """How many steps of a trial are still wanted."""
+        return min(of_trial, self._n_wanted - self._n_steps)
+
+    def add(self, neuron: NDArray[np.int32], lgn: LgnSpikes, n_steps: int) -> None:
+        """Count the spikes of the first steps of a trial."""
+        self._spikes += np.bincount(neuron, minlength=len(self._spikes))
+        source = lgn.source[lgn.step < n_steps]
+        self._lgn_spikes += np.bincount(source, minlength=len(self._lgn_spikes))
+        self._n_steps += n_steps
+        if self._n_steps == self._n_wanted:
+            stop_if_hopeless(
+                self._limits,
+                self._plan.classes,
+                self._spikes,
+                self._lgn_spikes,
+                self._n_steps * self._plan.dt_ms,
+            )
+
+
 def _run_trial(
-    simulation: Simulation, n_steps: int, trial: int, lgn: LgnSpikes, collected: _Collected
+    simulation: Simulation,
+    n_steps: int,
+    trial: int,
+    lgn: LgnSpikes,
+    collected: _Collected,
+    early: _EarlyWatch | None,
 ) -> None:
     nest, _ = backend()
     plan = simulation.plan
     start_ms = nest.biological_time + plan.dt_ms
     _load_sources(simulation, start_ms, n_steps, trial, lgn)
     _take_step_before(simulation)
+    n_early = early.n_steps(n_steps) if early else 0
+    parts = []
+    if early and n_early:
+        nest.Simulate(n_early * plan.dt_ms)
+        parts.append(_recorded(simulation, start_ms, start_ms + n_early * plan.dt_ms))
+        early.add(parts[0][0], lgn, n_early)
     # One step more: NEST hands over a step's voltages in the next.
-    nest.Simulate((n_steps + 1) * plan.dt_ms)
-    stop_ms = start_ms + n_steps * plan.dt_ms
-    neuron, time_ms = _recorded(simulation, start_ms, stop_ms)
+    nest.Simulate((n_steps + 1 - n_early) * plan.dt_ms)
+    parts.append(_recorded(simulation, start_ms, start_ms + n_steps * plan.dt_ms))
+    neuron, time_ms = (np.concatenate(column) for column in zip(*parts, strict=True))
     collected.spikes.append((trial, neuron, time_ms))
     collected.lgn.append((trial, lgn.source, lgn.step * plan.dt_ms))
     if simulation.multimeter is not None:
