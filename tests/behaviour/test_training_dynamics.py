@@ -13,6 +13,7 @@ import pytest
 from tests.networks import admitted, tiny_network, tiny_types, write_tiny
 from v1sim import verify
 from v1sim.errors import InputError
+from v1sim.model import Trial
 from v1sim.simulation.build import build
 from v1sim.simulation.cells import glif3_parameters
 from v1sim.simulation.kernel import backend, reset_kernel
@@ -21,6 +22,9 @@ from v1sim.simulation.native.compile import CompilationError
 from v1sim.simulation.native.library import MODELS, native_module
 from v1sim.simulation.plan import make_plan
 from v1sim.simulation.reference import integrate
+from v1sim.simulation.run import run_trials
+from v1sim.stimulus.background import event_weight, events
+from v1sim.stimulus.presentation import Presentation
 
 TYPES = tiny_types()
 N_STEPS = 120
@@ -295,6 +299,51 @@ def test_float32_sums_as_the_reference_does():
     for spike, v_mv in found:
         np.testing.assert_array_equal(spike, rounded.spike)
         np.testing.assert_array_equal(v_mv, rounded.voltage_mv(network, truth.voltage_neuron))
+
+
+def driven_by_background(background, draws=None):
+    """V_m of every neuron of the tiny network, 2 trials of 40 ms, and of the reference.
+
+    The reference gets one series of draws for all neurons.
+    """
+    checked = admitted(tiny_network())
+    network, n_steps = checked.network, 40
+    trials = tuple(Trial(i, 40.0 * i, 40.0, (0.0, 40.0), {}) for i in range(2))
+    silent = np.zeros((n_steps, network.n_lgn), dtype=np.float32)
+    output = run_trials(
+        make_plan(checked, background=background, seed=5, dynamics="training", draws=draws),
+        Presentation(network.n_lgn, 1.0, trials, (0, 0), lambda _: silent),
+        threads=2,
+        between_trials="reset",
+        voltage_of=np.arange(network.n_neurons, dtype=np.int32),
+        progress=lambda *_: None,
+    )
+    n = [events(background, n_steps, 5, trial, draws) for trial in range(2)]
+    run = integrate(
+        network, np.zeros((2, n_steps, network.n_lgn)), np.stack(n) * event_weight(background)
+    )
+    return output.voltage.v_mv, run.voltage_mv(network, np.arange(network.n_neurons)), network
+
+
+def test_the_shared_draw_is_shared_by_all_neurons():
+    v_mv, expected, network = driven_by_background("shared_binomial")
+    np.testing.assert_allclose(v_mv, expected, atol=1e-4)
+    same_type = v_mv[:, :12, network.neurons.cell_type == 0]  # too early for a spike
+    assert np.ptp(same_type, axis=2).max() == 0
+    assert np.ptp(same_type, axis=1).min() > 0
+
+
+def test_a_recorded_draw_is_shared_by_all_neurons():
+    draws = np.random.default_rng(3).integers(0, 4, (2, 40))
+    v_mv, expected, _ = driven_by_background("recorded", draws)
+    np.testing.assert_allclose(v_mv, expected, atol=1e-4)
+    assert (v_mv[0] != v_mv[1]).any()
+
+
+def test_the_independent_draw_is_shared_by_none():
+    v_mv, _, network = driven_by_background("independent_poisson")
+    same_type = v_mv[:, 11, network.neurons.cell_type == 0]
+    assert len(np.unique(same_type)) > 0.9 * same_type.size
 
 
 def test_without_the_module_the_message_says_what_to_install(monkeypatch, tmp_path):
