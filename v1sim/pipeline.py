@@ -25,9 +25,8 @@ from v1sim.errors import InputError
 from v1sim.model import CheckReport, Finding, NetworkModel, Verdict
 from v1sim.output import new_folder
 from v1sim.recording import Recording, read_nwb, write_nwb, write_sonata
-from v1sim.report import digest, figures, html, stimulus_figure
+from v1sim.report import description, digest, figures, html, stimulus_figure
 from v1sim.shared_input import SharedInput
-from v1sim.simulation import perturbation
 from v1sim.simulation.kernel import available_threads, backend
 from v1sim.simulation.native.library import native_module, native_or_none
 from v1sim.simulation.plan import BuildPlan, make_plan, memory_estimate_mb
@@ -157,12 +156,12 @@ def run(
         network, checked, plan, presentation = _prepare(
             config, run_folder, clock, progress, command, shared
         )
-        threads = _threads(config)
+        threads, between_trials = _threads(config), _between_trials(config)
         output = run_trials(
             plan,
             presentation,
             threads=threads,
-            between_trials=_between_trials(config),
+            between_trials=between_trials,
             voltage_of=_voltage_neurons(config, network),
             progress=progress,
             watch=config.watch,
@@ -184,13 +183,17 @@ def run(
             command=command,
             began=began.isoformat(timespec="seconds"),
             machine=describe_machine(),
-            network=_describe_network(network, plan),
+            network=description.describe_network(network, plan),
             guard=guard.report_to_json(checked.report),
-            simulation=_describe_simulation(config, plan, presentation, output, threads),
+            simulation=description.describe_simulation(
+                plan, presentation, output, between_trials=between_trials, threads=threads
+            ),
             timings_s=clock.seconds,
             peak_memory_mb=_peak_memory_mb(),
             results=results,
-            notes=_notes(config, checked.report, plan, presentation, output),
+            notes=description.notes(
+                config, checked.report, plan, presentation, output, between_trials=between_trials
+            ),
             findings=[
                 guard.finding_to_json(finding)
                 for finding in _run_findings(config, plan, presentation, output)
@@ -510,51 +513,6 @@ def _write_recording(config: RunConfig, recording: Recording, folder: Path) -> N
         write_sonata(recording, folder / "spikes.h5")
 
 
-def _describe_network(network: NetworkModel, plan: BuildPlan) -> dict[str, Any]:
-    return {
-        "path": network.source.path,
-        "file_sha256": network.source.sha256,
-        "network_sha256": plan.network_sha256,
-        "n_neurons": plan.n_neurons,
-        "n_lgn": plan.n_lgn,
-        "n_cell_types": len(plan.cell_types),
-        "populations": {p.label: len(p.neuron) for p in plan.populations},
-        "projections": {p.label: len(p) for p in plan.projections},
-        "classes": "inferred" if plan.classes.inferred else "named by the file",
-    }
-
-
-def _describe_simulation(
-    config: RunConfig,
-    plan: BuildPlan,
-    presentation: Presentation,
-    output: Output,
-    threads: int,
-) -> dict[str, Any]:
-    return {
-        "dynamics": plan.dynamics,
-        "dt_ms": plan.dt_ms,
-        "threads": threads,
-        "processes": launch().size,
-        "seed": plan.seed,
-        "n_trials": len(presentation.trials),
-        "simulated_ms": sum(trial.duration_ms for trial in presentation.trials),
-        "gap_ms": output.gap_ms,
-        "between_trials": _between_trials(config),
-        "background": plan.background,
-        "read_back": [
-            {
-                "projection": result.label,
-                "n_synapses": result.n_synapses,
-                "digest": result.digest,
-                "by_receptor": result.by_receptor,
-                "equal_to_plan": True,  # a difference stops the run (ReadbackError)
-            }
-            for result in output.readback
-        ],
-    }
-
-
 def _run_findings(
     config: RunConfig, plan: BuildPlan, presentation: Presentation, output: Output
 ) -> tuple[Finding, ...]:
@@ -570,55 +528,6 @@ def _run_findings(
             sum(trial.duration_ms for trial in presentation.trials),
         ),
     )
-
-
-def _notes(
-    config: RunConfig,
-    report: CheckReport,
-    plan: BuildPlan,
-    presentation: Presentation,
-    output: Output,
-) -> list[str]:
-    notes = []
-    if report.verdict == "constructed":
-        notes.append(
-            "The network is constructed from published figures, not trained; "
-            f"this run accepts it because its configuration says require: {config.require}."
-        )
-    notes += [perturbation.describe(item) for item in config.perturb]
-    for check, reason in report.waived.items():
-        notes.append(f"The check {check} was waived: {reason}")
-    notes.append(
-        "Every synapse was read back from NEST after building and equals the plan: pre, post, "
-        "receptor, delay and weight."
-    )
-    notes.append(_DYNAMICS_NOTES[plan.dynamics])
-    notes += presentation.remarks()
-    if output.gap_ms:
-        notes.append(
-            "All trials ran on one build. Between them the network was without input until it had "
-            "been silent for 45 time constants of its slowest synapse, then every membrane and "
-            "after-spike current was set to its start: spikes are those of a fresh build."
-        )
-    elif len(presentation.trials) > 1 and _between_trials(config) == "reset":
-        notes.append(
-            "All trials ran on one build. Between them every neuron and its input was set back to "
-            "its start inside NEST: spikes are those of a fresh build."
-        )
-    if plan.background == "independent_poisson":
-        notes.append(
-            "The background is drawn by NEST: its spikes, and so the network's, depend on the "
-            "number of threads."
-        )
-    return notes
-
-
-_DYNAMICS_NOTES = {
-    "training": "Neurons follow the equations of training, in float64.",
-    "training_float32": "Neurons follow the equations of training, in float32.",
-    "glif_psc": "Neurons are NEST's glif_psc. It differs from the equations of training at every "
-    "spike: V is held at V_reset and after-spike currents are frozen for t_ref.",
-}
 
 
 def _title(config: RunConfig, network: NetworkModel) -> str:

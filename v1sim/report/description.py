@@ -1,0 +1,114 @@
+"""What a run simulated and what a reader must know of it, in plain values and sentences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from v1sim.config import RunConfig
+from v1sim.model import CheckReport, NetworkModel
+from v1sim.simulation import perturbation
+from v1sim.simulation.plan import BuildPlan
+from v1sim.simulation.ranks import launch
+from v1sim.simulation.run import Output
+from v1sim.stimulus.presentation import Presentation
+
+__all__ = ["describe_network", "describe_simulation", "notes"]
+
+_DYNAMICS_NOTES = {
+    "training": "Neurons follow the equations of training, in float64.",
+    "training_float32": "Neurons follow the equations of training, in float32.",
+    "glif_psc": "Neurons are NEST's glif_psc. It differs from the equations of training at every "
+    "spike: V is held at V_reset and after-spike currents are frozen for t_ref.",
+}
+
+
+def describe_network(network: NetworkModel, plan: BuildPlan) -> dict[str, Any]:
+    """Path, digests and sizes of the network."""
+    return {
+        "path": network.source.path,
+        "file_sha256": network.source.sha256,
+        "network_sha256": plan.network_sha256,
+        "n_neurons": plan.n_neurons,
+        "n_lgn": plan.n_lgn,
+        "n_cell_types": len(plan.cell_types),
+        "populations": {p.label: len(p.neuron) for p in plan.populations},
+        "projections": {p.label: len(p) for p in plan.projections},
+        "classes": "inferred" if plan.classes.inferred else "named by the file",
+    }
+
+
+def describe_simulation(
+    plan: BuildPlan,
+    presentation: Presentation,
+    output: Output,
+    *,
+    between_trials: str,
+    threads: int,
+) -> dict[str, Any]:
+    """What was simulated, and what the read-back found."""
+    return {
+        "dynamics": plan.dynamics,
+        "dt_ms": plan.dt_ms,
+        "threads": threads,
+        "processes": launch().size,
+        "seed": plan.seed,
+        "n_trials": len(presentation.trials),
+        "simulated_ms": sum(trial.duration_ms for trial in presentation.trials),
+        "gap_ms": output.gap_ms,
+        "between_trials": between_trials,
+        "background": plan.background,
+        "read_back": [
+            {
+                "projection": result.label,
+                "n_synapses": result.n_synapses,
+                "digest": result.digest,
+                "by_receptor": result.by_receptor,
+                "equal_to_plan": True,  # a difference stops the run (ReadbackError)
+            }
+            for result in output.readback
+        ],
+    }
+
+
+def notes(
+    config: RunConfig,
+    report: CheckReport,
+    plan: BuildPlan,
+    presentation: Presentation,
+    output: Output,
+    *,
+    between_trials: str,
+) -> list[str]:
+    """What a reader must know to judge the run, in sentences."""
+    said = []
+    if report.verdict == "constructed":
+        said.append(
+            "The network is constructed from published figures, not trained; "
+            f"this run accepts it because its configuration says require: {config.require}."
+        )
+    said += [perturbation.describe(item) for item in config.perturb]
+    for check, reason in report.waived.items():
+        said.append(f"The check {check} was waived: {reason}")
+    said.append(
+        "Every synapse was read back from NEST after building and equals the plan: pre, post, "
+        "receptor, delay and weight."
+    )
+    said.append(_DYNAMICS_NOTES[plan.dynamics])
+    said += presentation.remarks()
+    if output.gap_ms:
+        said.append(
+            "All trials ran on one build. Between them the network was without input until it had "
+            "been silent for 45 time constants of its slowest synapse, then every membrane and "
+            "after-spike current was set to its start: spikes are those of a fresh build."
+        )
+    elif len(presentation.trials) > 1 and between_trials == "reset":
+        said.append(
+            "All trials ran on one build. Between them every neuron and its input was set back to "
+            "its start inside NEST: spikes are those of a fresh build."
+        )
+    if plan.background == "independent_poisson":
+        said.append(
+            "The background is drawn by NEST: its spikes, and so the network's, depend on the "
+            "number of threads."
+        )
+    return said
