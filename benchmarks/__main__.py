@@ -5,7 +5,8 @@ usage: python -m benchmarks [--repeats 3] [--threads 2] [--json FILE] [--against
 
 Without --full, networks of up to a million synapses: a few minutes. NETWORK.h5 is what
 scripts/make_full_size.py makes (51,978 neurons); WHOLE_COLUMN.h5 the same with
---neurons 230924. With --full also the conversion of a checkpoint, where TensorFlow is there.
+--neurons 230924. With --full also the LGN of a whole table, a batch, and the conversion of a
+checkpoint, where TensorFlow is there.
 """
 
 from __future__ import annotations
@@ -28,28 +29,23 @@ from benchmarks.scaling import make_network
 def jobs(arguments: argparse.Namespace, folder: Path) -> dict[str, list[object]]:
     """Arguments of each benchmark."""
     column, million = make_network(2000, folder), make_network(5500, folder)
-    scaling: list[object] = []
-    if arguments.bmtk_python:
-        scaling += ["--bmtk-python", arguments.bmtk_python]
-    if not arguments.full:
-        return {
-            "build": [],
-            "full_size": [million],
-            "scaling": [*scaling, "--neurons", 1200, 5500],
-            "trials": [column, "--trials", 10],
-            "spikes_out": [million, "--current-pa", 1000],
-        }
-    larger = [path for path in (arguments.full, arguments.whole) if path]
-    scaling += ["--figure", "docs/images/scaling.png"]
+    counts = ["--repeats", arguments.repeats, "--threads", arguments.threads]
+    bmtk = ["--bmtk-python", arguments.bmtk_python] if arguments.bmtk_python else []
+    full = arguments.full
+    larger = [path for path in (full, arguments.whole) if path]
+    drawn = ["--figure", "docs/images/scaling.png"] if full else ["--neurons", 1200, 5500]
     listed: dict[str, list[object]] = {
-        "build": [],
-        "full_size": [arguments.full],
-        "scaling": [*larger, *scaling],
-        "trials": [arguments.full],
-        "spikes_out": [arguments.full, "--current-pa", 1000, "--neo-s", 600],
+        "build": counts,
+        "full_size": [full or million, *counts],
+        "scaling": [*larger, *drawn, *bmtk, *counts],
+        "trials": [full or column, "--trials", 5 if full else 10, *counts],
+        "spikes_out": [full or million, *(["--neo-s", 600] if full else []), *counts],
+        "dynamics": [],
     }
-    if importlib.util.find_spec("tensorflow"):
-        listed["convert"] = []
+    if full:
+        listed |= {"lgn": [], "batch": []}
+        if importlib.util.find_spec("tensorflow"):
+            listed["convert"] = []
     return listed
 
 
@@ -87,12 +83,9 @@ def main() -> None:
         folder = Path(name)
         for benchmark, options in jobs(arguments, folder).items():
             output = folder / f"{benchmark}.json"
-            command = [sys.executable, "-m", f"benchmarks.{benchmark}", *map(str, options)]
-            if benchmark != "convert":
-                counts = ("--repeats", arguments.repeats, "--threads", arguments.threads)
-                command += map(str, counts)
+            module = f"benchmarks.{benchmark}"
+            command = [sys.executable, "-m", module, *map(str, options), "--json", str(output)]
             since = time.perf_counter()
-            command += ["--json", str(output)]
             done = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, check=False)
             print(f"\n{benchmark} ({time.perf_counter() - since:.0f} s)")
             if done.returncode:

@@ -1,6 +1,6 @@
 """Spikes from NEST to a Neo Block, to NWB on disk, and back.
 
-usage: python -m benchmarks.spikes_out NETWORK.h5 [--duration-ms 1000] [--current-pa 250]
+usage: python -m benchmarks.spikes_out NETWORK.h5 [--duration-ms 1000] [--current-pa 1000]
                                        [--neo-s 0] [--repeats 3] [--threads 2] [--json FILE]
 
 The network's neurons, each given a current, with one in 200 of its recurrent synapses:
@@ -27,6 +27,7 @@ from benchmarks.measurement import (
     TimedNest,
     environment,
     in_own_process,
+    peak_mb,
     write_json,
 )
 from benchmarks.trials import presentation
@@ -89,6 +90,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         n_lgn=plan.n_lgn,
         dt_ms=plan.dt_ms,
     )
+    # Everything up to here: NEST, the network, the spikes as NEST holds them and as arrays.
+    result["peak with arrays, mb"] = peak_mb()
     memory = MemoryGrowth()
 
     def timed_as(stage: str, step: Callable[[], Any]) -> Any:
@@ -172,7 +175,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("network", type=Path)
     parser.add_argument("--duration-ms", type=float, default=1000.0)
-    parser.add_argument("--current-pa", type=float, default=250.0)
+    parser.add_argument("--current-pa", type=float, default=1000.0)
     parser.add_argument("--neo-s", type=float, default=0.0)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
