@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lgn_cells import make_cells
 
+from tests.lgn_cells import make_cells
 from v1sim.errors import StimulusError
 from v1sim.stimulus.films import Film, film_presentation, grey, joined, movie, still
 from v1sim.stimulus.lgn import lgn_filters, rates_of_movie

@@ -7,9 +7,9 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
-from lgn_cells import make_cells
 from PIL import Image
 
+from tests.lgn_cells import make_cells
 from tests.networks import tiny_network
 from v1sim.config import RunConfig, validate
 from v1sim.errors import StimulusError

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lgn_cells import make_cells
 
+from tests.lgn_cells import make_cells
 from v1sim.errors import StimulusError
 from v1sim.stimulus.gratings import (
     Grating,

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lgn_cells import KERNELS, make_cells
 from scipy import ndimage
 
+from tests.lgn_cells import KERNELS, make_cells
 from v1sim.errors import StimulusError
 from v1sim.model import LgnCellTable
 from v1sim.stimulus import lgn

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from lgn_cells import make_cells
 
+from tests.lgn_cells import make_cells
 from v1sim.report.stimulus_figure import stimulus_figure
 from v1sim.stimulus.films import film_presentation, still
 from v1sim.stimulus.gratings import Grating, grating_presentation
