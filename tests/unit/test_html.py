@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_digest import make_report, make_results
 
+from tests.unit.test_digest import make_report, make_results
 from v1sim.report.html import render_html, write_html
 
 EVIL = "<script>alert('x')</script>&\"'{0}"
