@@ -49,7 +49,7 @@ def sweep_figure(
     width = min(16.0, 5.0 + 0.25 * len(conditions))
     heights = [2.0] * len(points) + [0.8 + 0.17 * len(classes)] * len(maps)
     figure = Figure(figsize=(width, 1.2 + sum(heights)), layout="constrained")
-    panels = figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+    panels = figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0].tolist()
     for panel, key in zip(panels, points, strict=False):
         values = _values(rows, key)
         _points(panel, column[is_whole], values[is_whole], _MAPS.get(key, key.replace("_", " ")))
