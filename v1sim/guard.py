@@ -9,6 +9,7 @@ else makes a `CheckedNetwork`, and the simulation accepts nothing else.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -26,7 +27,15 @@ from v1sim.checks.training import PARTLY, zero_evidence
 from v1sim.convert.bundle import read_index
 from v1sim.digests import network_sha256
 from v1sim.errors import GuardRefusal, NetworkFileError, V1simError
-from v1sim.model import ArrayVerdict, CheckReport, Finding, NetworkModel, Severity, Verdict
+from v1sim.model import (
+    RECEPTORS,
+    ArrayVerdict,
+    CheckReport,
+    Finding,
+    NetworkModel,
+    Severity,
+    Verdict,
+)
 from v1sim.sources.hdf5 import read_network
 
 __all__ = [
@@ -127,7 +136,10 @@ def examine(network: NetworkModel, policy: Policy) -> CheckReport:
     """
     context = examination(network, policy)
     checks = registered_checks()
-    findings = [*_waiver_findings(policy), *run_checks(context, checks)]
+    with ThreadPoolExecutor(max_workers=1) as pool:  # beside the checks: NumPy frees the lock
+        digest = pool.submit(network_sha256, network)
+        groups = pool.submit(_statistics, network)
+        findings = [*_waiver_findings(policy), *run_checks(context, checks)]
     blocked = {f.where for f in findings if f.check in (SKIPPED, CRASHED)}
     blocked |= {f.check for f in findings if f.severity is Severity.ERROR}
     arrays = _array_verdicts(context, findings, blocked)
@@ -143,18 +155,26 @@ def examine(network: NetworkModel, policy: Policy) -> CheckReport:
         ),
         verdict=judgement.verdict,
         proof=judgement.proof,
-        network_sha256=network_sha256(network),
+        network_sha256=digest.result(),
         network_path=network.source.path,
         require=policy.require,
-        groups=MappingProxyType(
-            {
-                group: group_statistics(table, network)
-                for group, table in (("recurrent", network.recurrent), ("input", network.lgn))
-                if not blocked & {"structure.index_range", "structure.receptor_range"}
-            }
-        ),
+        groups=MappingProxyType(groups.result()),
         arrays=MappingProxyType(arrays),
     )
+
+
+def _statistics(network: NetworkModel) -> dict[str, dict[str, Any]]:
+    """Statistics of both tables; empty where indices or receptors are out of range."""
+    types = network.neurons.cell_type
+    usable = not len(types) or int(types.max()) < len(network.cell_types)
+    tables = {"recurrent": network.recurrent, "input": network.lgn}
+    for table, n_pre in ((network.recurrent, network.n_neurons), (network.lgn, network.n_lgn)):
+        for index, n in ((table.pre, n_pre), (table.post, network.n_neurons)):
+            usable = usable and (not len(index) or bool(index.min() >= 0 and index.max() < n))
+        usable = usable and (not len(table) or int(table.receptor.max()) < len(RECEPTORS))
+    if not usable:
+        return {}
+    return {group: group_statistics(table, network) for group, table in tables.items()}
 
 
 def examination(network: NetworkModel, policy: Policy) -> Context:

@@ -94,7 +94,7 @@ def test_zeros_by_hand_are_no_evidence(shared_data):
 def test_five_steps_already_differ_between_cells(shared_data):
     """The dispersion does not need many zeros, or a long training."""
     network = reference(shared_data, "few_steps")
-    counted = _zeros_of_cells(Context(network, 1.0), "recurrent", "targets").dispersion
+    counted = _zeros_of_cells(Context(network, 1.0), "recurrent")["targets"].dispersion
     assert counted.sigmas > 2 * RANDOM_SIGMAS
 
 

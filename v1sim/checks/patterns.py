@@ -26,7 +26,7 @@ I64 = NDArray[np.int64]
 _VALUES = ("structure.index_range", "structure.receptor_range", "values.finite")
 
 #: Synapses handled at a time.
-_BLOCK = 1 << 20
+_BLOCK = 1 << 17
 #: Separation of pairs of cell types, in standard deviations of chance: below the first, values
 #: do not depend on cell types; above the second, they plainly do. Logarithms of sizes by
 #: receptor: 10..40 in the trained network, 100..2400 before training, -2..1 shuffled within
@@ -82,13 +82,27 @@ def _delay_separation(context: Context) -> Separation:
     codes = context.pair_codes("recurrent")
     n_pairs, n_delays = context.profile("recurrent").n.size, len(delays)
     counts = np.zeros(n_pairs * n_delays, dtype=np.int64)
-    bits = delays.view(np.uint32)
+    index_of = _index_of_step(delays, context.dt_ms)
     for start in range(0, len(table), _BLOCK):
         part = slice(start, start + _BLOCK)
-        index = np.searchsorted(bits, table.delay_ms[part].view(np.uint32))
-        index += codes[part].astype(np.int64) * n_delays
+        index = codes[part].astype(np.int64)
+        index *= n_delays
+        index += index_of[_steps(table.delay_ms[part], context.dt_ms)]
         counts += np.bincount(index, minlength=counts.size)
     return separation(counts.reshape(n_pairs, n_delays), delays.astype(np.float64))
+
+
+def _steps(delay_ms: NDArray[np.float32], dt_ms: float) -> NDArray[np.intp]:
+    """Whole steps of delays that are on the grid."""
+    return np.rint(delay_ms / np.float32(dt_ms)).astype(np.intp)
+
+
+def _index_of_step(delays: NDArray[np.float32], dt_ms: float) -> NDArray[np.intp]:
+    """Index into the distinct delays of each number of steps."""
+    steps = _steps(delays, dt_ms)
+    index = np.zeros(int(steps.max(initial=0)) + 1, dtype=np.intp)
+    index[steps] = np.arange(len(delays))
+    return index
 
 
 def _told(separated: Separation) -> bool:
@@ -220,12 +234,13 @@ def _ascend_with_source(context: Context) -> bool:
     shape = (n * len(RECEPTORS), len(delays))
     lowest = np.full(shape[0] * shape[1], np.iinfo(np.int32).max, dtype=np.int32)
     highest = np.full(shape[0] * shape[1], -1, dtype=np.int32)
+    index_of = _index_of_step(delays, context.dt_ms)
     n_groups = 0
     for start in range(0, len(table), _BLOCK):
         part = slice(start, start + _BLOCK)
         key = table.post[part].astype(np.int64) * len(RECEPTORS) + table.receptor[part]
         key *= len(delays)
-        key += np.searchsorted(delays.view(np.uint32), table.delay_ms[part].view(np.uint32))
+        key += index_of[_steps(table.delay_ms[part], context.dt_ms)]
         np.minimum.at(lowest, key, table.pre[part])
         np.maximum.at(highest, key, table.pre[part])
         reached = np.maximum.accumulate(highest.reshape(shape), axis=1)

@@ -24,6 +24,8 @@ I64 = NDArray[np.int64]
 PERCENTILES = (1, 10, 50, 90, 99)
 #: Synapses handled at a time.
 _BLOCK = 1 << 20
+#: The same where several work arrays are to stay in the CPU's cache.
+_SMALL_BLOCK = 1 << 15
 #: Low bits of a float32 that a bin does not tell apart: a bin is 0.2 % wide.
 _DROPPED_BITS = 14
 _BIN_BITS = 31 - _DROPPED_BITS
@@ -94,15 +96,18 @@ def group_statistics(table: SynapseTable, network: NetworkModel) -> dict[str, An
         weights (None where a value is not finite); ``receptors`` has the same for
         each receptor that occurs.
     """
-    n = count_values(table.receptor, _N_RECEPTORS)
-    n_zero = count_values(table.receptor[table.weight == 0], _N_RECEPTORS)
-    with np.errstate(over="ignore", invalid="ignore"):
-        weight_pa = network.voltage_scale_mv.astype(np.float32)[table.post]
-        weight_pa *= table.weight
-    units = {
-        "normalised": _summaries(table.weight, table.receptor, n),
-        "pa": _summaries(weight_pa, table.receptor, n),
-    }
+    sums = _sums(table, network)
+    n, n_zero = sums.n.sum(axis=0), sums.n_zero.sum(axis=0)
+    scale = network.cell_types.voltage_scale_mv
+    units: dict[str, dict[str, Any]] = {}
+    for unit, factor in (("normalised", np.ones(len(scale))), ("pa", scale)):
+        # Each type has one factor, so that sums over a type need be taken once only.
+        usable = sums.largest is not None and bool(np.isfinite(factor).all())
+        units[unit] = (
+            _summaries(sums, factor, _counted(table, network, factor if unit == "pa" else None))
+            if usable
+            else dict.fromkeys(("all", *RECEPTORS))
+        )
     receptors = {
         name: {
             **_shares(int(n[i]), int(n_zero[i])),
@@ -122,56 +127,93 @@ def _shares(n: int, n_zero: int) -> dict[str, Any]:
     return {"n": n, "n_zero": n_zero, "fraction_zero": n_zero / n if n else None}
 
 
-def _summaries(values: F32, receptor: NDArray[np.uint8], n: I64) -> dict[str, Any]:
+@dataclass(frozen=True, eq=False)
+class _Sums:
+    """Over the synapses onto each type, by receptor: all shapes are (types, receptors).
+
+    ``steps`` and ``squares`` are sums of whole numbers of steps of ``largest``, the
+    largest size; it is None where a weight is not finite.
+    """
+
+    n: I64
+    n_zero: I64
+    steps: I64
+    squares: I64
+    lowest: F32
+    highest: F32
+    largest: float | None
+
+
+def _sums(table: SynapseTable, network: NetworkModel) -> _Sums:
+    weight = table.weight
+    ends = (float(f(weight)) if len(weight) else 0.0 for f in (np.min, np.max))
+    largest = max(abs(end) for end in ends)
+    finite = bool(np.isfinite(largest))
+    per_step = _STEPS / (largest or 1.0) if finite else 0.0
+    shape = (len(network.cell_types), _N_RECEPTORS)
+    size = shape[0] * shape[1]
+    n, n_zero, steps, squares = (np.zeros(size, dtype=np.int64) for _ in range(4))
+    lowest, highest = (np.full(size, end, dtype=np.float32) for end in (np.inf, -np.inf))
+    first = network.neurons.cell_type.astype(np.intp) * _N_RECEPTORS
+    for start in range(0, len(table), _SMALL_BLOCK):
+        part = slice(start, start + _SMALL_BLOCK)
+        values, index = weight[part], first[table.post[part]]
+        index += table.receptor[part]
+        n += np.bincount(index, minlength=size)
+        n_zero += np.bincount(index[values == 0], minlength=size)
+        if not finite:
+            continue
+        np.minimum.at(lowest, index, values)
+        np.maximum.at(highest, index, values)
+        relative = values * np.float64(per_step)
+        for row, summed in ((steps, relative), (squares, relative * relative / _STEPS)):
+            whole = np.rint(summed)
+            row += np.bincount(index, weights=whole, minlength=size).astype(np.int64)
+    columns = (n, n_zero, steps, squares, lowest, highest)
+    return _Sums(*(c.reshape(shape) for c in columns), largest if finite else None)  # type: ignore[arg-type]
+
+
+def _counted(table: SynapseTable, network: NetworkModel, factor: F64 | None) -> SizeCounts:
+    """Sizes by receptor, of weights times the factor of their target's type."""
+    if factor is None:
+        return size_counts(table.weight, table.receptor)
+    of_neuron = factor.astype(np.float32)[network.neurons.cell_type]
+    counts = None
+    for start in range(0, len(table), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        with np.errstate(over="ignore"):
+            values = of_neuron[table.post[part]] * table.weight[part]
+        found = size_counts(values, table.receptor[part]).counts
+        counts = found if counts is None else counts + found
+    empty = np.zeros((_N_RECEPTORS, 1 << _BIN_BITS), dtype=np.int64)
+    return SizeCounts(empty if counts is None else counts)
+
+
+def _summaries(sums: _Sums, factor: F64, counts: SizeCounts) -> dict[str, Any]:
     """Moments and percentiles of all values and of those of each receptor."""
-    names = ("all", *RECEPTORS)
-    low, high = (float(f(values)) if len(values) else 0.0 for f in (np.min, np.max))
-    largest = max(abs(low), abs(high))
-    if not np.isfinite(largest):
-        return dict.fromkeys(names)
-    counts = size_counts(values, receptor)
-    totals = np.zeros((2, _N_RECEPTORS), dtype=object)  # Python's integers do not overflow
-    extremes = np.array([[np.inf] * _N_RECEPTORS, [-np.inf] * _N_RECEPTORS])
-    for start in range(0, len(values), _BLOCK):
-        kind, relative = receptor[start : start + _BLOCK], values[start : start + _BLOCK]
-        for i in range(_N_RECEPTORS):
-            own = relative[kind == i]
-            if own.size:
-                extremes[0, i] = min(extremes[0, i], own.min())
-                extremes[1, i] = max(extremes[1, i], own.max())
-        steps = relative / np.float64(largest or 1.0)
-        for row, summed in enumerate((steps, steps * steps)):
-            rounded = np.rint(summed * _STEPS)
-            part = np.bincount(kind, weights=rounded, minlength=_N_RECEPTORS)
-            totals[row] += [int(total) for total in part]
-    summaries = {}
-    for i, name in enumerate(names, start=-1):
+    summaries: dict[str, Any] = {}
+    for i, name in enumerate(("all", *RECEPTORS), start=-1):
         chosen = slice(None) if i < 0 else slice(i, i + 1)
-        size = int(n[chosen].sum())
-        summaries[name] = _summary(
-            size,
-            [int(sum(row[chosen])) for row in totals],
-            largest,
-            (float(extremes[0, chosen].min()), float(extremes[1, chosen].max())),
-            {str(p): counts.percentile(p, None if i < 0 else i) for p in PERCENTILES},
+        n = int(sums.n[:, chosen].sum())
+        if n == 0:
+            summaries[name] = None
+            continue
+        assert sums.largest is not None
+        step = sums.largest / _STEPS
+        mean = float(factor @ sums.steps[:, chosen].sum(axis=1)) * step / n
+        square = float(factor**2 @ sums.squares[:, chosen].sum(axis=1)) * step * sums.largest / n
+        some = sums.n[:, chosen] > 0
+        low, high = (
+            (factor[:, np.newaxis] * extreme[:, chosen].astype(np.float64))[some]
+            for extreme in (sums.lowest, sums.highest)
         )
+        summaries[name] = {
+            "mean": mean,
+            "std": max(square - mean * mean, 0.0) ** 0.5,
+            "min": float(min(low.min(), high.min())) + 0.0,
+            "max": float(max(low.max(), high.max())) + 0.0,
+            "abs_percentiles": {
+                str(p): counts.percentile(p, None if i < 0 else i) for p in PERCENTILES
+            },
+        }
     return summaries
-
-
-def _summary(
-    n: int,
-    totals: list[int],
-    largest: float,
-    extremes: tuple[float, float],
-    percentiles: dict[str, float | None],
-) -> dict[str, Any] | None:
-    if n == 0:
-        return None
-    mean, mean_square = (total / n / _STEPS for total in totals)
-    return {
-        "mean": mean * largest,
-        "std": max(mean_square - mean * mean, 0.0) ** 0.5 * largest,
-        "min": extremes[0] + 0.0,
-        "max": extremes[1] + 0.0,
-        "abs_percentiles": percentiles,
-    }

@@ -33,9 +33,10 @@ __all__ = [
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
+_End = Literal["targets", "sources"]
 
 #: Synapses handled at a time.
-_BLOCK = 1 << 20
+_BLOCK = 1 << 17
 #: Name of the check whose ``observed["trained"]`` is the evidence of training.
 ZEROS = "training.zeros"
 #: Name of the check that finds parts without the zeros that the rest has.
@@ -144,24 +145,31 @@ class _Zeros:
         return Dispersion(float(squares.mean()), n_cells, float(self.variance[counted].mean()))
 
 
-def _zeros_of_cells(context: Context, group: str, end: Literal["targets", "sources"]) -> _Zeros:
-    return context.once((_zeros_of_cells, group, end), lambda: _count_zeros(context, group, end))
+def _zeros_of_cells(context: Context, group: str) -> dict[_End, _Zeros]:
+    """Zeros of a table's targets and sources."""
+    return context.once((_zeros_of_cells, group), lambda: _count_zeros(context, group))
 
 
-def _count_zeros(context: Context, group: str, end: str) -> _Zeros:
+def _count_zeros(context: Context, group: str) -> dict[_End, _Zeros]:
     table, network = context.tables[group], context.network
-    cell = table.post if end == "targets" else table.pre
-    n_cells = network.n_lgn if (group, end) == ("input", "sources") else network.n_neurons
+    n_pre = network.n_lgn if group == "input" else network.n_neurons
+    ends: dict[_End, tuple[NDArray[np.int32], int]] = {
+        "targets": (table.post, network.n_neurons),
+        "sources": (table.pre, n_pre),
+    }
     profile, codes = context.profile(group), context.pair_codes(group)
     share = (profile.n_zero / np.maximum(profile.n, 1)).ravel()
-    expected, variance = np.zeros(n_cells), np.zeros(n_cells)
-    for start in range(0, len(cell), _BLOCK):
+    spread = share * (1 - share)
+    sums = {end: np.zeros((2, n)) for end, (_, n) in ends.items()}
+    for start in range(0, len(table), _BLOCK):
         part = slice(start, start + _BLOCK)
-        chance, index = share[codes[part]], cell[part]
-        expected += np.bincount(index, weights=chance, minlength=n_cells)
-        chance *= 1 - chance
-        variance += np.bincount(index, weights=chance, minlength=n_cells)
-    return _Zeros(count_values(cell[table.weight == 0], n_cells), expected, variance)
+        weights = share[codes[part]], spread[codes[part]]
+        for end, (cell, n) in ends.items():
+            index = cell[part].astype(np.intp)
+            for row, weight in zip(sums[end], weights, strict=True):
+                row += np.bincount(index, weights=weight, minlength=n)
+    zero = table.weight == 0
+    return {end: _Zeros(count_values(cell[zero], n), *sums[end]) for end, (cell, n) in ends.items()}
 
 
 def zero_evidence(context: Context, group: str = "recurrent") -> ZeroEvidence:
@@ -184,9 +192,9 @@ def _zero_evidence(context: Context, group: str) -> ZeroEvidence:
         nothing = Dispersion(1.0, 0, 0.0)
         why_not = f"trained networks have {limit:.1%} or more"
         return ZeroEvidence(fraction, by_receptor, None, nothing, nothing, False, why_not)
-    targets = _zeros_of_cells(context, group, "targets")
-    over_targets = targets.dispersion
-    over_sources = _zeros_of_cells(context, group, "sources").dispersion
+    zeros_of = _zeros_of_cells(context, group)
+    targets = zeros_of["targets"]
+    over_targets, over_sources = targets.dispersion, zeros_of["sources"].dispersion
     n_incoming = count_values(table.post, context.network.n_neurons)
     enough = n_incoming >= _MIN_INCOMING
     spread = None
@@ -380,12 +388,9 @@ def _untouched_types(context: Context, without: NDArray[np.bool_]) -> Iterator[O
 
 def _untouched_cells(context: Context) -> Iterator[Observation]:
     """Cells without zeros, whatever their types."""
-    ends: tuple[tuple[Literal["targets", "sources"], float], ...] = (
-        ("targets", _UNTOUCHED_TARGETS),
-        ("sources", _UNTOUCHED_SOURCES),
-    )
-    for end, limit in ends:
-        zeros_of = _zeros_of_cells(context, "recurrent", end)
+    limits: dict[_End, float] = {"targets": _UNTOUCHED_TARGETS, "sources": _UNTOUCHED_SOURCES}
+    for end, zeros_of in _zeros_of_cells(context, "recurrent").items():
+        limit = limits[end]
         judged = zeros_of.expected >= _EXPECTED_IN_CELL
         without = judged & (zeros_of.seen == 0)
         share = without.sum() / max(judged.sum(), 1)
