@@ -459,7 +459,6 @@ _SPOIL_EVIDENCE = {
     "patterns.class_pairs",
     "provenance.digests",
     "checkpoint.equal",
-    "baseline.resemblance",
 }
 
 
@@ -467,6 +466,8 @@ def _by_evidence(context: Context, array: str, blocked: set[str]) -> ArrayVerdic
     group, _, dataset = array.partition("/")
     if dataset != "weights" or blocked & _SPOIL_EVIDENCE:
         return None
+    if "baseline.resemblance" in blocked and "baseline.same_network" not in blocked:
+        return None  # compared, and unlike; not left out for want of a baseline
     if group == "recurrent" and PARTLY in blocked:
         why = "parts of the network have none of the exact zeros that training leaves"
         return ArrayVerdict(Verdict.MIXED, "evidence", why)

@@ -169,8 +169,15 @@ def _sums(table: SynapseTable, network: NetworkModel) -> _Sums:
         for row, summed in ((steps, relative), (squares, relative * relative / _STEPS)):
             whole = np.rint(summed)
             row += np.bincount(index, weights=whole, minlength=size).astype(np.int64)
-    columns = (n, n_zero, steps, squares, lowest, highest)
-    return _Sums(*(c.reshape(shape) for c in columns), largest if finite else None)  # type: ignore[arg-type]
+    return _Sums(
+        n=n.reshape(shape),
+        n_zero=n_zero.reshape(shape),
+        steps=steps.reshape(shape),
+        squares=squares.reshape(shape),
+        lowest=lowest.reshape(shape),
+        highest=highest.reshape(shape),
+        largest=largest if finite else None,
+    )
 
 
 def _counted(table: SynapseTable, network: NetworkModel, factor: F64 | None) -> SizeCounts:

@@ -1,0 +1,162 @@
+"""Checks against the untrained network: what changed, what did not, and what cannot be compared."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.networks import damaged, sealed, tiny_network
+from tests.unit.test_sources_provenance import permuted
+from v1sim import guard
+from v1sim.checks.baseline import baseline_weights, usable_baseline
+from v1sim.checks.registry import Context
+from v1sim.guard import Policy, examine
+from v1sim.model import NetworkModel, Verdict
+from v1sim.sources.hdf5 import read_network, write_network
+
+TINY = replace(tiny_network(), provenance=None)
+
+
+@pytest.fixture(scope="module")
+def networks(shared_data) -> dict[str, NetworkModel]:
+    names = ("untrained", "few_steps", "trained", "untrained_fallback_pA")
+    return {n: read_network(shared_data / "trained_a" / f"net_A_{n}.h5") for n in names}
+
+
+def compared(before: NetworkModel, after: NetworkModel):
+    return baseline_weights(Context(after, 1.0, baseline=before))
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict", "words"),
+    [
+        ("trained", Verdict.TRAINED, "changed"),
+        ("few_steps", Verdict.UNTRAINED, "almost"),
+        ("untrained", Verdict.UNTRAINED, "identical"),
+        ("untrained_fallback_pA", Verdict.UNTRAINED, "in pA"),
+    ],
+)
+def test_reference_networks(networks, name, verdict, words):
+    for order in (networks[name], permuted(networks[name], 3)):
+        for weights in compared(networks["untrained"], order).values():
+            assert weights.verdict is verdict
+            assert words in weights.what
+
+
+def test_numbers_are_those_of_numpy(networks):
+    before, after = networks["untrained"].recurrent, networks["trained"].recurrent
+    found = compared(networks["untrained"], networks["trained"])["recurrent"]
+    a, b = before.weight.astype(float), after.weight.astype(float)
+    assert found.relative_change == pytest.approx(np.linalg.norm(b - a) / np.linalg.norm(a))
+    assert found.n_unchanged == np.count_nonzero(a == b)
+    assert found.n_sign_changed == np.count_nonzero(a * b < 0) == 0
+    assert found.same_wiring
+    assert 0.7 < found.correlation < 0.9
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.2, 1.0])
+def test_unchanged_parts(networks, share):
+    before, after = networks["untrained"], networks["trained"]
+    kept = np.random.default_rng(0).random(len(after.recurrent)) < share
+    weight = np.where(kept, before.recurrent.weight, after.recurrent.weight)
+    found = compared(before, damaged(after, "recurrent", weight=weight))["recurrent"]
+    expected = {0.0: Verdict.TRAINED, 0.05: Verdict.TRAINED, 0.2: Verdict.MIXED}
+    assert found.verdict is expected.get(share, Verdict.UNTRAINED)
+    assert found.n_unchanged == pytest.approx(kept.sum(), abs=3)
+
+
+def test_a_type_that_was_left_out_is_named(networks):
+    before, after = networks["untrained"], networks["trained"]
+    chosen = after.neurons.cell_type[after.recurrent.post] == 5
+    weight = np.where(chosen, before.recurrent.weight, after.recurrent.weight)
+    found = compared(before, damaged(after, "recurrent", weight=weight))["recurrent"]
+    assert found.verdict is Verdict.MIXED
+    assert any(part.startswith("onto type 5:") for part in found.parts)
+
+
+@pytest.mark.parametrize(
+    ("factor", "words"),
+    [(1.5, "times 1.5"), ("scale", "in pA"), ("1 / scale", "normalised twice")],
+)
+def test_initial_weights_in_other_units_are_untrained(networks, factor, words):
+    network = networks["untrained"]
+    scale = network.voltage_scale_mv[network.recurrent.post].astype(np.float32)
+    factor = {"scale": scale, "1 / scale": 1 / scale}.get(factor, factor)
+    weight = (network.recurrent.weight * factor).astype(np.float32)
+    found = compared(network, damaged(network, "recurrent", weight=weight))["recurrent"]
+    assert found.verdict is Verdict.UNTRAINED
+    assert words in found.what
+
+
+def test_shuffled_initial_weights_are_untrained_and_named(networks):
+    network = networks["untrained"]
+    weight = np.random.default_rng(0).permutation(network.recurrent.weight)
+    found = compared(network, damaged(network, "recurrent", weight=weight))["recurrent"]
+    assert (found.verdict, "shuffled" in found.what) == (Verdict.UNTRAINED, True)
+
+
+def test_the_files_exchanged_are_refused(networks, shared_data):
+    policy = Policy(baseline=shared_data / "trained_a" / "net_A_trained.h5")
+    for name in ("untrained", "trained"):
+        report = examine(networks[name], policy)
+        (finding,) = [f for f in report.findings if f.check == "baseline.usable"]
+        assert "exchanged" in finding.hint
+        assert not report.passed
+        assert report.proof != "baseline"
+    assert "provenance says" in usable_baseline(sealed(TINY, kind="trained"))
+    assert usable_baseline(TINY) == ""
+
+
+def test_another_network_is_no_baseline(networks, tmp_path):
+    write_network(TINY, tmp_path / "tiny.h5")
+    report = examine(networks["trained"], Policy(baseline=tmp_path / "tiny.h5"))
+    (finding,) = [f for f in report.findings if f.check == "baseline.same_network"]
+    assert "1,000 neurons, the baseline 60" in finding.message
+    assert report.proof == "evidence"
+    assert not report.passed
+
+
+def test_overall_verdict_and_arrays(networks, shared_data):
+    policy = Policy(baseline=shared_data / "trained_a" / "net_A_untrained.h5", strength="proof")
+    report = examine(networks["trained"], policy)
+    assert (report.verdict, report.proof, report.passed) == (Verdict.TRAINED, "baseline", True)
+    assert report.arrays["input/bkg_weights"].verdict is Verdict.UNTRAINED
+    trained, untrained = networks["trained"], networks["untrained"]
+    frozen = damaged(trained, "lgn", weight=untrained.lgn.weight)
+    report = examine(frozen, policy)
+    assert (report.verdict, report.passed) == (Verdict.MIXED, False)
+    assert report.arrays["recurrent/weights"].verdict is Verdict.TRAINED
+    assert report.arrays["input/weights"].verdict is Verdict.UNTRAINED
+    assert "--checkpoint" in report.blocking[0].hint
+
+
+def test_a_provenance_that_the_baseline_contradicts(networks, shared_data):
+    stated = sealed(
+        networks["untrained"],
+        kind="trained",
+        origins={"recurrent/weights": ("trained variable", "x")},
+    )
+    policy = Policy(baseline=shared_data / "trained_a" / "net_A_untrained.h5")
+    assert examine(stated, Policy()).passed
+    report = examine(stated, policy)
+    assert "guard.contradiction" in {f.check for f in report.blocking}
+
+
+def test_readout_and_parameters_are_compared(networks, shared_data):
+    policy = Policy(baseline=shared_data / "trained_a" / "net_A_untrained.h5")
+    network = networks["trained"]
+    types = replace(network.cell_types, c_m_pf=network.cell_types.c_m_pf * 1.01)
+    changed = replace(network, cell_types=types, readout=network.readout[::-1])
+    found = {
+        f.where: f.message
+        for f in guard.examine(changed, policy).findings
+        if f.check == "baseline.other_arrays"
+    }
+    assert "same groups in another order" in found["readout/neuron_ids"]
+    assert "neurons/glif3_params/C_m" in found
+    # What went through float32 exponentials is the same.
+    types = replace(network.cell_types, c_m_pf=network.cell_types.c_m_pf * (1 + 3e-7))
+    report = guard.examine(replace(network, cell_types=types), policy)
+    assert report.passed

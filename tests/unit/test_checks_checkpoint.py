@@ -1,0 +1,114 @@
+"""Checks against checkpoints: by the index alone, with the data, and the wrong ones."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.networks import damaged, tiny_network
+from tests.unit.test_sources_provenance import permuted
+from v1sim.checks.registry import Context
+from v1sim.errors import CheckpointError
+from v1sim.guard import Policy, examine
+from v1sim.model import Verdict
+from v1sim.sources.hdf5 import read_network
+
+NAMES = {"untrained": 0, "few_steps": 5, "trained": 425}
+
+
+@pytest.fixture(scope="module")
+def folder(shared_data):
+    return shared_data / "trained_a"
+
+
+def network(folder, name):
+    return read_network(folder / f"net_A_{name}.h5")
+
+
+def index_of(folder, name, *, to=None):
+    """The index, alone in a folder of its own where ``to`` is given."""
+    path = folder / name / f"ckpt_1000-{NAMES[name]}.index"
+    return path if to is None else Path(shutil.copy(path, to))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_network_is_its_own_checkpoint_by_the_index_alone(folder, name, tmp_path):
+    index = index_of(folder, name, to=tmp_path)
+    for order in (network(folder, name), permuted(network(folder, name), 1)):
+        report = examine(order, Policy(checkpoint=index, strength="proof"))
+        trained = name != "untrained"
+        assert report.verdict is (Verdict.TRAINED if trained else Verdict.UNTRAINED)
+        assert report.proof == "checkpoint"
+        assert report.passed is trained
+    updates = [f for f in report.findings if f.check == "checkpoint.updates"]
+    assert bool(updates) is (name == "few_steps")
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_another_checkpoint_of_the_same_training_is_refused(folder, alone, tmp_path):
+    index = index_of(folder, "few_steps", to=tmp_path if alone else None)
+    report = examine(network(folder, "trained"), Policy(checkpoint=index))
+    where = {f.where: f for f in report.findings if f.check == "checkpoint.equal"}
+    assert set(where) == {"recurrent/weights", "input/weights"}
+    found = where["recurrent/weights"]
+    assert ("index alone cannot tell" in found.message) is alone
+    assert bool(found.examples) is not alone
+    assert not report.passed
+    assert report.proof != "checkpoint"
+
+
+@pytest.mark.parametrize("damage", ["sign", "x1000", "swap"])
+def test_one_changed_weight_is_found(folder, damage, tmp_path):
+    trained = network(folder, "trained")
+    rng = np.random.default_rng(5)
+    for index in rng.choice(np.flatnonzero(trained.recurrent.weight), 5):
+        weight = trained.recurrent.weight.copy()
+        other = int(rng.integers(len(weight)))
+        change = {
+            "sign": ([index], -weight[index]),
+            "x1000": ([index], weight[index] * np.float32(1000)),
+            "swap": ([index, other], weight[[other, index]]),
+        }[damage]
+        weight[change[0]] = change[1]
+        report = examine(
+            damaged(trained, "recurrent", weight=weight),
+            Policy(checkpoint=index_of(folder, "trained", to=tmp_path)),
+        )
+        assert "checkpoint.equal" in {f.check for f in report.blocking}
+
+
+def test_a_checkpoint_of_another_network_is_refused(folder):
+    report = examine(tiny_network(), Policy("any", checkpoint=index_of(folder, "trained")))
+    assert "checkpoint.equal" in {f.check for f in report.blocking}
+    messages = " ".join(f.message for f in report.blocking)
+    assert "60 neurons, the checkpoint 1,000" in messages
+
+
+def test_a_checkpoint_that_cannot_be_used_is_an_input_error(folder, tmp_path):
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        examine(tiny_network(), Policy(checkpoint=tmp_path / "ckpt-1"))
+    broken = tmp_path / "ckpt_1000-425.index"
+    broken.write_bytes(index_of(folder, "trained").read_bytes()[:-60])
+    with pytest.raises(CheckpointError, match="damaged"):
+        examine(tiny_network(), Policy(checkpoint=broken))
+
+
+def test_input_that_was_frozen_leaves_a_network_trained(folder, monkeypatch):
+    """The optimizer has no moments of what it does not train; arrays say which is which."""
+    policy = Policy(checkpoint=index_of(folder, "trained"))
+    real = Context.checkpoint.func
+
+    def frozen(self):
+        comparison = real(self)
+        state = comparison.training
+        moments = {"recurrent": "nonzero", "input": "absent"}
+        return replace(comparison, training=replace(state, moments=moments))
+
+    monkeypatch.setattr(Context, "checkpoint", property(frozen))
+    report = examine(network(folder, "trained"), policy)
+    assert (report.verdict, report.passed) == (Verdict.TRAINED, True)
+    assert report.arrays["input/weights"].verdict is Verdict.UNTRAINED
