@@ -385,14 +385,25 @@ def diff(
     before: Annotated[Path, typer.Argument(help="A network's HDF5 file.")],
     after: Annotated[Path, typer.Argument(help="Another.")],
     json_file: _Json = None,
+    html_file: Annotated[
+        Path | None,
+        typer.Option("--html", help="Write the guards' page of the second beside the first."),
+    ] = None,
 ) -> None:
     """Say how two networks differ, by array, class pair and receptor, whatever their edge order."""
     from v1sim.report.conversion import difference_text
     from v1sim.sources.difference import compare_networks, difference_to_dict
     from v1sim.sources.hdf5 import read_network
 
-    difference = compare_networks(read_network(before), read_network(after))
+    other = read_network(after)
+    difference = compare_networks(read_network(before), other)
     _write_json(json_file, difference_to_dict(difference))
+    if html_file is not None:
+        from v1sim import guard
+        from v1sim.report.network_html import write_network_html
+
+        policy = guard.Policy(require="any", baseline=before)
+        write_network_html(other, guard.examine(other, policy), policy, html_file)
     if str(json_file) != "-":
         _print(difference_text(difference))
 

@@ -88,3 +88,14 @@ def test_diff_as_text_and_json(tmp_path):
     found = json.loads((tmp_path / "diff.json").read_text())
     assert found["tables"]["recurrent"]["weights"]["relative_change"] == pytest.approx(1.0)
     assert "equal: same neurons" in v1sim("diff", a, a).stdout
+
+
+def test_diff_as_a_page(tmp_path):
+    a, b = tmp_path / "a.h5", tmp_path / "b.h5"
+    write_network(NETWORK, a)
+    write_network(damaged(NETWORK, "recurrent", weight=NETWORK.recurrent.weight * 2), b)
+    done = v1sim("diff", a, b, "--html", tmp_path / "diff.html")
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "diff.html").read_text()
+    assert "b.h5" in page
+    assert page.count("data:image/png;base64,") >= 2
