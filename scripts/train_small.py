@@ -103,6 +103,8 @@ class _Synapses:
 
 @tf.custom_gradient
 def spike(v: tf.Tensor) -> tuple[tf.Tensor, object]:
+    """A spike where v > 0, with a triangular surrogate of its derivative."""
+
     def gradient(upstream: tf.Tensor) -> tf.Tensor:
         return upstream * DAMPING * tf.nn.relu(1 - tf.abs(v))
 
@@ -155,6 +157,7 @@ def train(
 
 
 def main() -> None:
+    """Build the column, train it, write the three networks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--neurons", type=int, default=400)

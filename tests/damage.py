@@ -48,6 +48,10 @@ class Pair:
     def n(self) -> int:
         return len(self.trained["neurons/node_type_ids"])
 
+    @property
+    def input_was_frozen(self) -> bool:
+        return np.array_equal(self.trained["input/weights"], self.untrained["input/weights"])
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -950,6 +954,9 @@ def run(
         variant = Variant(name, "file", lambda *_: None, ("structure.file", "structure.unreadable"))
         bad[name] = {k: judge(path, policy, variant) for k, policy in kinds.items()}
     good = {}
+    if pair.input_was_frozen:
+        # A baseline alone cannot tell this from input weights that got lost: see the page.
+        kinds = {kind: policy for kind, policy in kinds.items() if policy.baseline is None}
     for name, arrays, options in good_variants(pair):
         write_arrays(arrays, path, **options)
         for kind, policy in kinds.items():
@@ -978,7 +985,9 @@ def markdown(bad: dict[str, dict[str, Outcome]], good: dict[str, Outcome], sourc
         "evidence`). **named**: refused, and a finding says what it is; refused: refused for "
         "another reason; warns: a warning that names it, not refused; -: passes. A file that "
         "v1sim converted or stamped carries digests of every array: with them, every one of "
-        "these is refused and the arrays that differ are named.",
+        "these is refused and the arrays that differ are named. Where training froze the input, a "
+        "baseline alone takes its weights for lost ones and says `mixed`; the checkpoint, or a "
+        "waiver of `guard.required`, settles it.",
         "",
         f"| damage | {' | '.join(kinds)} | findings (file alone) |",
         f"|---|{'---|' * len(kinds)}---|",
