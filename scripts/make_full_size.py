@@ -68,8 +68,12 @@ def _with_types(column: NetworkModel, rng: np.random.Generator) -> NetworkModel:
 
 
 def _with_zeros(table: SynapseTable, rng: np.random.Generator) -> SynapseTable:
+    """Zeros as training leaves them: many on some cells, few on others."""
     weight = table.weight.copy()
-    weight[rng.random(len(weight), dtype=np.float32) < ZERO_FRACTION] = 0
+    chance = np.float32(ZERO_FRACTION)
+    for cell in (table.pre, table.post):
+        chance = chance * rng.gamma(12, 1 / 12, cell.max() + 1).astype(np.float32)[cell]
+    weight[rng.random(len(weight), dtype=np.float32) < chance] = 0
     return replace(table, weight=weight)
 
 
