@@ -92,6 +92,7 @@ def _thinned(column: NetworkModel, rng: np.random.Generator) -> SynapseTable:
 
 
 def main() -> None:
+    """Make the file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--neurons", type=int, default=51_978)

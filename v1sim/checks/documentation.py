@@ -27,13 +27,14 @@ Besides the checks, the guard itself reports:
 - `guard.crash`: a check crashed. That refuses, and cannot be waived.
 - `guard.skipped`: a check could not be run because another one, which it needs, found errors.
 - `guard.waiver`: a waiver names no check, or one that cannot be waived.
-- `guard.contradiction`: provenance or checkpoint say "trained", but the weights are the baseline's.
+- `guard.contradiction`: provenance or checkpoint say "trained", but the weights are those of
+  the baseline.
 
-What the weights are is settled by the strongest proof at hand: the provenance that v1sim's converter
-wrote (digests of every array), a checkpoint (`--checkpoint CKPT`, or its `.index` alone), the network
-before training (`--baseline UNTRAINED.h5`), and last the evidence in the file. Each array of weights has
-its own verdict. [Calibration](calibration.md) says how limits were found, [what the guards
-find](guards.md) who finds which damage.
+What the weights are is settled by the strongest proof at hand: the provenance that v1sim's
+converter wrote (digests of every array), a checkpoint (`--checkpoint CKPT`, or its `.index`
+alone), the network before training (`--baseline UNTRAINED.h5`), and last the evidence in the
+file. Each array of weights has its own verdict. [Calibration](calibration.md) says how limits
+were found, [what the guards find](guards.md) who finds which damage.
 
 ## Checks of your own
 
@@ -58,13 +59,14 @@ from v1sim.model import Severity
     page="https://my-lab.example/checks",
 )
 def mean(context: Context):
-    """The mean weight is small."""
+    '''The mean weight is small.'''
     value = float(context.network.recurrent.weight.mean())
     if abs(value) > 1:
         yield Observation("recurrent/weights", f"the mean is {value:.2g}", "ask the lab")
 ```
 
-They run, refuse and are waived like v1sim's own. A module that cannot be imported refuses every network.
+They run, refuse and are waived like v1sim's own. A module that cannot be imported refuses
+every network.
 
 Files that cannot become a network at all are refused before any check runs, under names of the
 same form: `structure.file`, `structure.missing_dataset`, `structure.dataset` (a group where a
