@@ -162,15 +162,17 @@ def _count_zeros(context: Context, group: str) -> dict[_End, _Zeros]:
     share = (profile.n_zero / np.maximum(profile.n, 1)).ravel()
     spread = share * (1 - share)
     sums = {end: np.zeros((2, n)) for end, (_, n) in ends.items()}
+    seen = {end: np.zeros(n, dtype=np.int64) for end, (_, n) in ends.items()}
     for start in range(0, len(table), _BLOCK):
         part = slice(start, start + _BLOCK)
-        weights = share[codes[part]], spread[codes[part]]
+        code, zero = codes[part].astype(np.intp), table.weight[part] == 0
+        weights = share[code], spread[code]
         for end, (cell, n) in ends.items():
             index = cell[part].astype(np.intp)
             for row, weight in zip(sums[end], weights, strict=True):
                 row += np.bincount(index, weights=weight, minlength=n)
-    zero = table.weight == 0
-    return {end: _Zeros(count_values(cell[zero], n), *sums[end]) for end, (cell, n) in ends.items()}
+            seen[end] += np.bincount(index[zero], minlength=n)
+    return {end: _Zeros(seen[end], *sums[end]) for end in ends}
 
 
 def zero_evidence(context: Context, group: str = "recurrent") -> ZeroEvidence:
