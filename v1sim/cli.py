@@ -109,8 +109,9 @@ def run(
     settings = settings.model_copy(update={"waive": {**settings.waive, **_waivers(waive)}})
     if dry_run:
         preview = pipeline.preview(settings)
-        _out.print(check_report(preview.report))
-        _out.print("\n" + preview.text)
+        if preview is not None:
+            _out.print(check_report(preview.report))
+            _out.print("\n" + preview.text)
         return
     with StageProgress(_err if is_first else _silent) as progress:
         result = pipeline.run(

@@ -6,7 +6,7 @@ Letters in shapes: n neurons, t cell types, s synapses, q spikes, c LGN cells.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from functools import cached_property
 from types import MappingProxyType
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from v1sim import units
+from v1sim.paging import forget
 
 __all__ = [
     "EXCITATORY_RECEPTORS",
@@ -117,6 +118,17 @@ class SynapseTable:
 
     def __len__(self) -> int:
         return len(self.pre)
+
+    @classmethod
+    def empty(cls) -> SynapseTable:
+        """A table without synapses."""
+        index, number = np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
+        return cls(index, index, np.empty(0, dtype=np.uint8), number, number)
+
+    def forget(self) -> None:
+        """Drop columns that lie in scratch files from memory until they are next read."""
+        for column in (self.pre, self.post, self.receptor, self.delay_ms, self.weight):
+            forget(column)
 
     def weight_pa(self, network: NetworkModel) -> F64:
         """Physical weight of each synapse, pA, shape (s,)."""
@@ -229,6 +241,12 @@ class NetworkModel:
     def n_neurons(self) -> int:
         """Number of V1 neurons."""
         return len(self.neurons)
+
+    def without_synapses(self) -> NetworkModel:
+        """Neurons, cell types, LGN cells and readout alone, for other processes to know."""
+        source = replace(self.source, stored_dtype={})
+        none = SynapseTable.empty()
+        return replace(self, recurrent=none, lgn=none, provenance=None, source=source)
 
     @cached_property
     def voltage_scale_mv(self) -> F64:

@@ -30,9 +30,9 @@ from v1sim.shared_input import SharedInput
 from v1sim.simulation.kernel import available_threads, backend
 from v1sim.simulation.native.library import native_module, native_or_none
 from v1sim.simulation.plan import BuildPlan, make_plan, memory_estimate_mb
-from v1sim.simulation.ranks import launch
+from v1sim.simulation.ranks import from_first, launch
 from v1sim.simulation.readback import read_back_findings
-from v1sim.simulation.run import Output, run_trials
+from v1sim.simulation.run import Output, refuse_other_input, run_trials
 from v1sim.simulation.watch import watch_run
 from v1sim.sources.column import build_column
 from v1sim.sources.hdf5 import read_network, write_network
@@ -153,7 +153,7 @@ def run(
     folder = out or config.output / f"{config.name}_{began:%Y%m%d-%H%M%S}"
     with new_folder(folder) if launch().rank == 0 else nullcontext() as temporary:
         run_folder = _RunFolder(temporary, folder) if temporary else None
-        network, checked, plan, presentation = _prepare(
+        network, check_report, plan, presentation = _prepare(
             config, run_folder, clock, progress, command, shared
         )
         threads, between_trials = _threads(config), _between_trials(config)
@@ -166,7 +166,7 @@ def run(
             progress=progress,
             watch=config.watch,
         )
-        if temporary is None:
+        if temporary is None or check_report is None:
             return None
         for stage, seconds in output.seconds.items():
             clock.seconds[stage] = seconds
@@ -184,7 +184,7 @@ def run(
             began=began.isoformat(timespec="seconds"),
             machine=describe_machine(),
             network=description.describe_network(network, plan),
-            guard=guard.report_to_json(checked.report),
+            guard=guard.report_to_json(check_report),
             simulation=description.describe_simulation(
                 plan, presentation, output, between_trials=between_trials, threads=threads
             ),
@@ -192,7 +192,7 @@ def run(
             peak_memory_mb=_peak_memory_mb(),
             results=results,
             notes=description.notes(
-                config, checked.report, plan, presentation, output, between_trials=between_trials
+                config, check_report, plan, presentation, output, between_trials=between_trials
             ),
             findings=[
                 guard.finding_to_json(finding)
@@ -202,7 +202,7 @@ def run(
         digest.write_json(report, temporary / "report.json")
         digest.write_tables(results, plan.classes, temporary)
         html.write_html(report, temporary / "summary.png", temporary / "report.html")
-    return RunResult(folder, checked.report, results, _summary(folder, recording, results, clock))
+    return RunResult(folder, check_report, results, _summary(folder, recording, results, clock))
 
 
 def renew_report(folder: Path) -> Path:
@@ -236,15 +236,19 @@ def renew_report(folder: Path) -> Path:
     return page
 
 
-def preview(config: RunConfig) -> Preview:
+def preview(config: RunConfig) -> Preview | None:
     """What a run would check, build and need; nothing is simulated or written.
+
+    Of several processes that were started together, the first one alone has an answer.
 
     Raises
     ------
     GuardRefusal, InputError
         As `run` would.
     """
-    _, checked, plan, presentation = _prepare(config, None, _Clock(), lambda *_: None, "--dry-run")
+    _, report, plan, presentation = _prepare(config, None, _Clock(), lambda *_: None, "--dry-run")
+    if report is None:
+        return None
     threads = _threads(config)
     need = _need(plan, presentation, threads)
     simulated_ms = sum(trial.duration_ms for trial in presentation.trials)
@@ -256,7 +260,7 @@ def preview(config: RunConfig) -> Preview:
         f"{threads} threads, background {plan.background}",
         f"expected: about {need.seconds:,.0f} s and {need.memory_mb:,.0f} MB",
     ]
-    return Preview(checked.report, "\n".join(lines))
+    return Preview(report, "\n".join(lines))
 
 
 def expected_need(
@@ -365,23 +369,40 @@ def _prepare(
     progress: Progress,
     command: str,
     shared: SharedInput | None = None,
-) -> tuple[NetworkModel, guard.CheckedNetwork, BuildPlan, Presentation]:
-    """Everything that needs no simulator: network, gate, stimulus, plan."""
-    with clock.stage("load"):
-        network = _load_network(config, folder, command, shared)
-        progress("load", 1, 1)
-    with clock.stage("gate"):
-        policy = policy_of(config)
-        checked = shared.admit(network, policy) if shared else guard.admit(network, policy)
-        progress("gate", 1, 1)
+) -> tuple[NetworkModel, CheckReport | None, BuildPlan, Presentation]:
+    """Everything that needs no simulator: network, gate, stimulus, plan.
+
+    Of several processes the first alone reads and checks, and has the report. The others get
+    network and plan without synapses; those that they host come as NEST connects them.
+    """
+    if launch().rank:
+        known: tuple[NetworkModel, BuildPlan] = from_first(None)
+        network, plan = known
+        report, presentation = None, _presentation(config, network, shared)
+    else:
+        with clock.stage("load"):
+            network = _load_network(config, folder, command, shared)
+            progress("load", 1, 1)
+        with clock.stage("gate"):
+            policy = policy_of(config)
+            checked = shared.admit(network, policy) if shared else guard.admit(network, policy)
+            progress("gate", 1, 1)
+        presentation = _presentation(config, network, shared)
+        report, plan = checked.report, _plan(config, checked, presentation)
+        from_first((network.without_synapses(), plan.without_synapses()))
     with clock.stage("stimulus"):
-        presentation = make_presentation(config, network)
-        if shared:
-            presentation = shared.presentation(presentation)
         presentation.probability(0)  # what is wrong with it shows before anything is built
     _voltage_neurons(config, network)
     _refuse_other_labels(presentation, network)
-    return network, checked, _plan(config, checked, presentation), presentation
+    refuse_other_input(plan, presentation)
+    return network, report, plan, presentation
+
+
+def _presentation(
+    config: RunConfig, network: NetworkModel, shared: SharedInput | None
+) -> Presentation:
+    presentation = make_presentation(config, network)
+    return shared.presentation(presentation) if shared else presentation
 
 
 def policy_of(config: RunConfig) -> guard.Policy:
@@ -501,6 +522,7 @@ def _recording(
             "seed": config.seed,
             "network_sha256": plan.network_sha256,
             "readout": [group.tolist() for group in network.readout],
+            "lgn_input": "analog" if presentation.analog else "spikes",
             "v1sim_version": __version__,
         },
     )
@@ -523,7 +545,7 @@ def _run_findings(
             config.watch,
             plan.classes,
             output.spikes,
-            output.lgn_spikes,
+            None if presentation.analog else output.lgn_spikes,
             plan.n_lgn,
             sum(trial.duration_ms for trial in presentation.trials),
         ),

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -26,6 +27,12 @@ pytestmark = [
     pytest.mark.skipif(not shutil.which("mpirun"), reason="no mpirun"),
 ]
 
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": str(ROOT),
+    "OMPI_ALLOW_RUN_AS_ROOT": "1",
+    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+}
 GRATINGS = {
     "kind": "drifting_gratings",
     "directions_deg": [0, 90],
@@ -45,12 +52,7 @@ def run(config: Path, out: str, *, processes: int, threads: int, code: int = 0) 
             *("--threads", str(threads)),
         ],
         cwd=config.parent,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "OMPI_ALLOW_RUN_AS_ROOT": "1",
-            "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-        },
+        env=ENVIRONMENT,
         capture_output=True,
         text=True,
         timeout=600,
@@ -130,6 +132,35 @@ def test_voltages_come_from_the_process_that_hosts_the_neuron(tmp_path):
         traces.append(np.concatenate([trace.ravel() for trace in found]))
     assert not np.isnan(traces[0]).any()
     np.testing.assert_array_equal(traces[0], traces[1])
+
+
+def test_only_the_first_process_reads_the_network(tmp_path):
+    """The second one runs where the file is not."""
+    folders = tmp_path / "with", tmp_path / "without"
+    for folder in folders:
+        folder.mkdir()
+        write(folder, network="column.h5")
+    subprocess.run(
+        [sys.executable, "-m", "v1sim", "build-column", "column.h5", "--neurons", "500"],
+        cwd=folders[0],
+        check=True,
+    )
+    run(folders[0] / "run.yaml", "one", processes=1, threads=2)
+    command = [PYTHON, "-m", "v1sim", "run", "run.yaml", "--out", "several", "--threads", "1"]
+    done = subprocess.run(
+        [
+            *("mpirun", "--oversubscribe", "-n", "1", "--wdir", str(folders[0]), *command),
+            *(":", "-n", "1", "--wdir", str(folders[1]), *command),
+        ],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert_same(folders[0] / "one", folders[0] / "several")
+    assert sorted(p.name for p in folders[1].iterdir()) == ["run.yaml"]
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ PACKAGE = ROOT / "v1sim"
 ORDER = [
     "errors",
     "output",
+    "paging",
     "units",
     "model",
     "digests",

@@ -380,6 +380,8 @@ def run_checks(context: Context, checks: Mapping[str, Check]) -> tuple[Finding, 
             continue
         try:
             seen = [_finding(entry, observation) for observation in entry.function(context)]
+            for table in context.tables.values():
+                table.forget()
         except Exception as error:  # a check that crashes refuses like one that fails
             unusable.add(entry.name)
             findings.append(

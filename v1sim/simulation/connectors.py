@@ -9,7 +9,7 @@ synapses are found again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from v1sim.simulation.cells import PER_SYNAPSE
 from v1sim.simulation.kernel import backend
 from v1sim.simulation.plan import ProjectionPlan, Synapses
-from v1sim.simulation.ranks import hosted_here, launch
+from v1sim.simulation.ranks import dealt, host_of, launch
 
-__all__ = ["connect_projection"]
+__all__ = ["connect_projection", "hosted_blocks"]
 
 _I64 = NDArray[np.int64]
 _Progress = Callable[[int], None]
@@ -60,7 +60,7 @@ def connect_projection(
 
     class _WholeArrayConnector(Connector):  # type: ignore[misc]
         def connect(self, projection: Any) -> None:
-            _connect_blocks(plan.blocks(), model, pre_node, post_node, on_block)
+            _connect_blocks(plan, model, pre_node, post_node, on_block)
 
     class _Synapse(pynn.StaticSynapse):  # type: ignore[misc, name-defined]
         def _get_nest_synapse_model(self) -> str:
@@ -84,27 +84,47 @@ def connect_projection(
     )
 
 
+def hosted_blocks(
+    plan: ProjectionPlan, post_node: _I64, on_block: _Progress = lambda n: None
+) -> Iterator[Synapses]:
+    """The synapses onto neurons that this process hosts, block by block, from the first process.
+
+    ``on_block`` is told the number of synapses of each block, of all processes, when it is done.
+    """
+    yield from dealt(_hands(plan, post_node, on_block))
+
+
+def _hands(plan: ProjectionPlan, post_node: _I64, on_block: _Progress) -> Iterator[list[Synapses]]:
+    """Each block, parted by the process that hosts the target."""
+    n_processes = launch().size
+    for block in plan.blocks():
+        if n_processes == 1:
+            yield [block]
+        else:
+            host = host_of(post_node[block.post]).astype(np.uint16)
+            by_host = np.argsort(host, kind="stable")
+            stops = np.cumsum(np.bincount(host, minlength=n_processes))
+            yield [block.take(part) for part in np.split(by_host, stops[:-1])]
+        on_block(len(block))
+
+
 def _connect_blocks(
-    blocks: Iterable[Synapses],
+    plan: ProjectionPlan,
     model: str,
     pre_node: _I64,
     post_node: _I64,
     on_block: _Progress,
 ) -> None:
     nest, _ = backend()
-    alone = launch().size == 1
-    for block in blocks:
-        post = post_node[block.post]
-        here = slice(None) if alone else np.flatnonzero(hosted_here(post))
+    for block in hosted_blocks(plan, post_node, on_block):
         nest.Connect(
-            pre_node[block.pre[here]],
-            post[here],
+            pre_node[block.pre],
+            post_node[block.post],
             "one_to_one",
             {
                 "synapse_model": model,
-                "weight": block.weight_pa[here],
-                "delay": block.delay_ms[here].astype(np.float64),
-                "receptor_type": block.receptor[here] + np.int64(1),
+                "weight": block.weight_pa,
+                "delay": block.delay_ms.astype(np.float64),
+                "receptor_type": block.receptor + np.int64(1),
             },
         )
-        on_block(len(block.weight_pa))

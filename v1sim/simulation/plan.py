@@ -8,7 +8,7 @@ block, on their way into NEST.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -47,6 +47,19 @@ class Synapses:
     receptor: NDArray[np.integer]
     delay_ms: NDArray[np.floating]
     weight_pa: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.pre)
+
+    def take(self, index: NDArray[np.intp]) -> Synapses:
+        """The synapses at ``index``, in that order."""
+        return Synapses(
+            self.pre[index],
+            self.post[index],
+            self.receptor[index],
+            self.delay_ms[index],
+            self.weight_pa[index],
+        )
 
     def digest(self, dt_ms: float) -> SynapseDigest:
         """Digest that ignores the order."""
@@ -95,6 +108,7 @@ class ProjectionPlan:
             for perturbation in self.perturbed_by:
                 weight_pa = perturbation.scaled(pre, post, receptor, weight_pa)
             yield Synapses(pre, post, receptor, t.delay_ms[part], weight_pa)
+            t.forget()
 
     @cached_property
     def digest(self) -> SynapseDigest:
@@ -109,7 +123,8 @@ class ProjectionPlan:
 class BuildPlan:
     """Everything that is to exist in the simulator.
 
-    ``draws`` (trials, steps) are those of a recorded background.
+    ``max_delay_ms`` is the longest delay, at least one step. ``draws`` (trials, steps)
+    are those of a recorded background.
     """
 
     classes: CellClasses
@@ -123,6 +138,7 @@ class BuildPlan:
     dt_ms: float
     seed: int
     network_sha256: str
+    max_delay_ms: float
     draws: NDArray[np.int64] | None = None
 
     @property
@@ -130,11 +146,10 @@ class BuildPlan:
         """Synapses of all projections."""
         return sum(len(p) for p in self.projections)
 
-    @property
-    def max_delay_ms(self) -> float:
-        """The longest delay, at least one step."""
-        longest = [float(p.table.delay_ms.max()) for p in self.projections if len(p)]
-        return max([self.dt_ms, *longest])
+    def without_synapses(self) -> BuildPlan:
+        """The same, small: for processes that are given the synapses of the neurons they host."""
+        none = SynapseTable.empty()
+        return replace(self, projections=tuple(replace(p, table=none) for p in self.projections))
 
 
 def make_plan(
@@ -213,6 +228,7 @@ def make_plan(
         dt_ms=DT_MS,
         seed=seed,
         network_sha256=checked.report.network_sha256,
+        max_delay_ms=max([DT_MS, *(float(p.table.delay_ms.max()) for p in projections if len(p))]),
         draws=draws,
     )
 

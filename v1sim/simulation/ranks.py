@@ -1,8 +1,8 @@
 """Several processes that simulate one network together (mpirun, srun), each a part of it.
 
-Each hosts the neurons of its virtual processes and the synapses onto them. All do the same
-up to there, in the same order: whatever calls NEST or gathers must be reached by all.
-The first one (rank 0) alone talks and writes.
+Each hosts the neurons of its virtual processes and the synapses onto them. The first one
+(rank 0) alone reads the network and runs the guards, deals out the synapses, talks and
+writes. Whatever calls NEST or passes values on must be reached by all, in the same order.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -27,8 +27,11 @@ from v1sim.simulation.native.compile import CompilationError, wanted_stamp
 __all__ = [
     "Launch",
     "abort_all",
+    "dealt",
     "first_before_others",
+    "from_first",
     "gathered",
+    "host_of",
     "hosted_here",
     "join",
     "launch",
@@ -120,6 +123,30 @@ def gathered(value: T) -> list[T]:
     return [value] if world is None else list(world.allgather(value))
 
 
+def from_first(value: T | None) -> T:
+    """The value that the first process has, whatever the others have."""
+    world = _world()
+    first: Any = value if world is None else world.bcast(value, root=0)
+    return first
+
+
+def dealt(hands: Iterable[Sequence[T]]) -> Iterator[T]:
+    """What the first process deals: of each hand one item for each process, by rank.
+
+    The ``hands`` of the other processes are not looked at.
+    """
+    world = _world()
+    if world is None:
+        yield from (hand[0] for hand in hands)
+    elif world.Get_rank() == 0:
+        for hand in hands:
+            yield world.scatter(list(hand))
+        world.scatter([None] * world.Get_size())
+    else:
+        while (item := world.scatter(None)) is not None:
+            yield item
+
+
 @contextmanager
 def first_before_others() -> Iterator[None]:
     """The block on the first process, and then on the others."""
@@ -133,14 +160,15 @@ def first_before_others() -> Iterator[None]:
             gathered(None)
 
 
-def hosted_here(node: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which of these neurons this process hosts, by NEST's rule for node ids."""
-    if launch().size == 1:
-        return np.ones(len(node), dtype=bool)
+def host_of(node: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rank of the process that hosts each of these neurons, by NEST's rule for node ids."""
     nest, _ = backend()
-    n_virtual = int(nest.total_num_virtual_procs)
-    here: NDArray[np.bool_] = node % n_virtual % nest.num_processes == nest.Rank()
-    return here
+    return node % int(nest.total_num_virtual_procs) % int(nest.num_processes)
+
+
+def hosted_here(node: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of these neurons this process hosts."""
+    return host_of(node) == launch().rank
 
 
 def wait_for_first() -> None:

@@ -21,9 +21,10 @@ from v1sim.digests import SynapseDigest
 from v1sim.errors import ReadbackError
 from v1sim.model import RECEPTORS, Finding, Severity
 from v1sim.simulation.build import Progress, Simulation
+from v1sim.simulation.connectors import hosted_blocks
 from v1sim.simulation.kernel import backend
 from v1sim.simulation.plan import ProjectionPlan, Synapses
-from v1sim.simulation.ranks import gathered, hosted_here
+from v1sim.simulation.ranks import from_first, gathered
 
 __all__ = ["READ_BACK", "ProjectionReadback", "read_back", "read_back_findings"]
 
@@ -69,7 +70,7 @@ def read_back(simulation: Simulation, progress: Progress) -> tuple[ProjectionRea
         counts = np.sum([part for _, part in parts], axis=0)
         done += digest.n_synapses
         progress("read-back", done, total)
-        if digest != plan.digest:
+        if digest != from_first(plan.digest):
             raise _difference(simulation, plan)
         results.append(
             ProjectionReadback(
@@ -127,7 +128,7 @@ def _held(simulation: Simulation, plan: ProjectionPlan) -> Iterator[Synapses]:
         simulation.projections[plan.label].nest_synapse_model,
         _inverse(simulation.source_node[plan.label]),
         _inverse(simulation.neuron_node),
-        capacity=2 * len(plan) + 1,
+        capacity=2 * len(simulation.projections[plan.label]) + 1,
     )
     yield Synapses(pre, post, receptor, delay_steps * plan.dt_ms, weight_pa)
 
@@ -171,7 +172,7 @@ def _inverse(node: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _difference(simulation: Simulation, plan: ProjectionPlan) -> ReadbackError:
     """The error that says how plan and NEST differ."""
-    planned = _table(_onto(block, hosted_here(simulation.neuron_node)) for block in plan.blocks())
+    planned = _table(hosted_blocks(plan, simulation.neuron_node))
     held = _table(_held(simulation, plan))
     only_planned = np.setdiff1d(planned, held)
     only_held = np.setdiff1d(held, planned)
@@ -195,14 +196,6 @@ def _difference(simulation: Simulation, plan: ProjectionPlan) -> ReadbackError:
         finding,
         expected="the same synapses: pre, post, receptor, delay and weight",
         hint="do not use results of this run; please report this with the run's log",
-    )
-
-
-def _onto(block: Synapses, here: NDArray[np.bool_]) -> Synapses:
-    """The synapses onto neurons that this process hosts."""
-    i = np.flatnonzero(here[block.post])
-    return Synapses(
-        block.pre[i], block.post[i], block.receptor[i], block.delay_ms[i], block.weight_pa[i]
     )
 
 

@@ -28,6 +28,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import math
+import tempfile
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
@@ -54,6 +55,7 @@ from v1sim.model import (
     SynapseTable,
 )
 from v1sim.output import replacing
+from v1sim.paging import forget, paged_array
 from v1sim.sources import provenance as provenance_json
 from v1sim.sources.hdf5_datasets import (
     blocks,
@@ -75,6 +77,9 @@ __all__ = ["DEFAULT_READOUT_GROUPS", "add_provenance", "read_network", "write_ne
 DEFAULT_READOUT_GROUPS = 10
 #: Input synapses act one step after the spike; the layout stores no delay for them.
 _INPUT_DELAY_MS = 1.0
+#: Synapses of a table above which its columns lie in scratch files. Trained networks stay in
+#: memory; the whole column leaves it to NEST.
+_PAGED_ABOVE = 1 << 25
 #: Fast, in every build of HDF5, and with shuffle about as small as higher levels.
 _COMPRESSION: Mapping[str, Any] = MappingProxyType(
     {"compression": "gzip", "compression_opts": 1, "shuffle": True}
@@ -450,9 +455,22 @@ class _Reader:
     def _values(self, column: _Column) -> NDArray[Any] | None:
         """Every value of a column in its canonical dtype."""
         dataset, path = column.dataset, column.path
-        out = np.empty(dataset.shape, dtype=column.dtype)
+        paged = len(dataset.shape) == 1 and dataset.shape[0] > _PAGED_ABOVE
         try:
-            if dataset.dtype == column.dtype:
+            if paged:
+                out = paged_array(dataset.shape[0], column.dtype)
+            else:
+                out = np.empty(dataset.shape, dtype=column.dtype)
+        except OSError as error:
+            self.problem(
+                "structure.storage",
+                path,
+                f"needs {dataset.shape[0] * column.dtype.itemsize / 1e9:,.1f} GB of scratch space "
+                f"in {tempfile.gettempdir()}: {error.strerror}; TMPDIR names another folder",
+            )
+            return None
+        try:
+            if dataset.dtype == column.dtype and not paged:
                 if out.size:
                     dataset.read_direct(out)
                 return out
@@ -464,7 +482,8 @@ class _Reader:
                     if changed is not None and changed.any():
                         n_unfit += int(np.count_nonzero(changed))
                         example = values[changed].min() if example is None else example
-                    out[part] = values.astype(column.dtype)
+                    out[part] = values.astype(column.dtype, copy=False)
+                    forget(out)
         except Exception as error:  # h5py raises many kinds on damaged files
             self.problem("structure.unreadable", path, f"cannot be read: {_one_line(error)}")
             return None
