@@ -275,11 +275,14 @@ class Probabilities(LgnStimulus):
     """LGN firing probabilities from a stimulus file (``spike_trains``, 1.3 p).
 
     ``divide_by`` is what the file's values are divided by: 1.0 for files of plain probabilities.
+    ``input`` says what enters the synapses in each step: ``spikes`` drawn with these
+    probabilities, or, ``analog``, the quotients themselves, as numbers.
     """
 
     kind: Literal["probabilities"]
     file: _File
     divide_by: _Positive = 1.3
+    input: Literal["spikes", "analog"] = "spikes"
     samples: Annotated[tuple[Annotated[int, Field(ge=0)], ...], _Set] | None = None
     trials: _Count = 1
     response_window_ms: _WindowMs | None = None

@@ -89,6 +89,11 @@ class Recording:
             raise ValueError(msg)
 
     @property
+    def analog_input(self) -> bool:
+        """Whether numbers entered the LGN's synapses: it has no spikes then."""
+        return bool(self.annotations.get("lgn_input") == "analog")
+
+    @property
     def n_neurons(self) -> int:
         """Number of neurons of the network, silent ones included."""
         return len(self.classes.of_neuron)

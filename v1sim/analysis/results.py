@@ -37,9 +37,9 @@ class Results:
     """Results of one recording.
 
     ``rate_hz`` (n,) and ``lgn_rate_hz`` (n_lgn,) are over the windows of all
-    trials; ``tuning`` is None for a run without directions, ``aligned``
-    (see `v1sim.analysis.tuning.aligned_curves`) also for one without repeats,
-    ``classification`` for one without labels or readout groups.
+    trials, the latter NaN where the input was analog; ``tuning`` is None for a run without
+    directions, ``aligned`` (see `v1sim.analysis.tuning.aligned_curves`) also for one without
+    repeats, ``classification`` for one without labels or readout groups.
     """
 
     rate_hz: F64
@@ -68,9 +68,9 @@ def analyse(recording: Recording) -> Results:
     tuning = direction_tuning(counts, trials)
     return Results(
         rate_hz=rate_hz,
-        lgn_rate_hz=mean_rate_hz(
-            spike_counts(recording.lgn_spikes, trials, recording.n_lgn), trials
-        ),
+        lgn_rate_hz=np.full(recording.n_lgn, np.nan)
+        if recording.analog_input
+        else mean_rate_hz(spike_counts(recording.lgn_spikes, trials, recording.n_lgn), trials),
         classes=_by_class(recording.classes, rate_hz, tuning),
         tuning=tuning,
         aligned=aligned_curves(counts, trials),

@@ -169,10 +169,11 @@ def save_png(figure: Figure, path: Path) -> None:
 
 def _subtitle(recording: Recording) -> str:
     n_trials = len(recording.trials)
+    lgn = "none" if recording.analog_input else f"{len(recording.lgn_spikes):,}"
     return (
         f"{recording.n_neurons:,} neurons, {recording.n_lgn:,} LGN cells, "
         f"{n_trials} trial{'s' if n_trials != 1 else ''}, "
-        f"{len(recording.spikes):,} spikes of V1 and {len(recording.lgn_spikes):,} of the LGN"
+        f"{len(recording.spikes):,} spikes of V1 and {lgn} of the LGN"
     )
 
 
@@ -248,7 +249,7 @@ def _raster(figure: Figure, place: SubplotSpec, recording: Recording, trial: Tri
     _shade_window(strip, trial)
     _shade_window(axes, trial)
 
-    if recording.n_lgn:
+    if recording.n_lgn and not recording.analog_input:
         start_ms, rate_hz = population_rate_hz(
             recording.lgn_spikes,
             [trial],
@@ -259,7 +260,8 @@ def _raster(figure: Figure, place: SubplotSpec, recording: Recording, trial: Tri
         edges = np.append(start_ms, trial.duration_ms)
         strip.stairs(rate_hz[0], edges, fill=True, color=_LGN, alpha=0.75)
     else:
-        strip.text(0.5, 0.5, "no LGN", transform=strip.transAxes, ha="center", color=_LGN)
+        nothing = "analog input: no spikes" if recording.n_lgn else "no LGN"
+        strip.text(0.5, 0.5, nothing, transform=strip.transAxes, ha="center", color=_LGN)
     _plain(strip, grid=None)
     strip.set_xlim(0, trial.duration_ms)
     strip.set_ylim(bottom=0)

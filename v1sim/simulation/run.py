@@ -3,7 +3,8 @@
 Time. Training's step t is NEST's interval (T0 + t, T0 + t + 1] of a trial that
 starts at T0. A neuron that spikes in it has NEST's stamp T0 + t + 1; an LGN spike of
 step t is sent with stamp T0 + t and a delay of one step, so that it acts in step t. Each trial
-therefore begins one step after the network is at rest. Recorded times are t.
+therefore begins one step after the network is at rest. Recorded times are t. The numbers of an
+analog input go the same way as its spikes would.
 
 Between trials. ``rebuild`` makes the network anew. ``reset``, which needs v1sim's NEST
 module, lets what is on its way arrive while no neuron spikes, then sets every
@@ -26,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from v1sim.config import WatchConfig
-from v1sim.errors import SimulationError
+from v1sim.errors import InputError, SimulationError
 from v1sim.model import SpikeTable, VoltageTraces
 from v1sim.simulation.build import Progress, Simulation, build
 from v1sim.simulation.kernel import backend
@@ -38,7 +39,7 @@ from v1sim.stimulus import background
 from v1sim.stimulus.presentation import Presentation
 from v1sim.stimulus.spikes import LgnSpikes, draw_spikes
 
-__all__ = ["QUIET_TIME_CONSTANTS", "Output", "run_trials"]
+__all__ = ["QUIET_TIME_CONSTANTS", "Output", "refuse_other_input", "run_trials"]
 
 #: exp(-45) is 3e-20: a current of 1e4 pA has become 3e-16 pA, which moves no membrane
 #: potential of tens of mV in float64 (spacing 7e-15 mV).
@@ -49,6 +50,8 @@ _LONGEST_GAP_MS = 5000.0
 
 #: Trial, neuron and time of its spikes.
 _TrialSpikes = tuple[int, NDArray[np.int32], NDArray[np.floating]]
+#: Of one trial: the spikes of the LGN, or the numbers of an analog input, shape (steps, n_lgn).
+_LgnInput = LgnSpikes | NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +59,7 @@ class Output:
     """What a simulation gave.
 
     ``seconds`` holds the wall time of each stage, ``gap_ms`` the simulated time
-    spent between trials.
+    spent between trials. There are no ``lgn_spikes`` of analog input.
     """
 
     spikes: SpikeTable
@@ -113,11 +116,14 @@ def run_trials(
 
     Raises
     ------
+    InputError
+        If the dynamics cannot take the input.
     ReadbackError
         If NEST does not hold what the plan says.
     SimulationError
         If NEST fails, or the network does not fall silent between trials.
     """
+    refuse_other_input(plan, presentation)
     nest, _ = backend()
     collected = _Collected()
     simulation: Simulation | None = None
@@ -140,7 +146,7 @@ def run_trials(
                 collected.gap_ms += _return_to_rest(simulation)
                 collected.timed("between trials", since)
             since = time.perf_counter()
-            lgn = draw_spikes(presentation.probability(trial.index), plan.seed, trial.index)
+            lgn = _lgn_input(presentation, plan.seed, trial.index)
             collected.timed("stimulus", since)
             since = time.perf_counter()
             n_steps = presentation.n_steps(trial.index)
@@ -167,6 +173,28 @@ def run_trials(
     )
 
 
+def refuse_other_input(plan: BuildPlan, presentation: Presentation) -> None:
+    """Analog input for neurons that cannot take it.
+
+    Raises
+    ------
+    InputError
+        Saying what to set.
+    """
+    if presentation.analog and plan.dynamics == "glif_psc":
+        raise InputError(
+            "numbers enter the synapses, and glif_psc takes spikes alone",
+            where="stimulus.input: analog",
+            expected="simulation.dynamics: training or training_float32",
+            hint="--set simulation.dynamics=training, or draw spikes: --set stimulus.input=spikes",
+        )
+
+
+def _lgn_input(presentation: Presentation, seed: int, trial: int) -> _LgnInput:
+    probability = presentation.probability(trial)
+    return probability if presentation.analog else draw_spikes(probability, seed, trial)
+
+
 class _EarlyWatch:
     """Spike counts of the first steps of a run, judged when there are enough."""
 
@@ -182,18 +210,19 @@ class _EarlyWatch:
         """How many steps of a trial are still wanted."""
         return min(of_trial, self._n_wanted - self._n_steps)
 
-    def add(self, neuron: NDArray[np.int32], lgn: LgnSpikes, n_steps: int) -> None:
+    def add(self, neuron: NDArray[np.int32], lgn: _LgnInput, n_steps: int) -> None:
         """Count the spikes of the first steps of a trial."""
         self._spikes += np.bincount(neuron, minlength=len(self._spikes))
-        source = lgn.source[lgn.step < n_steps]
-        self._lgn_spikes += np.bincount(source, minlength=len(self._lgn_spikes))
+        if isinstance(lgn, LgnSpikes):
+            source = lgn.source[lgn.step < n_steps]
+            self._lgn_spikes += np.bincount(source, minlength=len(self._lgn_spikes))
         self._n_steps += n_steps
         if self._n_steps == self._n_wanted:
             stop_if_hopeless(
                 self._limits,
                 self._plan.classes,
                 self._spikes,
-                self._lgn_spikes,
+                self._lgn_spikes if isinstance(lgn, LgnSpikes) else None,
                 self._n_steps * self._plan.dt_ms,
             )
 
@@ -202,7 +231,7 @@ def _run_trial(
     simulation: Simulation,
     n_steps: int,
     trial: int,
-    lgn: LgnSpikes,
+    lgn: _LgnInput,
     collected: _Collected,
     early: _EarlyWatch | None,
 ) -> None:
@@ -222,19 +251,24 @@ def _run_trial(
     parts.append(_recorded(simulation, start_ms, start_ms + n_steps * plan.dt_ms))
     neuron, time_ms = (np.concatenate(column) for column in zip(*parts, strict=True))
     collected.spikes.append((trial, neuron, time_ms))
-    collected.lgn.append((trial, lgn.source, lgn.step * plan.dt_ms))
+    drawn = lgn if isinstance(lgn, LgnSpikes) else LgnSpikes.none()
+    collected.lgn.append((trial, drawn.source, drawn.step * plan.dt_ms))
     if simulation.multimeter is not None:
         collected.voltage.append(_recorded_voltage(simulation, start_ms, n_steps))
 
 
 def _load_sources(
-    simulation: Simulation, start_ms: float, n_steps: int, trial: int, lgn: LgnSpikes
+    simulation: Simulation, start_ms: float, n_steps: int, trial: int, lgn: _LgnInput
 ) -> None:
-    """Give each source its spikes of this trial."""
+    """Give each source its spikes of this trial, or its numbers."""
     plan = simulation.plan
     cells = simulation.populations["lgn"]
-    if simulation.native:
-        stamps = round(start_ms / plan.dt_ms) + lgn.step.astype(np.int64)
+    start_step = round(start_ms / plan.dt_ms)
+    if not isinstance(lgn, LgnSpikes):
+        assert simulation.native is not None  # refuse_other_input
+        simulation.native.give_values(int(cells.first_id), start_step, lgn)
+    elif simulation.native:
+        stamps = start_step + lgn.step.astype(np.int64)
         simulation.native.give_spikes(int(cells.first_id), plan.n_lgn, lgn.source, stamps)
     else:
         order = np.argsort(lgn.source, kind="stable")

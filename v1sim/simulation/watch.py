@@ -28,7 +28,7 @@ def activity_findings(
     limits: WatchConfig,
     classes: CellClasses,
     spikes: I64,
-    lgn_spikes: I64,
+    lgn_spikes: I64 | None,
     duration_ms: float,
 ) -> tuple[Finding, ...]:
     """What is wrong with activity, errors first.
@@ -40,20 +40,24 @@ def activity_findings(
     classes : CellClasses
         Classes of the neurons.
     spikes, lgn_spikes : int arrays, shapes (n,) and (n_lgn,)
-        Spikes of each neuron and each LGN cell.
+        Spikes of each neuron and each LGN cell; None for analog input, which has none.
     duration_ms : float
         The time that they are from.
     """
     seconds = duration_ms / 1000
-    found = _of_input(limits, lgn_spikes / seconds)
+    found = [] if lgn_spikes is None else _of_input(limits, lgn_spikes / seconds)
     if not spikes.any():
+        lgn = (
+            "analog LGN input"
+            if lgn_spikes is None
+            else f"LGN cells at {lgn_spikes.mean() / seconds:.3g} Hz on average"
+        )
         found.append(
             Finding(
                 "run.silent_network",
                 Severity.ERROR,
                 "network",
-                f"no neuron spiked in {duration_ms:g} ms, with LGN cells at "
-                f"{lgn_spikes.mean() / seconds:.3g} Hz on average",
+                f"no neuron spiked in {duration_ms:g} ms, with {lgn}",
                 "is there a background? do the weights have the unit that the file says? "
                 "v1sim check NETWORK.h5",
                 n_bad=len(spikes),
@@ -136,16 +140,16 @@ def watch_run(
     limits: WatchConfig,
     classes: CellClasses,
     spikes: SpikeTable,
-    lgn_spikes: SpikeTable,
+    lgn_spikes: SpikeTable | None,
     n_lgn: int,
     duration_ms: float,
 ) -> tuple[Finding, ...]:
-    """What is wrong with the activity of a whole run."""
+    """What is wrong with the activity of a whole run; ``lgn_spikes`` None for analog input."""
     return activity_findings(
         limits,
         classes,
         np.bincount(spikes.neuron, minlength=len(classes.of_neuron)),
-        np.bincount(lgn_spikes.neuron, minlength=n_lgn),
+        None if lgn_spikes is None else np.bincount(lgn_spikes.neuron, minlength=n_lgn),
         duration_ms,
     )
 
@@ -154,7 +158,7 @@ def stop_if_hopeless(
     limits: WatchConfig,
     classes: CellClasses,
     spikes: I64,
-    lgn_spikes: I64,
+    lgn_spikes: I64 | None,
     duration_ms: float,
 ) -> None:
     """End a run whose first activity is an error.

@@ -75,6 +75,7 @@ def presentation(config: RunConfig, network: NetworkModel) -> Presentation:
                 repeats=stimulus.trials,
                 window_ms=stimulus.response_window_ms,
                 divide_by=stimulus.divide_by,
+                analog=stimulus.input == "analog",
             )
         case SonataSpikes():
             return spike_file_presentation(

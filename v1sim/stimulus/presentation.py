@@ -44,6 +44,8 @@ class Presentation:
         ``picture(stimulus, step) -> f4[height, width]``, what is on the screen, -1 to 1.
     cells : LgnCellTable, optional
         The LGN cells, where it is known which they are.
+    analog : bool
+        Whether the probabilities themselves enter the synapses, as numbers, in place of spikes.
     remarks : callable, optional
         ``remarks() -> tuple of str``, what is to be known of the probabilities given so far.
     """
@@ -56,6 +58,7 @@ class Presentation:
     key: Callable[[int], str] | None = field(default=None, repr=False)
     picture: Callable[[int, int], F32] | None = field(default=None, repr=False)
     cells: LgnCellTable | None = field(default=None, repr=False)
+    analog: bool = False
     remarks: Callable[[], tuple[str, ...]] = field(default=tuple, repr=False)
     _cached_load: Callable[[int], F32] = field(init=False, repr=False)
 

@@ -55,11 +55,11 @@ class _Seen:
     largest: float = 0.0
     mean: float = 0.0
 
-    def add(self, values: F32, probability: F32, divide_by: float) -> None:
+    def add(self, values: F32, probability: F32, largest_value: float) -> None:
         n = self.n + values.size
         self.mean += (float(probability.mean(dtype=np.float64)) - self.mean) * values.size / n
         self.n = n
-        self.n_over += int(np.count_nonzero(values > divide_by * (1 + 1e-6)))
+        self.n_over += int(np.count_nonzero(values > largest_value * (1 + 1e-6)))
         self.largest = max(self.largest, float(values.max(initial=0)))
 
 
@@ -70,7 +70,8 @@ class StimulusFile:
     ``label`` (samples,); ``response_window_ms`` is what the file says, None where
     it says nothing; ``time_windows_ms`` (chunks, 2) are the parts of a sample;
     ``stimulus`` says what each sample shows, in plain values. ``divide_by`` is the
-    stored value of a certain spike.
+    stored value of a certain spike; ``analog`` says that the quotients are not for drawing
+    spikes, so that they may be above 1.
     """
 
     path: Path
@@ -82,7 +83,13 @@ class StimulusFile:
     time_windows_ms: tuple[tuple[float, float], ...]
     stimulus: tuple[Mapping[str, float | int | str], ...]
     divide_by: float = SCALE
+    analog: bool = False
     _seen: _Seen = field(default_factory=_Seen, repr=False)
+
+    @property
+    def largest_value(self) -> float:
+        """What no probability is stored above."""
+        return max(self.divide_by, SCALE) if self.analog else self.divide_by
 
     def probability(self, sample: int) -> F32:
         """Probability of a spike in each millisecond, shape (n_steps, n_input).
@@ -99,8 +106,9 @@ class StimulusFile:
             seen = f"sample {sample} cannot be read: {error}"
             raise StimulusError(seen, where=f"{self.path}:/spike_trains") from error
         self._refuse_other_quantities(values, sample)
-        probability: F32 = np.clip(values / np.float32(self.divide_by), 0, 1)
-        self._seen.add(values, probability, self.divide_by)
+        most = self.largest_value / self.divide_by
+        probability: F32 = np.clip(values / np.float32(self.divide_by), 0, np.float32(most))
+        self._seen.add(values, probability, self.largest_value)
         return probability
 
     def remarks(self) -> tuple[str, ...]:
@@ -108,6 +116,21 @@ class StimulusFile:
         seen = self._seen
         if not seen.n:
             return ()
+        cut_off: tuple[str, ...] = ()
+        if seen.n_over:
+            cut_off = (
+                f"{seen.n_over:,} of {seen.n:,} values of {self.path.name} are above "
+                f"{self.largest_value:g}, where a spike is certain: their excess was cut off. If "
+                "they are many, the file was made for another division (stimulus.divide_by).",
+            )
+        if self.analog:
+            return (
+                f"LGN input is analog: in each step the values of {self.path.name} divided by "
+                f"{self.divide_by:g} enter the synapses as numbers, in place of spikes. They are "
+                f"{seen.mean:.3g} on average; the largest value of the file is "
+                f"{seen.largest:.3g}. No LGN spikes are drawn, so that none are recorded.",
+                *cut_off,
+            )
         text = (
             f"LGN probabilities are the values of {self.path.name} divided by {self.divide_by:g}, "
             f"{seen.mean * 1000 / _DT_MS:.1f} Hz on average; the largest value is "
@@ -115,14 +138,7 @@ class StimulusFile:
         )
         if self.divide_by != SCALE:
             text += f" Files of the training code hold {SCALE} times the probability."
-        if not seen.n_over:
-            return (text,)
-        return (
-            text,
-            f"{seen.n_over:,} of {seen.n:,} values of {self.path.name} are above "
-            f"{self.divide_by:g}, where a spike is certain: their excess was cut off. If they are "
-            "many, the file was made for another division (stimulus.divide_by).",
-        )
+        return text, *cut_off
 
     def _refuse_other_quantities(self, values: F32, sample: int) -> None:
         where = f"{self.path}:/spike_trains, sample {sample}"
@@ -131,10 +147,10 @@ class StimulusFile:
             n_bad = int((~(values >= 0) | ~np.isfinite(values)).sum())
             seen = f"{n_bad} of {values.size} values are negative or not finite"
             raise StimulusError(seen, where=where, expected=expected)
-        n_over = int(np.count_nonzero(values > 1.01 * self.divide_by))
+        n_over = int(np.count_nonzero(values > 1.01 * self.largest_value))
         if n_over > _MOST_OVER * np.count_nonzero(values):
             seen = (
-                f"{n_over} of {np.count_nonzero(values)} values are above {self.divide_by:g}, "
+                f"{n_over} of {np.count_nonzero(values)} values are above {self.largest_value:g}, "
                 f"the largest {values.max():.3g}: these are rates or counts, not probabilities"
             )
             hint = "rates in Hz are stimulus.kind: rates; another factor is stimulus.divide_by"
@@ -145,7 +161,8 @@ class StimulusFile:
                 seen,
                 where=where,
                 expected=expected,
-                hint="drawing spikes from spikes would lose a quarter of them",
+                hint="a file of spikes is stimulus.kind: sonata_spikes; drawing spikes from spikes "
+                "would lose a quarter of them",
             )
 
 
@@ -262,6 +279,7 @@ def file_presentation(
     repeats: int = 1,
     window_ms: tuple[float, float] | None = None,
     divide_by: float = SCALE,
+    analog: bool = False,
 ) -> Presentation:
     """Samples of a stimulus file, each a trial.
 
@@ -281,6 +299,8 @@ def file_presentation(
         training did not read: give the one that training used.
     divide_by : float
         What the file's values are divided by.
+    analog : bool
+        Whether the quotients themselves enter the synapses, in place of spikes.
 
     Returns
     -------
@@ -292,7 +312,7 @@ def file_presentation(
     StimulusError
         If the file, a sample or the window cannot be used.
     """
-    file = replace(open_stimulus_file(path, n_input), divide_by=divide_by)
+    file = replace(open_stimulus_file(path, n_input), divide_by=divide_by, analog=analog)
     chosen = list(range(file.n_samples)) if samples is None else list(samples)
     bad = [sample for sample in chosen if not 0 <= sample < file.n_samples]
     if bad or not chosen or repeats < 1:
@@ -316,6 +336,7 @@ def file_presentation(
         trials,
         stimulus_of_trial,
         lambda stimulus: file.probability(chosen[stimulus]),
+        analog=analog,
         remarks=file.remarks,
     )
 

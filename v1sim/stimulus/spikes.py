@@ -32,6 +32,11 @@ class LgnSpikes:
     def __len__(self) -> int:
         return len(self.step)
 
+    @classmethod
+    def none(cls) -> LgnSpikes:
+        """No spikes."""
+        return cls(np.empty(0, dtype=np.int32), np.empty(0, dtype=np.int32))
+
 
 def probability_of_rate(rate_hz: NDArray[np.floating], dt_ms: float) -> NDArray[np.float32]:
     """Probability of a spike within a step, ``1 - exp(-rate dt)``, of a Poisson process."""

@@ -85,6 +85,8 @@ class NativeModule:
             *(_pointer(np.int64), _pointer(np.int64)),
         ]
         library.v1sim_give_spikes.restype = None
+        library.v1sim_give_values.argtypes = [*[ctypes.c_int64] * 4, _pointer(np.float32)]
+        library.v1sim_give_values.restype = None
         library.v1sim_audit.restype = ctypes.c_int64
         library.v1sim_audit.argtypes = [
             ctypes.c_char_p,
@@ -108,7 +110,7 @@ class NativeModule:
         nest, _ = backend()
         if MODELS["training"] not in nest.node_models:
             nest.Install(str(self.path))
-        self._library.v1sim_prepare_recording()
+        self._library.v1sim_prepare()
 
     def take_spikes(self) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
         """Node id and time stamp (in steps) of the spikes since the last call, unsorted."""
@@ -133,6 +135,25 @@ class NativeModule:
         start = np.searchsorted(source[order], np.arange(n_sources + 1)).astype(np.int64)
         steps = np.ascontiguousarray(stamp[order], dtype=np.int64)
         self._library.v1sim_give_spikes(first_node, n_sources, start, steps)
+
+    def give_values(self, first_node: int, first_stamp: int, values: NDArray[np.float32]) -> None:
+        """Make the nodes of a `SPIKE_SOURCE` population send numbers instead of spikes.
+
+        In each step the weight of each of their synapses acts times the source's value of that
+        step, on the neurons of `MODELS` alone. No other population has analog input then.
+
+        Parameters
+        ----------
+        first_node : int
+            The population: consecutive node ids.
+        first_stamp : int
+            Time stamp, in steps, of the first row.
+        values : float32 array, shape (steps, sources)
+        """
+        n_steps, n_sources = values.shape
+        self._library.v1sim_give_values(
+            first_node, n_sources, first_stamp, n_steps, np.ascontiguousarray(values, np.float32)
+        )
 
     def set_source_order(self, groups: Sequence[_I64]) -> None:
         """Say in which order float32 neurons add what arrives in a step.

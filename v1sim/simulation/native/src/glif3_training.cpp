@@ -7,6 +7,7 @@
 #include <mutex>
 #include <utility>
 
+#include "analog_input.h"
 #include "dictionary.h"
 #include "exceptions.h"
 #include "kernel_manager.h"
@@ -134,9 +135,13 @@ Input< Real >::clear()
 
 template < typename Real >
 void
-Input< Real >::add( const size_t step, const size_t receptor, const nest::SpikeEvent&, const double weight )
+Input< Real >::add( const size_t step,
+  const size_t receptor,
+  const nest::SpikeEvent&,
+  const double weight,
+  const float factor )
 {
-  sums_[ step ][ receptor ] += static_cast< Real >( weight );
+  sums_[ step ][ receptor ] += static_cast< Real >( weight ) * factor;
 }
 
 template < typename Real >
@@ -177,13 +182,17 @@ constexpr int delay_bits = 16;
 }
 
 void
-Input< float >::add( const size_t step, const size_t receptor, const nest::SpikeEvent& e, const double weight )
+Input< float >::add( const size_t step,
+  const size_t receptor,
+  const nest::SpikeEvent& e,
+  const double weight,
+  const float factor )
 {
-  const size_t node = e.retrieve_sender_node_id_from_source_table();
+  const size_t node = sender_node_id( e );
   const auto& order = source_order();
   const std::uint64_t source = node < order.size() ? order[ node ] : 0;
   const std::uint64_t place = ( receptor << 32 | source ) << delay_bits | e.get_delay_steps();
-  arrivals_[ step ].push_back( { place, static_cast< float >( weight ) } );
+  arrivals_[ step ].push_back( { place, static_cast< float >( weight ) * factor } );
 }
 
 std::array< float, n_receptors >
@@ -306,7 +315,7 @@ Glif3Training< Real >::pre_run_hook()
   }
   if ( recorded_spikes().size() < static_cast< size_t >( nest::kernel().vp_manager.get_num_threads() ) )
   {
-    throw nest::KernelException( "v1sim_prepare_recording() was not called for this number of threads" );
+    throw nest::KernelException( "v1sim_prepare() was not called for this number of threads" );
   }
 }
 
@@ -353,7 +362,8 @@ Glif3Training< Real >::handle( nest::SpikeEvent& e )
   input_.add( nest::kernel().event_delivery_manager.get_modulo( steps ),
     e.get_rport() - 1,
     e,
-    e.get_weight() * e.get_multiplicity() * C_->inverse_scale );
+    e.get_weight() * e.get_multiplicity() * C_->inverse_scale,
+    analog_input.active() ? analog_input.factor( e ) : 1.0f );
 }
 
 template < typename Real >

@@ -103,7 +103,8 @@ public:
   size_t n_steps() const;
   void resize( size_t n_steps );
   void clear();
-  void add( size_t step, size_t receptor, const nest::SpikeEvent&, double weight );
+  //! A synapse's normalised weight times what came over it: 1 for a spike.
+  void add( size_t step, size_t receptor, const nest::SpikeEvent&, double weight, float factor );
   //! The sums of a step, which is cleared.
   std::array< Real, n_receptors > take( size_t step );
 
@@ -119,7 +120,7 @@ public:
   size_t n_steps() const;
   void resize( size_t n_steps );
   void clear();
-  void add( size_t step, size_t receptor, const nest::SpikeEvent&, double weight );
+  void add( size_t step, size_t receptor, const nest::SpikeEvent&, double weight, float factor );
   std::array< float, n_receptors > take( size_t step );
 
 private:

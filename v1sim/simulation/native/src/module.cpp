@@ -4,6 +4,7 @@
  *  NEST looks for <file name>_LTX_module; the functions with C linkage are
  *  called from Python through ctypes, in the process that NEST lives in.
  */
+#include "analog_input.h"
 #include "glif3_training.h"
 #include "glif_psc_reset.h"
 #include "spike_sources.h"
@@ -24,6 +25,7 @@ public:
     nest::register_node_model< SpikeSink >( "spike_sink" );
     muted = false;
     recorded_spikes().clear();
+    analog_input.clear();
   }
 };
 
@@ -53,10 +55,11 @@ v1sim::Module v1sim_native_LTX_module;
 extern "C"
 {
 
-//! Make one list of spikes a thread; to be called after the number of threads is set.
+//! Make one list of spikes a thread, and no analog input; to be called after the number of threads is set.
 void
-v1sim_prepare_recording()
+v1sim_prepare()
 {
+  v1sim::analog_input.clear();
   v1sim::recorded_spikes().assign( nest::kernel().vp_manager.get_num_threads(), {} );
 }
 
@@ -128,7 +131,8 @@ v1sim_reset_neurons()
 
 /**
  * Give sources first_node .. first_node + n_sources - 1 their spikes: steps[ start[ i ] ] up to
- * steps[ start[ i + 1 ] ] are the time stamps (in steps, ascending) of the i-th.
+ * steps[ start[ i + 1 ] ] are the time stamps (in steps, ascending) of the i-th. They are no
+ * sources of analog input any more.
  */
 void
 v1sim_give_spikes( const std::int64_t first_node,
@@ -136,6 +140,7 @@ v1sim_give_spikes( const std::int64_t first_node,
   const std::int64_t* start,
   const std::int64_t* steps )
 {
+  v1sim::analog_input.clear();
   v1sim::for_each_node(
     [ = ]( nest::Node& node )
     {
@@ -146,5 +151,19 @@ v1sim_give_spikes( const std::int64_t first_node,
         source->give( steps + start[ i ], steps + start[ i + 1 ] );
       }
     } );
+}
+
+/**
+ * Make sources first_node .. first_node + n_sources - 1 those of analog input:
+ * values[ n_steps ][ n_sources ], of which the first row has time stamp first_step.
+ */
+void
+v1sim_give_values( const std::int64_t first_node,
+  const std::int64_t n_sources,
+  const std::int64_t first_step,
+  const std::int64_t n_steps,
+  const float* values )
+{
+  v1sim::analog_input.give( first_node, n_sources, first_step, n_steps, values );
 }
 }

@@ -1,5 +1,6 @@
 #include "spike_sources.h"
 
+#include "analog_input.h"
 #include "dictionary.h"
 #include "exceptions.h"
 #include "glif3_training.h"
@@ -49,12 +50,27 @@ SpikeSource::update( const nest::Time& origin, const long from, const long to )
 {
   const std::int64_t first = origin.get_steps() + from + 1; // stamp of a spike sent at `from`
   const std::int64_t last = origin.get_steps() + to;
+  const auto send = [ this, &origin ]( const std::int64_t step )
+  {
+    nest::SpikeEvent event;
+    nest::kernel().event_delivery_manager.send( *this, event, step - origin.get_steps() - 1 );
+  };
+  if ( analog_input.includes( get_node_id() ) )
+  {
+    for ( std::int64_t step = first; step <= last; ++step )
+    {
+      if ( analog_input.of( get_node_id(), step ) != 0.0f )
+      {
+        send( step );
+      }
+    }
+    return;
+  }
   for ( ; next_ < steps_.size() and steps_[ next_ ] <= last; ++next_ )
   {
     if ( steps_[ next_ ] >= first )
     {
-      nest::SpikeEvent event;
-      nest::kernel().event_delivery_manager.send( *this, event, steps_[ next_ ] - origin.get_steps() - 1 );
+      send( steps_[ next_ ] );
     }
   }
 }

@@ -2,7 +2,8 @@
  *  A source of given spikes and a sink that records them.
  *
  *  SpikeSource is NEST's spike_train_injector without a Python dict for each of
- *  17,400 cells: all trains are handed over as arrays. SpikeSink records what
+ *  17,400 cells: all trains are handed over as arrays. It is also the source of
+ *  analog input (analog_input.h). SpikeSink records what
  *  ordinary synapses bring it; NEST's spike_recorder costs 32 kB for each neuron
  *  that is connected to it.
  */
@@ -19,7 +20,8 @@
 namespace v1sim
 {
 
-//! Sends the spikes that it was last given, each in the step that its time stamp ends.
+//! Sends the spikes that it was last given, each in the step that its time stamp ends; or, where
+//! there is analog input of it, a spike in each step in which that is not 0.
 class SpikeSource : public nest::Node
 {
 public:
