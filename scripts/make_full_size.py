@@ -1,11 +1,14 @@
 """Make a network file of the size of the trained ones, for benchmarks and memory tests.
 
 usage: .venv/bin/python scripts/make_full_size.py OUT.h5 [--neurons 51978] [--seed 1]
+           [--recurrent SYNAPSES] [--lgn SYNAPSES]
 
 The built-in column at that size, changed to what trained files look like: 111 cell
 types (each class varied within a few per cent), 15.1 LGN synapses a neuron (786,405 for 51,978), a
 fifth of the recurrent weights exactly zero, as the sign constraint of training leaves
-them. Marked as constructed.
+them. Marked as constructed. Numbers of synapses are those of the column's connection rules
+and 15.1 a neuron, unless --recurrent and --lgn say otherwise; the whole column is
+--neurons 230924 --recurrent 85300000 --lgn 6000000.
 """
 
 from __future__ import annotations
@@ -28,12 +31,17 @@ LGN_SYNAPSES_PER_NEURON = 786_405 / 51_978
 ZERO_FRACTION = 0.22
 
 
-def full_size(n_neurons: int, seed: int) -> NetworkModel:
+def full_size(n_neurons: int, seed: int, n_recurrent: int | None, n_lgn: int) -> NetworkModel:
     """The column at full size, with the trained files' number of types and LGN synapses."""
     rng = np.random.default_rng(seed)
     column = build_column(n_neurons, seed=seed)
     column = _with_types(column, rng)
-    return replace(column, recurrent=_with_zeros(column.recurrent, rng), lgn=_thinned(column, rng))
+    recurrent = column.recurrent
+    if n_recurrent is not None:
+        recurrent = _with_more(recurrent, n_recurrent - len(recurrent), column, rng)
+        recurrent = _thinned(recurrent, n_recurrent, rng)
+    lgn = _thinned(column.lgn, n_lgn, rng)
+    return replace(column, recurrent=_with_zeros(recurrent, rng), lgn=lgn)
 
 
 def _with_types(column: NetworkModel, rng: np.random.Generator) -> NetworkModel:
@@ -77,10 +85,39 @@ def _with_zeros(table: SynapseTable, rng: np.random.Generator) -> SynapseTable:
     return replace(table, weight=weight)
 
 
-def _thinned(column: NetworkModel, rng: np.random.Generator) -> SynapseTable:
-    """Fewer LGN synapses of the same total weight."""
-    table = column.lgn
-    n_kept = min(len(table), round(LGN_SYNAPSES_PER_NEURON * column.n_neurons))
+def _with_more(
+    table: SynapseTable, n_more: int, column: NetworkModel, rng: np.random.Generator
+) -> SynapseTable:
+    """``n_more`` synapses like those that are there, each from another cell of the same type."""
+    if n_more <= 0:
+        return table
+    n, cell_type = column.n_neurons, column.neurons.cell_type
+    by_type = np.argsort(cell_type, kind="stable").astype(np.int32)
+    size = np.bincount(cell_type)
+    first = np.cumsum(size) - size
+    like = rng.integers(0, len(table), 2 * n_more)  # some pairs are connected already
+    kind = cell_type[table.pre[like]]
+    pre = by_type[first[kind] + rng.integers(0, size[kind])]
+    there = np.sort(table.post.astype(np.int64) * n + table.pre)
+    pair, unique = np.unique(table.post[like].astype(np.int64) * n + pre, return_index=True)
+    place = np.minimum(np.searchsorted(there, pair), len(there) - 1)
+    new = unique[(there[place] != pair) & (pair // n != pair % n)]
+    new = rng.permutation(new)[:n_more]
+    post = np.concatenate([table.post, table.post[like[new]]])
+    order = np.argsort(post, kind="stable")
+    return SynapseTable(
+        pre=np.concatenate([table.pre, pre[new]])[order],
+        post=post[order],
+        receptor=np.concatenate([table.receptor, table.receptor[like[new]]])[order],
+        delay_ms=np.concatenate([table.delay_ms, table.delay_ms[like[new]]])[order],
+        weight=np.concatenate([table.weight, table.weight[like[new]]])[order],
+    )
+
+
+def _thinned(table: SynapseTable, n_kept: int, rng: np.random.Generator) -> SynapseTable:
+    """At most ``n_kept`` synapses, of the same total weight."""
+    if n_kept >= len(table):
+        return table
     kept = np.sort(rng.choice(len(table), n_kept, replace=False))
     return SynapseTable(
         pre=table.pre[kept],
@@ -97,8 +134,11 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--neurons", type=int, default=51_978)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--recurrent", type=int)
+    parser.add_argument("--lgn", type=int)
     arguments = parser.parse_args()
-    network = full_size(arguments.neurons, arguments.seed)
+    n_lgn = arguments.lgn or round(LGN_SYNAPSES_PER_NEURON * arguments.neurons)
+    network = full_size(arguments.neurons, arguments.seed, arguments.recurrent, n_lgn)
     draft = ProvenanceDraft("constructed", "make_full_size.py", " ".join(sys.argv), "constructed")
     write_network(network, arguments.out, provenance=draft)
     print(

@@ -141,7 +141,7 @@ def test_only_the_first_process_reads_the_network(tmp_path):
         folder.mkdir()
         write(folder, network="column.h5")
     subprocess.run(
-        [sys.executable, "-m", "v1sim", "build-column", "column.h5", "--neurons", "500"],
+        [sys.executable, "-m", "v1sim", "build-column", "--neurons", "500", "--out", "column.h5"],
         cwd=folders[0],
         check=True,
     )
