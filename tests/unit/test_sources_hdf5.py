@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from v1sim import guard
 from v1sim.digests import array_sha256, file_sha256, network_sha256
 from v1sim.errors import NetworkFileError, OutputError
 from v1sim.model import NetworkModel, SynapseTable
+from v1sim.paging import paged_array
 from v1sim.sources.hdf5 import read_network, write_network
 from v1sim.sources.provenance import canonical_arrays, verify
 
@@ -128,6 +130,42 @@ def test_any_width_and_byte_order_reads_the_same(path, dataset, dtype, options):
         np.testing.assert_allclose(after.cell_types.c_m_pf, before.cell_types.c_m_pf, rtol=1e-7)
     else:
         assert_same(after, before)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("options", [{}, {"chunks": (100,), "compression": "gzip"}])
+def test_huge_tables_lie_in_scratch_files(path, monkeypatch, options, dtype):
+    monkeypatch.setattr("v1sim.sources.hdf5_datasets._BLOCK", 250)  # several blocks
+    put(path, "recurrent/weights", get(path, "recurrent/weights").astype(dtype), **options)
+    in_memory = read_network(path)
+    made = []
+
+    def noted(n: int, dtype: object) -> np.ndarray:
+        made.append(n)
+        return paged_array(n, dtype)
+
+    monkeypatch.setattr("v1sim.sources.hdf5.paged_array", noted)
+    n = len(in_memory.recurrent)
+    monkeypatch.setattr("v1sim.sources.hdf5._PAGED_ABOVE", n)
+    read_network(path)
+    assert not made
+    monkeypatch.setattr("v1sim.sources.hdf5._PAGED_ABOVE", n - 1)
+    paged = read_network(path)
+    assert made == [n] * 5
+    assert_same(paged, in_memory)
+    paged.recurrent.forget()
+    assert_same(paged, in_memory)
+    assert not paged.recurrent.weight.flags.writeable
+
+
+def test_no_room_for_scratch_files_is_one_clear_error(path, monkeypatch):
+    def full(n: int, dtype: object) -> np.ndarray:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("v1sim.sources.hdf5.paged_array", full)
+    monkeypatch.setattr("v1sim.sources.hdf5._PAGED_ABOVE", 10)
+    with pytest.raises(NetworkFileError, match=r"scratch space.*No space left.*TMPDIR"):
+        read_network(path)
 
 
 def test_optional_parts_may_be_absent(path):
