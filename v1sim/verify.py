@@ -32,7 +32,7 @@ from v1sim.simulation.run import run_trials
 from v1sim.sources.ground_truth import (
     GroundTruth,
     read_ground_truth,
-    read_input_spikes,
+    read_input,
     truth_groups,
 )
 from v1sim.sources.hdf5 import read_network
@@ -43,6 +43,8 @@ from v1sim.stimulus.spikes import draw_spikes
 __all__ = ["Agreement", "GroupResult", "Verification", "verify_dynamics"]
 
 _Bools = NDArray[np.bool_]
+#: What the LGN cells send, shape (trials, steps, n_lgn): 0 or 1, or, of analog input, any number.
+_Input = NDArray[np.float32]
 _DYNAMICS: tuple[Dynamics, ...] = ("training", "training_float32", "glif_psc")
 #: Input drawn where none is given: probability of an LGN spike in each step of each trial.
 _DRAWN_PROBABILITY, _DRAWN_STEPS = (0.01, 0.03, 0.1), 300
@@ -128,7 +130,8 @@ def verify_dynamics(
     network_path : Path
         The network; trained or not.
     spikes : Path, optional
-        HDF5 file with ``input_spikes``; by default those of the truth, or drawn ones.
+        HDF5 file with ``input_spikes``, which may be analog input; by default those of the
+        truth, or drawn ones.
     truth : Path, optional
         HDF5 file as `v1sim.sources.ground_truth` describes; by default the NumPy reference.
     groups : sequence of str, optional
@@ -150,40 +153,44 @@ def verify_dynamics(
     waived = {guard.REQUIRED: "dynamics are compared, whatever the weights are"}
     checked = guard.admit(network, guard.Policy(require="any", waivers=waived))
     given = spikes or truth
-    lgn_spike = read_input_spikes(given, network.n_lgn) if given else _drawn_input(network.n_lgn)
+    lgn = read_input(given, network.n_lgn) if given else _drawn_input(network.n_lgn)
     if truth is not None:
-        truths, left_out = _read_truths(truth, groups, network, lgn_spike)
+        truths, left_out = _read_truths(truth, groups, network, lgn)
     else:
-        truths, left_out = [_reference_truth(network, lgn_spike)], []
+        truths, left_out = [_reference_truth(network, lgn)], []
     results = []
     for i, one in enumerate(truths):
-        results.append(_compare(checked, one, lgn_spike, threads or available_threads()))
+        results.append(_compare(checked, one, lgn, threads or available_threads()))
         progress("compare", i + 1, len(truths))
     return Verification(
         network=str(network_path),
         network_sha256=checked.report.network_sha256,
-        input=str(given) if given else "drawn",
+        input=(str(given) if given else "drawn") + " (analog)" * _is_analog(lgn),
         groups=tuple(results),
         left_out=tuple(left_out),
     )
 
 
-def _drawn_input(n_lgn: int) -> _Bools:
+def _is_analog(lgn: _Input) -> bool:
+    return not ((lgn == 0) | (lgn == 1)).all()
+
+
+def _drawn_input(n_lgn: int) -> _Input:
     """LGN spikes from sparse to dense, shape (trials, steps, n_lgn)."""
-    spike = np.zeros((len(_DRAWN_PROBABILITY), _DRAWN_STEPS, n_lgn), dtype=bool)
+    spike = np.zeros((len(_DRAWN_PROBABILITY), _DRAWN_STEPS, n_lgn), dtype=np.float32)
     for trial, probability in enumerate(_DRAWN_PROBABILITY):
         drawn = draw_spikes(np.full((_DRAWN_STEPS, n_lgn), probability), 1, trial)
-        spike[trial, drawn.step, drawn.source] = True
+        spike[trial, drawn.step, drawn.source] = 1
     return spike
 
 
-def _reference_truth(network: NetworkModel, lgn_spike: _Bools) -> GroundTruth:
+def _reference_truth(network: NetworkModel, lgn: _Input) -> GroundTruth:
     """The float64 reference as the truth, with a drawn background if the file has weights."""
-    n_trials, n_steps, _ = lgn_spike.shape
+    n_trials, n_steps, _ = lgn.shape
     neuron = np.unique(np.linspace(0, network.n_neurons - 1, _N_VOLTAGES).round().astype(np.int64))
     draws = np.stack([events("shared_binomial", n_steps, 1, trial) for trial in range(n_trials)])
     background = "none" if network.background_weight is None else "recorded"
-    run = integrate(network, lgn_spike, _background_factor(background, draws, draws.shape))
+    run = integrate(network, lgn, _background_factor(background, draws, draws.shape))
     return GroundTruth(
         "",
         background,
@@ -206,7 +213,7 @@ def _background_factor(
 
 
 def _read_truths(
-    path: Path, groups: Sequence[str], network: NetworkModel, lgn_spike: _Bools
+    path: Path, groups: Sequence[str], network: NetworkModel, lgn: _Input
 ) -> tuple[list[GroundTruth], list[str]]:
     """The groups that were asked for, or those that the reference says are this network's."""
     there = truth_groups(path)
@@ -215,17 +222,31 @@ def _read_truths(
         raise InputError(
             f"no group {unknown[0]!r}", where=str(path), expected=f"one of {', '.join(there)}"
         )
-    shape = (*lgn_spike.shape[:2], network.n_neurons)
-    truths = [read_ground_truth(path, group, shape) for group in (groups or there)]
+    shape = (*lgn.shape[:2], network.n_neurons)
     if groups:
-        return truths, []
-    reproduced = [_reproduced(network, lgn_spike, truth) for truth in truths]
-    mine = [t for t, part in zip(truths, reproduced, strict=True) if part >= _SAME_NETWORK]
-    left_out = [
-        f"{t.group}: the reference reproduces {part:.0%} of its spikes; it is another network's"
-        for t, part in zip(truths, reproduced, strict=True)
-        if part < _SAME_NETWORK
-    ]
+        return [read_ground_truth(path, group, shape) for group in groups], []
+    mine: list[GroundTruth] = []
+    left_out: list[str] = []
+    reproduced: list[float] = []
+    unfit: list[InputError] = []
+    for group in there:
+        try:
+            truth = read_ground_truth(path, group, shape)
+        except InputError as error:  # of a network of another size, for example
+            unfit.append(error)
+            left_out.append(f"{group}: {error.seen}")
+            continue
+        part = _reproduced(network, lgn, truth)
+        reproduced.append(part)
+        if part >= _SAME_NETWORK:
+            mine.append(truth)
+        else:
+            left_out.append(
+                f"{group}: the reference reproduces {part:.0%} of its spikes; it is another "
+                "network's"
+            )
+    if not reproduced:
+        raise unfit[0]
     if not mine:
         raise InputError(
             f"no group's spikes are this network's: the reference reproduces "
@@ -237,27 +258,28 @@ def _read_truths(
     return mine, left_out
 
 
-def _reproduced(network: NetworkModel, lgn_spike: _Bools, truth: GroundTruth) -> float:
+def _reproduced(network: NetworkModel, lgn: _Input, truth: GroundTruth) -> float:
     """Which part of a truth's spikes the reference gives in the same steps."""
-    found = _reference(network, lgn_spike, truth, "float64").spike
+    found = _reference(network, lgn, truth, "float64").spike
     n_either = np.count_nonzero(truth.spike | found)
     return np.count_nonzero(truth.spike & found) / n_either if n_either else 1.0
 
 
 def _reference(
-    network: NetworkModel, lgn_spike: _Bools, truth: GroundTruth, precision: Precision
+    network: NetworkModel, lgn: _Input, truth: GroundTruth, precision: Precision
 ) -> ReferenceRun:
-    factor = _background_factor(truth.background, truth.draws, lgn_spike.shape[:2])
-    return integrate(network, lgn_spike, factor, precision=precision)
+    factor = _background_factor(truth.background, truth.draws, lgn.shape[:2])
+    return integrate(network, lgn, factor, precision=precision)
 
 
 def _compare(
-    checked: guard.CheckedNetwork, truth: GroundTruth, lgn_spike: _Bools, threads: int
+    checked: guard.CheckedNetwork, truth: GroundTruth, lgn: _Input, threads: int
 ) -> GroupResult:
     network = checked.network
-    exact = _reference(network, lgn_spike, truth, "float64")
-    rounded = _reference(network, lgn_spike, truth, "float32")
-    found = {name: _run_nest(checked, truth, lgn_spike, name, threads) for name in _DYNAMICS} | {
+    exact = _reference(network, lgn, truth, "float64")
+    rounded = _reference(network, lgn, truth, "float32")
+    dynamics = [d for d in _DYNAMICS if not (d == "glif_psc" and _is_analog(lgn))]
+    found = {name: _run_nest(checked, truth, lgn, name, threads) for name in dynamics} | {
         f"NumPy {precision}": (run.spike, run.voltage_mv(network, truth.voltage_neuron))
         for precision, run in (("float64", exact), ("float32", rounded))
     }
@@ -280,12 +302,12 @@ def _compare(
 def _run_nest(
     checked: guard.CheckedNetwork,
     truth: GroundTruth,
-    lgn_spike: _Bools,
+    lgn: _Input,
     dynamics: Dynamics,
     threads: int,
 ) -> tuple[_Bools, NDArray[np.float32]]:
     """Spikes (trials, steps, n) and voltages (trials, steps, m) in mV."""
-    n_trials, n_steps, n_lgn = lgn_spike.shape
+    n_trials, n_steps, n_lgn = lgn.shape
     duration_ms = n_steps * DT_MS
     trials = tuple(
         Trial(i, i * duration_ms, duration_ms, (0.0, duration_ms), {"sample": i})
@@ -293,7 +315,9 @@ def _run_nest(
     )
     # A spike of probability 1 is always drawn, one of probability 0 never.
     presentation = Presentation(
-        n_lgn, DT_MS, trials, tuple(range(n_trials)), lambda i: lgn_spike[i].astype(np.float32)
+        *(n_lgn, DT_MS, trials, tuple(range(n_trials))),
+        load=lambda i: lgn[i].copy(),
+        analog=_is_analog(lgn),
     )
     background: Any = truth.background
     plan = make_plan(checked, background=background, seed=1, dynamics=dynamics, draws=truth.draws)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from v1sim.errors import InputError
-from v1sim.sources.ground_truth import read_ground_truth, read_input_spikes, truth_groups
+from v1sim.sources.ground_truth import read_ground_truth, read_input, truth_groups
 
 SHAPE = (2, 5, 3)
 
@@ -36,7 +36,8 @@ def change(path, **datasets):
 
 def test_what_is_there_is_read(path):
     assert truth_groups(path) == ("noise", "trained/mean_background")
-    assert read_input_spikes(path, 4).shape == (2, 5, 4)
+    with h5py.File(path) as file:
+        np.testing.assert_array_equal(read_input(path, 4), file["input_spikes"])
     truth = read_ground_truth(path, "trained/mean_background", SHAPE)
     assert (truth.background, truth.draws) == ("mean", None)
     assert truth.voltage_neuron.tolist() == [2, 0]
@@ -53,8 +54,9 @@ def test_what_is_there_is_read(path):
     [
         ({"input_spikes": None}, "no dataset 'input_spikes', but noise"),
         ({"input_spikes": np.zeros((2, 5, 3))}, r"shape \(2, 5, 3\)"),
-        ({"input_spikes": np.full((2, 5, 4), 0.5)}, "values other than 0 and 1"),
-        ({"input_spikes": np.full((2, 5, 4), np.nan)}, "values other than 0 and 1"),
+        ({"input_spikes": np.full((2, 5, 4), -0.5)}, "negative or not finite"),
+        ({"input_spikes": np.full((2, 5, 4), np.nan)}, "negative or not finite"),
+        ({"noise__z": np.full(SHAPE, 0.5)}, "noise/z: values other than 0 and 1"),
         ({"noise__z": np.zeros((2, 4, 3))}, r"noise/z: shape \(2, 4, 3\)"),
         ({"noise__background": np.zeros(4)}, "noise/background: shape"),
         ({"noise__background": None}, "nothing says what drove the background"),
@@ -68,8 +70,15 @@ def test_what_is_there_is_read(path):
 def test_what_does_not_fit_is_refused(path, changes, message):
     change(path, **changes)
     with pytest.raises(InputError, match=message):
-        read_input_spikes(path, 4)
+        read_input(path, 4)
         read_ground_truth(path, "noise", SHAPE)
+
+
+def test_analog_input_is_read_as_it_is(path):
+    change(path, input_spikes=np.full((2, 5, 4), 0.5))
+    values = read_input(path, 4)
+    assert values.dtype == np.float32
+    assert (values == 0.5).all()
 
 
 def test_files_that_hold_no_truth(tmp_path):

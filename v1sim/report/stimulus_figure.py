@@ -267,7 +267,7 @@ def _spikes(
     shown = order[np.linspace(0, len(order) - 1, min(len(order), _MOST_ROWS)).astype(np.intp)]
     row = np.full(len(order), -1)
     row[shown] = np.arange(len(shown))
-    drawn = draw_spikes(probability, seed, trial.index)
+    drawn = draw_spikes(np.minimum(probability, 1), seed, trial.index)  # analog input may exceed 1
     seen = row[drawn.source] >= 0
     colour = np.array([_KINDS[kind] for kind in kinds.tolist()])
     raster.scatter(
@@ -281,7 +281,8 @@ def _spikes(
     raster.set_ylim(len(shown), -1)
     raster.tick_params(labelbottom=False)
     raster.set_yticks([])
-    _side(raster, f"spikes of {len(shown):,} cells")
+    what = "analog input, as spikes, " if presentation.analog else "spikes "
+    _side(raster, f"{what}of {len(shown):,} cells")
     time_ms = np.arange(len(rate_hz)) * dt_ms
     for kind in np.unique(kinds).tolist():
         members = kinds == kind

@@ -2,7 +2,7 @@
 
 ::
 
-    input_spikes                [trials, steps, n_lgn]   0 or 1
+    input_spikes                [trials, steps, n_lgn]   0 or 1; analog input: any number
     voltage_neuron_ids          [m]                      here or in a group
     <any>/<groups>/z            [trials, steps, n]       0 or 1
     <any>/<groups>/voltage_mV   [trials, steps, m]       may be absent
@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 
 from v1sim.errors import InputError
 
-__all__ = ["GroundTruth", "read_ground_truth", "read_input_spikes", "truth_groups"]
+__all__ = ["GroundTruth", "read_ground_truth", "read_input", "truth_groups"]
 
 _INPUT = "input_spikes"
 _BACKGROUNDS = {"no_background": "none", "mean_background": "mean"}
@@ -59,27 +60,31 @@ def _opened(path: Path) -> Iterator[h5py.File]:
         yield file
 
 
-def _binary(data: h5py.Dataset, where: str, shape: tuple[int | None, ...]) -> NDArray[np.bool_]:
+def _numbers(
+    data: h5py.Dataset, where: str, shape: tuple[int | None, ...], expected: str
+) -> NDArray[Any]:
     fits = len(shape) == data.ndim and all(
         want in (None, seen) for want, seen in zip(shape, data.shape, strict=True)
     )
-    expected = f"zeros and ones of shape {tuple('any' if s is None else s for s in shape)}"
     if not fits or data.dtype.kind not in "biuf":
-        seen = f"shape {data.shape} of {data.dtype}"
-        raise InputError(seen, where=where, expected=expected)
-    values = data[()]
-    if not np.isin(values, (0, 1)).all():
-        raise InputError("values other than 0 and 1", where=where, expected=expected)
-    return values.astype(bool)
+        raise InputError(
+            f"shape {data.shape} of {data.dtype}",
+            where=where,
+            expected=f"{expected} of shape {tuple('any' if s is None else s for s in shape)}",
+        )
+    values: NDArray[Any] = data[()]
+    return values
 
 
-def read_input_spikes(path: Path, n_lgn: int) -> NDArray[np.bool_]:
-    """Spikes of the LGN cells, shape (trials, steps, n_lgn), from ``input_spikes``.
+def read_input(path: Path, n_lgn: int) -> NDArray[np.float32]:
+    """What the LGN cells send, shape (trials, steps, n_lgn), from ``input_spikes``.
+
+    Zeros and ones are spikes; anything else is analog input, numbers that enter the synapses.
 
     Raises
     ------
     InputError
-        If there are none, or they are not those of this many cells.
+        If there is none, or it is not that of this many cells.
     """
     with _opened(path) as file:
         if not isinstance(file.get(_INPUT), h5py.Dataset):
@@ -87,7 +92,11 @@ def read_input_spikes(path: Path, n_lgn: int) -> NDArray[np.bool_]:
             raise InputError(
                 seen, where=str(path), expected=f"{_INPUT} [trials, steps, {n_lgn} LGN cells]"
             )
-        return _binary(file[_INPUT], f"{path}:/{_INPUT}", (None, None, n_lgn))
+        where, expected = f"{path}:/{_INPUT}", "spikes (0 or 1), or numbers that are not negative"
+        values = _numbers(file[_INPUT], where, (None, None, n_lgn), expected).astype(np.float32)
+    if not (np.isfinite(values).all() and values.min(initial=0) >= 0):
+        raise InputError("values that are negative or not finite", where=where, expected=expected)
+    return values
 
 
 def truth_groups(path: Path) -> tuple[str, ...]:
@@ -136,7 +145,11 @@ def read_ground_truth(path: Path, group: str, shape: tuple[int, int, int]) -> Gr
     where = f"{path}:/{group}"
     with _opened(path) as file:
         node = file[group] if group else file
-        spike = _binary(node["z"], f"{where}/z", shape)
+        spike = _numbers(node["z"], f"{where}/z", shape, "zeros and ones")
+        if not np.isin(spike, (0, 1)).all():
+            raise InputError(
+                "values other than 0 and 1", where=f"{where}/z", expected="zeros and ones"
+            )
         neuron = np.empty(0, dtype=np.int64)
         voltage = np.empty((n_trials, n_steps, 0), dtype=np.float32)
         ids = node.get("voltage_neuron_ids", file.get("voltage_neuron_ids"))
@@ -160,4 +173,4 @@ def read_ground_truth(path: Path, group: str, shape: tuple[int, int, int]) -> Gr
             where=where,
             expected=f"a group named {' or '.join(_BACKGROUNDS)}, or a dataset 'background'",
         )
-    return GroundTruth(group, background, spike, neuron, voltage, draws)
+    return GroundTruth(group, background, spike.astype(bool), neuron, voltage, draws)
