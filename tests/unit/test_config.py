@@ -172,7 +172,7 @@ def test_every_input_of_a_stimulus_is_relative_to_the_file(write, tmp_path, monk
         "{kind: sequence, duration_ms: 9, parts: [{onset_ms: 0, duration_ms: 9, show: grating}]}",
         "{kind: spontaneous}",
         "{kind: rates, file: a.npy}",
-        "{kind: probabilities, file: a.h5, trials: 3}",
+        "{kind: probabilities, file: a.h5, trials: 3, input: analog}",
         "{kind: sonata_spikes, file: a.h5, duration_ms: 1000}",
     ],
 )

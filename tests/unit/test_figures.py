@@ -116,6 +116,14 @@ def test_panels_that_have_no_data_are_left_out(recording: Recording, missing: se
     )
 
 
+def test_analog_input_has_no_spikes_to_show() -> None:
+    recording = gratings_run()
+    none = SpikeTable(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0))
+    figure = draw(replace(recording, lgn_spikes=none, annotations={"lgn_input": "analog"}))
+    assert "analog input: no spikes" in [text.get_text() for text in figure.axes[0].texts]
+    assert "and none of the LGN" in " ".join(text.get_text() for text in figure.texts)
+
+
 def test_the_raster_shows_every_spike_of_the_trial() -> None:
     recording = gratings_run()
     points = raster_points(draw(recording))

@@ -94,6 +94,36 @@ def test_another_division(tmp_path, good):
     np.testing.assert_allclose(plain.probability(1), 1.3 * divided.probability(1), rtol=1e-6)
 
 
+@pytest.mark.parametrize("divide_by", [1.0, 1.3])
+def test_analog_input_is_the_quotient_itself(tmp_path, good, divide_by):
+    good["spike_trains"][0, 0, :2] = 1.3, 1.2  # below a certain spike's stored value, above 1
+    path = write(tmp_path / "s.h5", good)
+    shown = file_presentation(path, N_INPUT, divide_by=divide_by, analog=True)
+    assert shown.analog
+    assert not file_presentation(path, N_INPUT, divide_by=divide_by).analog
+    values = np.stack([shown.probability(i) for i in range(N_SAMPLES)])
+    np.testing.assert_array_equal(values, good["spike_trains"] / np.float32(divide_by))
+    (said,) = shown.remarks()
+    assert f"divided by {divide_by:g} enter the synapses as numbers" in said
+    assert f"{values.mean():.3g} on average" in said
+    assert "the largest value of the file is 1.3" in said
+
+
+def test_analog_values_above_a_certain_spikes_are_cut_off_and_noted(tmp_path, good):
+    good["spike_trains"][0, 0, 0] = 2.6
+    shown = file_presentation(write(tmp_path / "s.h5", good), N_INPUT, divide_by=1.0, analog=True)
+    assert shown.probability(0)[0, 0] == np.float32(1.3)
+    _, cut = shown.remarks()
+    assert cut.startswith(f"1 of {N_STEPS * N_INPUT:,} values of s.h5 are above 1.3")
+
+
+def test_rates_are_no_analog_input(tmp_path, good):
+    good["spike_trains"] = good["spike_trains"] * np.float32(1000)
+    shown = file_presentation(write(tmp_path / "s.h5", good), N_INPUT, divide_by=1.0, analog=True)
+    with pytest.raises(StimulusError, match="rates or counts"):
+        shown.probability(0)
+
+
 @pytest.mark.parametrize("factor", [60.0, 1000.0])
 def test_rates_are_refused(tmp_path, good, factor):
     good["spike_trains"] = good["spike_trains"] * np.float32(factor)

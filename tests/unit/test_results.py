@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -63,6 +65,13 @@ def test_results_by_class() -> None:
     assert exc.median_rate_hz == pytest.approx(10)
     assert exc.median_osi == pytest.approx((1 + 1 / 3) / 2)
     assert inh.median_osi == pytest.approx(0)
+
+
+def test_analog_input_has_no_rate() -> None:
+    recording = recording_of(COUNTS, CLASSES, directions=False)
+    results = analyse(replace(recording, annotations={"lgn_input": "analog"}))
+    assert np.isnan(results.lgn_rate_hz).all()
+    np.testing.assert_array_equal(results.rate_hz, analyse(recording).rate_hz)
 
 
 def test_without_directions_there_is_no_tuning() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,16 @@ def test_without_picture_and_places_there_are_rates_and_spikes():
     np.testing.assert_allclose(line.get_ydata(), 50.0, rtol=1e-4)
     n_spikes = len(figure.axes[0].collections[0].get_offsets())
     assert abs(n_spikes - 30 * 400 * 0.0488) < 6 * np.sqrt(585)
+
+
+def test_analog_input_may_exceed_certainty():
+    shown = constant_presentation(30, 50.0, duration_ms=40.0, repeats=1)
+    values = np.full((40, 30), 1.2, dtype=np.float32)
+    figure = stimulus_figure(
+        replace(shown, analog=True, load=lambda _: values.copy()), seed=1, title="t"
+    )
+    assert "analog input, as spikes, of 30 cells" in texts(figure)
+    assert len(figure.axes[0].collections[0].get_offsets()) == 30 * 40
 
 
 @pytest.mark.parametrize("n", [1, 30])

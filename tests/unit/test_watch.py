@@ -69,6 +69,14 @@ def test_probabilities_read_as_spikes_are_named():
     assert (finding.n_bad, finding.n_seen) == (N_LGN, N_LGN)
 
 
+def test_analog_input_has_no_spikes_to_watch():
+    assert seen(lgn=None) == []
+    (finding,) = activity_findings(LIMITS, CLASSES, np.zeros(N, dtype=np.int64), None, 1000.0)
+    assert finding.check == "run.silent_network"
+    assert "with analog LGN input" in finding.message
+    stop_if_hopeless(LIMITS, CLASSES, FINE, None, 1000.0)
+
+
 def test_only_errors_end_a_run():
     silent_class = FINE.copy()
     silent_class[20:30] = 0
@@ -86,3 +94,4 @@ def test_spikes_of_all_trials_count():
     spikes, lgn = table(np.repeat(np.arange(N), 5)), table(np.repeat(np.arange(N_LGN), 10))
     assert watch_run(LIMITS, CLASSES, spikes, lgn, N_LGN, 1000.0) == ()
     assert watch_run(LIMITS, CLASSES, spikes, lgn, N_LGN, 10.0)
+    assert watch_run(LIMITS, CLASSES, spikes, None, N_LGN, 1000.0) == ()
