@@ -194,6 +194,27 @@ def test_a_reset_gives_the_spikes_of_a_fresh_build(background, dynamics):
     np.testing.assert_array_equal(reset.voltage.v_mv, fresh.voltage.v_mv)
 
 
+@pytest.mark.parametrize("dynamics", ["glif_psc", "training"])
+def test_pieces_change_no_spike_and_tell_how_far_it_is(checked, dynamics, monkeypatch):
+    whole = simulate(checked, dynamics=dynamics)
+    monkeypatch.setattr("v1sim.simulation.run._PIECE_S", 0.0)  # as short as can be
+    told = []
+    pieces = run_trials(
+        make_plan(checked, background="mean", seed=SEED, dynamics=dynamics),
+        show(checked.network.n_lgn, 2),
+        threads=1,
+        between_trials="gap",
+        voltage_of=np.array([0, 5], dtype=np.int32),
+        progress=lambda stage, done, total: told.append((stage, done, total)),
+    )
+    assert_same_spikes(pieces.spikes, whole.spikes)
+    np.testing.assert_array_equal(pieces.voltage.v_mv, whole.voltage.v_mv)
+    done = [done for stage, done, _ in told if stage == "simulate"]
+    assert done == sorted(done)
+    assert len(done) > 50
+    assert done[-1] == 2 * N_STEPS
+
+
 def test_the_native_module_changes_no_spike_of_glif_psc(checked, monkeypatch):
     native = simulate(checked, between_trials="reset", n_trials=3)
     monkeypatch.setattr("v1sim.simulation.build.native_or_none", lambda: None)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -32,7 +32,7 @@ from v1sim.model import SpikeTable, VoltageTraces
 from v1sim.simulation.build import Progress, Simulation, build
 from v1sim.simulation.kernel import backend
 from v1sim.simulation.plan import BuildPlan
-from v1sim.simulation.ranks import gathered
+from v1sim.simulation.ranks import from_first, gathered
 from v1sim.simulation.readback import ProjectionReadback, read_back
 from v1sim.simulation.watch import stop_if_hopeless
 from v1sim.stimulus import background
@@ -44,6 +44,9 @@ __all__ = ["QUIET_TIME_CONSTANTS", "Output", "refuse_other_input", "run_trials"]
 #: exp(-45) is 3e-20: a current of 1e4 pA has become 3e-16 pA, which moves no membrane
 #: potential of tens of mV in float64 (spacing 7e-15 mV).
 QUIET_TIME_CONSTANTS = 45
+#: While NEST simulates it hears nobody: Ctrl-C, a cluster's SIGTERM and the line of progress
+#: wait for its return. A call costs 6 ms at 52,000 neurons.
+_PIECE_S = 1.0
 #: A network that fires on this long without any input has no resting state to return to.
 _LONGEST_GAP_MS = 5000.0
 
@@ -131,6 +134,10 @@ def run_trials(
     total_ms = sum(trial.duration_ms for trial in presentation.trials)
     done_ms = 0.0
     early = _EarlyWatch(watch, plan) if watch is not None and watch.fail_fast else None
+    pieces = _Pieces(
+        plan.dt_ms,
+        lambda trial_ms: progress("simulate", min(done_ms + trial_ms, total_ms), total_ms),
+    )
     try:
         for trial in presentation.trials:
             if simulation is None or between_trials == "rebuild":
@@ -150,10 +157,9 @@ def run_trials(
             collected.timed("stimulus", since)
             since = time.perf_counter()
             n_steps = presentation.n_steps(trial.index)
-            _run_trial(simulation, n_steps, trial.index, lgn, collected, early)
+            _run_trial(simulation, n_steps, trial.index, lgn, collected, early, pieces)
             collected.timed("simulate", since)
             done_ms += trial.duration_ms
-            progress("simulate", done_ms, total_ms)
     except nest.NESTError as error:
         raise SimulationError(f"NEST failed: {error}", where="simulation") from error
     if simulation is None:
@@ -195,6 +201,33 @@ def _lgn_input(presentation: Presentation, seed: int, trial: int) -> _LgnInput:
     return probability if presentation.analog else draw_spikes(probability, seed, trial)
 
 
+class _Pieces:
+    """Simulates in pieces of about `_PIECE_S`, and tells how many ms of each trial are done.
+
+    A step is the shortest delay, so that NEST gives the same spikes however they are divided.
+    """
+
+    def __init__(self, dt_ms: float, on_piece: Callable[[float], None]) -> None:
+        self._dt_ms = dt_ms
+        self._on_piece = on_piece
+        self._n_steps = 50
+
+    def simulate(self, n_steps: int, done: int = 0) -> None:
+        """``n_steps`` of a trial of which ``done`` lie behind."""
+        nest, _ = backend()
+        end = done + n_steps
+        while done < end:
+            piece = min(self._n_steps, end - done)
+            since = time.perf_counter()
+            nest.Simulate(piece * self._dt_ms)
+            seconds = time.perf_counter() - since
+            if piece == self._n_steps:
+                factor = min(max(_PIECE_S / seconds, 0.25), 4.0)
+                self._n_steps = from_first(max(1, round(piece * factor)))
+            done += piece
+            self._on_piece(done * self._dt_ms)
+
+
 class _EarlyWatch:
     """Spike counts of the first steps of a run, judged when there are enough."""
 
@@ -234,6 +267,7 @@ def _run_trial(
     lgn: _LgnInput,
     collected: _Collected,
     early: _EarlyWatch | None,
+    pieces: _Pieces,
 ) -> None:
     nest, _ = backend()
     plan = simulation.plan
@@ -243,11 +277,11 @@ def _run_trial(
     n_early = early.n_steps(n_steps) if early else 0
     parts = []
     if early and n_early:
-        nest.Simulate(n_early * plan.dt_ms)
+        pieces.simulate(n_early)
         parts.append(_recorded(simulation, start_ms, start_ms + n_early * plan.dt_ms))
         early.add(parts[0][0], lgn, n_early)
     # One step more: NEST hands over a step's voltages in the next.
-    nest.Simulate((n_steps + 1 - n_early) * plan.dt_ms)
+    pieces.simulate(n_steps + 1 - n_early, done=n_early)
     parts.append(_recorded(simulation, start_ms, start_ms + n_steps * plan.dt_ms))
     neuron, time_ms = (np.concatenate(column) for column in zip(*parts, strict=True))
     collected.spikes.append((trial, neuron, time_ms))
