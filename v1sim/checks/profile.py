@@ -19,8 +19,8 @@ __all__ = ["SIZES", "Separation", "WeightProfile", "pair_codes", "separation", "
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
-#: Synapses handled at a time.
-_BLOCK = 1 << 21
+#: Synapses handled at a time: the work arrays stay within the CPU's cache.
+_BLOCK = 1 << 16
 #: Types beyond this are merged with their neighbours: tables of all pairs must stay small.
 _MAX_GROUPS = 200
 #: Quarter octaves: a float32's exponent and the first two bits of its mantissa. Bins reach from
@@ -82,12 +82,14 @@ def pair_codes(table: SynapseTable, network: NetworkModel, *, lgn: bool) -> NDAr
     group_of_type = _groups(network)
     n_groups = int(group_of_type[-1]) + 1
     group = group_of_type[network.neurons.cell_type].astype(np.uint16)
-    codes = group[table.post]
-    if not lgn:
-        scaled = group * np.uint16(n_groups)
-        for start in range(0, len(table), _BLOCK):
-            part = slice(start, start + _BLOCK)
-            codes[part] += scaled[table.pre[part]]
+    scaled = group * np.uint16(n_groups)
+    codes = np.empty(len(table), dtype=np.uint16)
+    for start in range(0, len(table), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        # "raise", the default, would write to a copy first.
+        group.take(table.post[part], out=codes[part], mode="clip")
+        if not lgn:
+            codes[part] += scaled.take(table.pre[part])
     return codes
 
 
@@ -103,12 +105,11 @@ def weight_profile(
     receptor = np.zeros(n_pairs, dtype=np.uint8)
     for start in range(0, len(table), _BLOCK):
         part = slice(start, start + _BLOCK)
-        index = _bins(table.weight[part])
-        code = codes[part].astype(np.int32)
-        receptor[code] = table.receptor[part]
-        code *= _N_BINS
-        index += code
-        counts += np.bincount(index, minlength=counts.size)
+        index = codes[part].astype(np.int64)
+        receptor[index] = table.receptor[part]
+        index *= _N_BINS
+        index += _bins(table.weight[part])
+        np.add.at(counts, index, 1)
     return WeightProfile(counts.reshape(*shape, -1), receptor.reshape(shape), group_of_type)
 
 
@@ -117,7 +118,7 @@ def _bins(weight: NDArray[np.float32]) -> NDArray[np.int32]:
     index = bits >> np.int32(_DROPPED_BITS)
     index -= np.int32(_FIRST - 1)
     np.clip(index, 1, _N_BINS - 1, out=index)
-    index[bits == 0] = 0
+    index *= bits != 0
     return index
 
 

@@ -32,12 +32,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from v1sim.checks.cells import CellCounts, cell_counts
 from v1sim.checks.profile import WeightProfile, pair_codes, weight_profile
-from v1sim.checks.statistics import count_values
 from v1sim.convert.bundle import CheckpointIndex
 from v1sim.convert.proof import CheckpointComparison, compare_with_checkpoint
 from v1sim.model import (
-    EXCITATORY_RECEPTORS,
     RECEPTORS,
     Finding,
     NetworkModel,
@@ -69,6 +68,10 @@ CRASHED = "guard.crash"
 SKIPPED = "guard.skipped"
 #: Synapses handled at a time: the work arrays stay small beside the columns.
 _BLOCK = 1 << 20
+#: The same where several work arrays are to stay in the CPU's cache.
+_SMALL_BLOCK = 1 << 16
+#: Values that are told apart by comparing with each of them; beyond, by sorting.
+_MAX_FEW = 32
 
 _Value = TypeVar("_Value")
 
@@ -127,17 +130,15 @@ class Context:
     @cached_property
     def sends(self) -> NDArray[np.int64]:
         """Synapses that each neuron sends through excitatory and inhibitory receptors, (n, 2)."""
-        table = self.network.recurrent
-        inhibitory = is_inhibitory(table.receptor)
-        return _count_pairs(table.pre, inhibitory, self.network.n_neurons)
+        n: NDArray[np.int64] = self.cells("recurrent").sent.sum(axis=-1)
+        return n
 
     @cached_property
     def receives(self) -> NDArray[np.int64]:
         """Synapses that each neuron receives as an excitatory and an inhibitory cell, (n, 2)."""
-        counts = np.zeros((self.network.n_neurons, 2), dtype=np.int64)
-        for table in self.tables.values():
-            counts += _count_pairs(table.post, table.receptor >= 2, self.network.n_neurons)
-        return counts
+        by_receptor = sum(self.cells(group).onto.sum(axis=-1) for group in self.tables)
+        n: NDArray[np.int64] = np.add.reduceat(by_receptor, (0, 2), axis=1)
+        return n
 
     @cached_property
     def receives_kind(self) -> NDArray[np.int64]:
@@ -151,6 +152,20 @@ class Context:
     @cached_property
     def _delays_ms(self) -> dict[str, NDArray[np.float32]]:
         return {group: _distinct(table.delay_ms) for group, table in self.tables.items()}
+
+    def cells(self, group: str) -> CellCounts:
+        """A table's synapses by cell; needs indices and receptors in range."""
+        return self._cells[group]
+
+    @cached_property
+    def _cells(self) -> dict[str, CellCounts]:
+        network = self.network
+        return {
+            group: cell_counts(
+                table, network.n_lgn if group == "input" else network.n_neurons, network.n_neurons
+            )
+            for group, table in self.tables.items()
+        }
 
     def pair_codes(self, group: str) -> NDArray[np.uint16]:
         """Pair of cell types of each synapse of a table; needs indices in range."""
@@ -196,15 +211,19 @@ class Context:
 
 
 def _distinct(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Distinct values, ascending by their bits; fast where they are small whole numbers."""
+    """Distinct values, ascending by their bits; fast where they are few."""
     bits = values.view(np.uint32)
-    seen = np.zeros(1 << 16, dtype=bool)
-    for start in range(0, len(bits), _BLOCK):
-        part = bits[start : start + _BLOCK]
-        if (part & np.uint32(0xFFFF)).any():
-            return np.unique(bits).view(np.float32)
-        seen[part >> np.uint32(16)] = True
-    return (np.flatnonzero(seen).astype(np.uint32) << np.uint32(16)).view(np.float32)
+    known = np.empty(0, dtype=np.uint32)
+    for start in range(0, len(bits), _SMALL_BLOCK):
+        part = bits[start : start + _SMALL_BLOCK]
+        new = np.ones(len(part), dtype=bool)
+        for one in known:
+            new &= part != one
+        if new.any():
+            known = np.union1d(known, part[new])
+            if len(known) > _MAX_FEW:
+                return np.unique(bits).view(np.float32)
+    return known.view(np.float32)
 
 
 def _psp_mv(table: SynapseTable, gain_mv: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -220,15 +239,9 @@ def _psp_mv(table: SynapseTable, gain_mv: NDArray[np.float32]) -> NDArray[np.flo
 
 
 def is_inhibitory(receptor: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Whether the presynaptic cell of each receptor is inhibitory."""
-    lookup = np.ones(256, dtype=bool)
-    lookup[list(EXCITATORY_RECEPTORS)] = False
-    return lookup[receptor]
-
-
-def _count_pairs(index: NDArray[np.int32], second: NDArray[np.bool_], n: int) -> NDArray[np.int64]:
-    n_second = count_values(index[second], n)
-    return np.column_stack([count_values(index, n) - n_second, n_second])
+    """Whether the presynaptic cell of each receptor (0..3) is inhibitory: the odd ones."""
+    odd: NDArray[np.bool_] = (receptor & 1).view(np.bool_)
+    return odd
 
 
 CheckFunction = Callable[[Context], Iterator[Observation]]

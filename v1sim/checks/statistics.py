@@ -25,7 +25,7 @@ PERCENTILES = (1, 10, 50, 90, 99)
 #: Synapses handled at a time.
 _BLOCK = 1 << 20
 #: The same where several work arrays are to stay in the CPU's cache.
-_SMALL_BLOCK = 1 << 15
+_SMALL_BLOCK = 1 << 16
 #: Low bits of a float32 that a bin does not tell apart: a bin is 0.2 % wide.
 _DROPPED_BITS = 14
 _BIN_BITS = 31 - _DROPPED_BITS
@@ -72,15 +72,24 @@ def count_values(values: NDArray[np.integer], n: int) -> I64:
 
 
 def size_counts(values: F32, receptor: NDArray[np.uint8]) -> SizeCounts:
-    """Count the sizes of finite float32 values by receptor (0..3)."""
-    counts = np.zeros(_N_RECEPTORS << _BIN_BITS, dtype=np.int64)
-    for start in range(0, len(values), _BLOCK):
-        part = slice(start, start + _BLOCK)
-        index = values[part].view(np.uint32) & np.uint32(0x7FFFFFFF)
-        index >>= np.uint32(_DROPPED_BITS)
-        index |= receptor[part].astype(np.uint32) << np.uint32(_BIN_BITS)
-        counts += np.bincount(index, minlength=counts.size)
-    return SizeCounts(counts.reshape(_N_RECEPTORS, -1))
+    """Count the sizes of float32 values by receptor (0..3)."""
+    counts = _no_sizes()
+    for start in range(0, len(values), _SMALL_BLOCK):
+        part = slice(start, start + _SMALL_BLOCK)
+        _count_sizes(counts, values[part], receptor[part])
+    return SizeCounts(counts)
+
+
+def _no_sizes() -> I64:
+    return np.zeros((_N_RECEPTORS, 1 << _BIN_BITS), dtype=np.int64)
+
+
+def _count_sizes(counts: I64, values: F32, receptor: NDArray[np.uint8]) -> None:
+    """Add values to the counts of `SizeCounts`."""
+    index = values.view(np.uint32) & np.uint32(0x7FFFFFFF)
+    index >>= np.uint32(_DROPPED_BITS)
+    index |= np.left_shift(receptor, _BIN_BITS, dtype=np.uint32)
+    np.add.at(counts.reshape(-1), index.astype(np.intp), 1)
 
 
 def group_statistics(table: SynapseTable, network: NetworkModel) -> dict[str, Any]:
@@ -97,16 +106,17 @@ def group_statistics(table: SynapseTable, network: NetworkModel) -> dict[str, An
         each receptor that occurs.
     """
     sums = _sums(table, network)
-    n, n_zero = sums.n.sum(axis=0), sums.n_zero.sum(axis=0)
+    n, n_zero = sums.sizes.counts.sum(axis=1), sums.n_zero
     scale = network.cell_types.voltage_scale_mv
     units: dict[str, dict[str, Any]] = {}
-    for unit, factor in (("normalised", np.ones(len(scale))), ("pa", scale)):
+    for unit, factor, sizes in (
+        ("normalised", np.ones(len(scale)), sums.sizes),
+        ("pa", scale, sums.sizes_pa),
+    ):
         # Each type has one factor, so that sums over a type need be taken once only.
         usable = sums.largest is not None and bool(np.isfinite(factor).all())
         units[unit] = (
-            _summaries(sums, factor, _counted(table, network, factor if unit == "pa" else None))
-            if usable
-            else dict.fromkeys(("all", *RECEPTORS))
+            _summaries(sums, factor, sizes) if usable else dict.fromkeys(("all", *RECEPTORS))
         )
     receptors = {
         name: {
@@ -129,13 +139,15 @@ def _shares(n: int, n_zero: int) -> dict[str, Any]:
 
 @dataclass(frozen=True, eq=False)
 class _Sums:
-    """Over the synapses onto each type, by receptor: all shapes are (types, receptors).
+    """Sizes and zeros by receptor, and sums over the synapses onto each type by receptor.
 
-    ``steps`` and ``squares`` are sums of whole numbers of steps of ``largest``, the
-    largest size; it is None where a weight is not finite.
+    ``steps`` and ``squares`` (types, receptors) are sums of whole numbers of steps of
+    ``largest``, the largest size; it is None where a weight is not finite, and these and the
+    extremes say nothing. ``lowest`` exceeds ``highest`` where there are no synapses.
     """
 
-    n: I64
+    sizes: SizeCounts
+    sizes_pa: SizeCounts
     n_zero: I64
     steps: I64
     squares: I64
@@ -145,55 +157,63 @@ class _Sums:
 
 
 def _sums(table: SynapseTable, network: NetworkModel) -> _Sums:
-    weight = table.weight
-    ends = (float(f(weight)) if len(weight) else 0.0 for f in (np.min, np.max))
+    ends = (float(f(table.weight)) if len(table) else 0.0 for f in (np.min, np.max))
     largest = max(abs(end) for end in ends)
     finite = bool(np.isfinite(largest))
-    per_step = _STEPS / (largest or 1.0) if finite else 0.0
+    per_step = _STEPS / (largest or 1.0)
     shape = (len(network.cell_types), _N_RECEPTORS)
-    size = shape[0] * shape[1]
-    n, n_zero, steps, squares = (np.zeros(size, dtype=np.int64) for _ in range(4))
-    lowest, highest = (np.full(size, end, dtype=np.float32) for end in (np.inf, -np.inf))
+    sizes, sizes_pa = _no_sizes(), _no_sizes()
+    n_zero = np.zeros(_N_RECEPTORS, dtype=np.int64)
+    steps, squares = (np.zeros(shape, dtype=np.int64) for _ in range(2))
+    lowest, highest = (np.full(shape, end, dtype=np.float32) for end in (np.inf, -np.inf))
     first = network.neurons.cell_type.astype(np.intp) * _N_RECEPTORS
+    scale = np.repeat(network.cell_types.voltage_scale_mv.astype(np.float32), _N_RECEPTORS)
     for start in range(0, len(table), _SMALL_BLOCK):
         part = slice(start, start + _SMALL_BLOCK)
-        values, index = weight[part], first[table.post[part]]
-        index += table.receptor[part]
-        n += np.bincount(index, minlength=size)
-        n_zero += np.bincount(index[values == 0], minlength=size)
+        values, receptor = table.weight[part], table.receptor[part]
+        _count_sizes(sizes, values, receptor)
+        zero = values == 0
+        n_zero += [np.count_nonzero(zero & (receptor == i)) for i in range(_N_RECEPTORS)]
         if not finite:
             continue
-        np.minimum.at(lowest, index, values)
-        np.maximum.at(highest, index, values)
-        relative = values * np.float64(per_step)
-        for row, summed in ((steps, relative), (squares, relative * relative / _STEPS)):
-            whole = np.rint(summed)
-            row += np.bincount(index, weights=whole, minlength=size).astype(np.int64)
+        index = first.take(table.post[part])
+        index += receptor
+        with np.errstate(over="ignore", invalid="ignore"):  # of a scale that is not finite
+            _count_sizes(sizes_pa, scale.take(index) * values, receptor)
+        _widen(lowest.reshape(-1), highest.reshape(-1), index, values)
+        _add_moments(steps.reshape(-1), squares.reshape(-1), index, values * np.float64(per_step))
     return _Sums(
-        n=n.reshape(shape),
-        n_zero=n_zero.reshape(shape),
-        steps=steps.reshape(shape),
-        squares=squares.reshape(shape),
-        lowest=lowest.reshape(shape),
-        highest=highest.reshape(shape),
+        sizes=SizeCounts(sizes),
+        sizes_pa=SizeCounts(sizes_pa),
+        n_zero=n_zero,
+        steps=steps,
+        squares=squares,
+        lowest=lowest,
+        highest=highest,
         largest=largest if finite else None,
     )
 
 
-def _counted(table: SynapseTable, network: NetworkModel, factor: F64 | None) -> SizeCounts:
-    """Sizes by receptor, of weights times the factor of their target's type."""
-    if factor is None:
-        return size_counts(table.weight, table.receptor)
-    of_neuron = factor.astype(np.float32)[network.neurons.cell_type]
-    counts = None
-    for start in range(0, len(table), _BLOCK):
-        part = slice(start, start + _BLOCK)
-        with np.errstate(over="ignore"):
-            values = of_neuron[table.post[part]] * table.weight[part]
-        found = size_counts(values, table.receptor[part]).counts
-        counts = found if counts is None else counts + found
-    empty = np.zeros((_N_RECEPTORS, 1 << _BIN_BITS), dtype=np.int64)
-    return SizeCounts(empty if counts is None else counts)
+def _widen(lowest: F32, highest: F32, index: NDArray[np.intp], values: F32) -> None:
+    """Let extremes reach as far as the values; only the few beyond them need a closer look."""
+    beyond = values < lowest.take(index)
+    beyond |= values > highest.take(index)
+    rows = np.flatnonzero(beyond)
+    np.minimum.at(lowest, index[rows], values[rows])
+    np.maximum.at(highest, index[rows], values[rows])
+
+
+def _add_moments(steps: I64, squares: I64, index: NDArray[np.intp], values: F64) -> None:
+    """Add values and their squares, in steps; as complex numbers both are added in one go."""
+    both = np.empty(len(values), dtype=np.complex128)
+    np.rint(values, out=both.real)
+    values *= values
+    values /= _STEPS
+    np.rint(values, out=both.imag)
+    sums = np.zeros(len(steps), dtype=np.complex128)
+    np.add.at(sums, index, both)
+    steps += sums.real.astype(np.int64)
+    squares += sums.imag.astype(np.int64)
 
 
 def _summaries(sums: _Sums, factor: F64, counts: SizeCounts) -> dict[str, Any]:
@@ -201,7 +221,7 @@ def _summaries(sums: _Sums, factor: F64, counts: SizeCounts) -> dict[str, Any]:
     summaries: dict[str, Any] = {}
     for i, name in enumerate(("all", *RECEPTORS), start=-1):
         chosen = slice(None) if i < 0 else slice(i, i + 1)
-        n = int(sums.n[:, chosen].sum())
+        n = int(sums.sizes.counts[chosen].sum())
         if n == 0:
             summaries[name] = None
             continue
@@ -209,7 +229,7 @@ def _summaries(sums: _Sums, factor: F64, counts: SizeCounts) -> dict[str, Any]:
         step = sums.largest / _STEPS
         mean = float(factor @ sums.steps[:, chosen].sum(axis=1)) * step / n
         square = float(factor**2 @ sums.squares[:, chosen].sum(axis=1)) * step * sums.largest / n
-        some = sums.n[:, chosen] > 0
+        some = sums.lowest[:, chosen] <= sums.highest[:, chosen]
         low, high = (
             (factor[:, np.newaxis] * extreme[:, chosen].astype(np.float64))[some]
             for extreme in (sums.lowest, sums.highest)

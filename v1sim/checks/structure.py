@@ -53,10 +53,10 @@ def index_range(context: Context) -> Iterator[Observation]:
         n_pre = network.n_neurons if group == "recurrent" else network.n_lgn
         for dataset, index, n in (("sources", table.pre, n_pre), ("targets", table.post, None)):
             n_cells = network.n_neurons if n is None else n
+            if not len(index) or (index.min() >= 0 and index.max() < n_cells):
+                continue
             bad = (index < 0) | (index >= n_cells)
             n_bad = int(np.count_nonzero(bad))
-            if not n_bad:
-                continue
             cause, hint = "", "convert the network again"
             if dataset == "targets":
                 cause, hint = _target_cause(table, index, n_cells) or (cause, hint)

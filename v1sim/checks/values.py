@@ -86,7 +86,8 @@ def weight_sign(context: Context) -> Iterator[Observation]:
     """Nonzero weights have the sign of their receptor."""
     for group, table in context.tables.items():
         inhibitory = is_inhibitory(table.receptor)
-        wrong = np.where(inhibitory, table.weight > 0, table.weight < 0)
+        wrong = (table.weight > 0) & inhibitory
+        wrong |= (table.weight < 0) & ~inhibitory
         if not wrong.any():
             continue
         for receptor, name in enumerate(RECEPTORS):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -107,9 +108,9 @@ class ProvenanceDraft:
             msg = f"no such arrays: {', '.join(unknown)}; the network has {', '.join(arrays)}"
             raise ValueError(msg)
         sealed = {}
-        for name, values in arrays.items():
+        for name, sha256 in _digests(arrays).items():
             origin, detail = self.origins.get(name, (self.origin, ""))
-            sealed[name] = ArrayOrigin(origin, array_sha256(values), detail)
+            sealed[name] = ArrayOrigin(origin, sha256, detail)
         return Provenance(
             kind=self.kind,
             made_by=self.made_by,
@@ -190,8 +191,8 @@ def verify(network: NetworkModel) -> ProvenanceMismatch:
     arrays = canonical_arrays(network)
     changed = {
         name
-        for name, values in arrays.items()
-        if name in stated and array_sha256(values) != stated[name].sha256
+        for name, sha256 in _digests(arrays).items()
+        if name in stated and sha256 != stated[name].sha256
     }
     stated_tables = network.provenance.details.get(_SYNAPSE_DIGESTS, {})
     for group, table in _tables(network).items():
@@ -281,6 +282,11 @@ def _require_keys(value: Mapping[str, Any], kind: type, where: str) -> None:
 
 def _tables(network: NetworkModel) -> dict[str, SynapseTable]:
     return {"recurrent": network.recurrent, "input": network.lgn}
+
+
+def _digests(arrays: Mapping[str, NDArray[np.generic]]) -> dict[str, str]:
+    with ThreadPoolExecutor(max_workers=4) as pool:  # hashlib frees the lock
+        return dict(zip(arrays, pool.map(array_sha256, arrays.values()), strict=True))
 
 
 def _table_digests(network: NetworkModel) -> dict[str, str]:

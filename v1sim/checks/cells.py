@@ -1,0 +1,68 @@
+"""Numbers of synapses and of zero weights by cell: one pass over a table that many checks read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from v1sim.model import RECEPTORS, SynapseTable
+
+__all__ = ["CellCounts", "cell_counts"]
+
+I64 = NDArray[np.int64]
+
+#: Synapses handled at a time: the work arrays stay within the CPU's cache.
+_BLOCK = 1 << 16
+
+
+@dataclass(frozen=True, eq=False)
+class CellCounts:
+    """How many synapses each cell has; the last axis is 1 for weights that are exactly zero.
+
+    ``onto`` (n, 4, 2) counts those onto each neuron by receptor, ``sent`` (cells, 2, 2) those
+    from each cell by the receptor's presynaptic kind: excitatory, inhibitory.
+    """
+
+    onto: I64
+    sent: I64
+
+    @property
+    def incoming(self) -> I64:
+        """Synapses onto each neuron, (n,)."""
+        n: I64 = self.onto.sum(axis=(1, 2))
+        return n
+
+    @property
+    def incoming_zero(self) -> I64:
+        """Those whose weight is exactly zero, (n,)."""
+        n: I64 = self.onto[..., 1].sum(axis=1)
+        return n
+
+    @property
+    def outgoing_zero(self) -> I64:
+        """Synapses from each cell whose weight is exactly zero, (cells,)."""
+        n: I64 = self.sent[..., 1].sum(axis=1)
+        return n
+
+
+def cell_counts(table: SynapseTable, n_pre: int, n_neurons: int) -> CellCounts:
+    """Count a table whose indices and receptors are in range."""
+    onto = np.zeros((n_neurons, len(RECEPTORS), 2), dtype=np.int64)
+    sent = np.zeros((n_pre, 2, 2), dtype=np.int64)
+    key = np.empty(min(_BLOCK, len(table)), dtype=np.int64)
+    for start in range(0, len(table), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        receptor, zero = table.receptor[part], (table.weight[part] == 0).view(np.uint8)
+        index = key[: len(zero)]
+        index[:] = table.post[part]
+        index *= 2 * len(RECEPTORS)
+        index += (receptor << 1) | zero
+        np.add.at(onto.reshape(-1), index, 1)
+        index[:] = table.pre[part]
+        index *= 4
+        # Receptors of inhibitory cells are the odd ones.
+        index += ((receptor & 1) << 1) | zero
+        np.add.at(sent.reshape(-1), index, 1)
+    return CellCounts(onto, sent)
