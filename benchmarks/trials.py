@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import full_size
-from benchmarks.measurement import TimedNest, environment, in_own_process, write_json
+from benchmarks.measurement import Call, Clock, TimedNest, environment, in_own_process, write_json
 from v1sim import guard
 from v1sim.model import Trial
 from v1sim.simulation import run
@@ -53,6 +53,16 @@ def measure(kind: str, arguments: argparse.Namespace) -> dict[str, Any]:
     dynamics, between = KINDS[kind]
     nest, pynn = backend()
     timed = TimedNest(nest)
+    pieces: list[Call] = []  # of trials, not of what lies between them
+    ends: list[tuple[int, Clock]] = []  # of trials: pieces so far, and the time since
+
+    def on_progress(stage: str, done_ms: float, _: float) -> None:
+        if stage != "simulate":
+            return
+        pieces.append(timed.calls[-1])
+        if done_ms >= (len(ends) + 1) * arguments.duration_ms:
+            ends.append((len(pieces), Clock()))
+
     run.backend = lambda: Backend(timed, pynn)
     checked = guard.admit(read_network(arguments.network), guard.Policy(require="any"))
     plan = make_plan(checked, background="mean", seed=full_size.SEED, dynamics=dynamics)
@@ -63,16 +73,16 @@ def measure(kind: str, arguments: argparse.Namespace) -> dict[str, Any]:
         threads=arguments.threads,
         between_trials=between,
         voltage_of=np.empty(0, dtype=np.int32),
-        progress=lambda *_: None,
+        progress=on_progress,
     )
-    trials = [c for c in timed.calls if c.simulated_ms == arguments.duration_ms + plan.dt_ms]
-    n = len(trials) - 1
-    first, last = trials[0].after, trials[-1].after
+    n = len(ends) - 1
+    (n_before, first), (n_after, last) = ends[0], ends[-1]
+    within = pieces[n_before:n_after]
     return {
         "trial": (first.wall_s() - last.wall_s()) / n,
         "trial_cpu": (first.cpu_s() - last.cpu_s()) / n,
-        "within Simulate": sum(call.wall_s for call in trials[1:]) / n,
-        "within_cpu": sum(call.cpu_s for call in trials[1:]) / n,
+        "within Simulate": sum(call.wall_s for call in within) / n,
+        "within_cpu": sum(call.cpu_s for call in within) / n,
         "spikes": len(output.spikes),
     }
 
