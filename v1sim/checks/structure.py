@@ -134,10 +134,10 @@ def _target_cause(table: SynapseTable, index: NDArray[np.int32], n: int) -> tupl
 def receptor_range(context: Context) -> Iterator[Observation]:
     """Receptors are 0..3."""
     for group, table in context.tables.items():
+        if not len(table) or table.receptor.max() < len(RECEPTORS):
+            continue
         bad = table.receptor >= len(RECEPTORS)
         n_bad = int(np.count_nonzero(bad))
-        if not n_bad:
-            continue
         low, high = int(table.receptor.min()), int(table.receptor.max())
         one_based = low >= 1 and high == len(RECEPTORS)
         yield Observation(
