@@ -163,6 +163,23 @@ def test_only_the_first_process_reads_the_network(tmp_path):
     assert sorted(p.name for p in folders[1].iterdir()) == ["run.yaml"]
 
 
+@pytest.mark.parametrize("dynamics", ["training", "training_float32"])
+def test_the_numbers_of_analog_input_reach_every_process(tmp_path, dynamics):
+    with h5py.File(tmp_path / "stimuli.h5", "w") as file:
+        values = np.random.default_rng(1).uniform(0, 0.05, (2, 200, 150))
+        file["spike_trains"] = values.astype(np.float32)
+    config = write(
+        tmp_path,
+        network={"built_in": {"neurons": 500, "lgn": 150}},
+        stimulus={"kind": "probabilities", "file": "stimuli.h5", "input": "analog"},
+        background="shared_binomial",
+        simulation={"dynamics": dynamics},
+    )
+    run(config, "one", processes=1, threads=2)
+    run(config, "several", processes=2, threads=1)
+    assert_same(tmp_path / "one", tmp_path / "several")
+
+
 @pytest.mark.slow
 def test_a_network_of_a_million_synapses(tmp_path):
     config = write(tmp_path, network={"built_in": {"neurons": 10_000}})
