@@ -1,4 +1,7 @@
-"""From a configuration to a finished run folder: the one place where the steps meet."""
+"""From a configuration to a finished run folder: the one place where the steps meet.
+
+Figures are imported by what draws them: matplotlib takes a third of a second.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ from v1sim.errors import InputError
 from v1sim.model import CheckReport, Finding, NetworkModel, Verdict
 from v1sim.output import new_folder
 from v1sim.recording import Recording, read_nwb, write_nwb, write_sonata
-from v1sim.report import description, digest, figures, html, stimulus_figure
+from v1sim.report import description, digest, html
 from v1sim.shared_input import SharedInput
 from v1sim.simulation.kernel import available_threads, backend
 from v1sim.simulation.native.library import native_module, native_or_none
@@ -148,6 +151,8 @@ def run(
     SimulationError
         If the simulation fails.
     """
+    from v1sim.report import figures
+
     clock = _Clock()
     began = datetime.now().astimezone()
     folder = out or config.output / f"{config.name}_{began:%Y%m%d-%H%M%S}"
@@ -220,6 +225,8 @@ def renew_report(folder: Path) -> Path:
     InputError
         If the folder is not a run's, or its spikes are not there.
     """
+    from v1sim.report import figures
+
     report = digest.read_json(folder)
     recording = read_nwb(folder / "spikes.nwb")
     results = analyse(recording)
@@ -321,6 +328,8 @@ def write_stimulus(config: RunConfig, path: Path, *, command: str) -> str:
     InputError
         If network or stimulus cannot be used, or a file cannot be written.
     """
+    from v1sim.report import figures, stimulus_figure
+
     if path.suffix == ".png":
         raise InputError(
             f"{path} would be both the file and its picture",

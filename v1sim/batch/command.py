@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from v1sim.batch import slurm as slurm_jobs
-from v1sim.batch.collect import collect as collect_results
 from v1sim.batch.folder import RunState, Status, SweepFolder
 from v1sim.batch.job import threads_for
 from v1sim.batch.local import run_local
@@ -161,6 +160,8 @@ def collect(request: Request) -> str:
     InputError
         If there is nothing to collect, or it cannot be written.
     """
+    from v1sim.batch.collect import collect as collect_results  # draws: see v1sim.pipeline
+
     sweep, folder = request.load()
     written = collect_results(folder, sweep.runs)
     n_done = sum(folder.is_done(run.name) for run in sweep.runs)

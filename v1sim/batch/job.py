@@ -7,10 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Any
+from typing import IO, Any, Protocol
 
 from v1sim.batch.folder import Status, SweepFolder
 from v1sim.batch.sweep import run_name
@@ -18,7 +18,7 @@ from v1sim.config import load_config
 from v1sim.errors import ConfigError
 from v1sim.simulation.kernel import available_threads
 
-__all__ = ["Job", "threads_for"]
+__all__ = ["Job", "RunProcess", "launch", "threads_for"]
 
 _MEANING = {
     1: "the guards refused the network",
@@ -34,6 +34,50 @@ def threads_for(n_jobs: int) -> int:
     return max(1, available_threads() // n_jobs)
 
 
+class RunProcess(Protocol):
+    """The process of a run; the methods are those of `subprocess.Popen`."""
+
+    def poll(self) -> int | None:
+        """Exit code, negative for a signal; None while it goes on."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Exit code, or `subprocess.TimeoutExpired`."""
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+
+
+class Launch(Protocol):
+    """Start ``v1sim ARGUMENTS`` with a log; ``lock`` is to stay open as long as it lives."""
+
+    def __call__(
+        self,
+        arguments: Sequence[str],
+        *,
+        log: IO[bytes],
+        lock: int,
+        environment: Mapping[str, str],
+    ) -> RunProcess: ...
+
+
+def launch(
+    arguments: Sequence[str], *, log: IO[bytes], lock: int, environment: Mapping[str, str]
+) -> RunProcess:
+    """Start ``v1sim ARGUMENTS`` in a new Python."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "v1sim", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,  # Ctrl-C goes to the driver, which ends its runs in order
+        pass_fds=(lock,),
+        env=dict(environment),
+    )
+
+
 class Job:
     """One attempt at one run. Use it as a context manager: what it began ends with it.
 
@@ -47,17 +91,26 @@ class Job:
         Of a run whose configuration leaves them open.
     slurm_job : str, optional
         The Slurm job that this is.
+    launch : callable, optional
+        Starts the run's process.
     """
 
     def __init__(
-        self, folder: SweepFolder, name: str, threads: int, slurm_job: str | None = None
+        self,
+        folder: SweepFolder,
+        name: str,
+        threads: int,
+        *,
+        slurm_job: str | None = None,
+        launch: Launch = launch,
     ) -> None:
         self.folder = folder
         self.name = name
         self._threads = threads
         self._details: dict[str, Any] = {"job": slurm_job} if slurm_job else {}
         self._lock: int | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._launch = launch
+        self._process: RunProcess | None = None
 
     def __enter__(self) -> Job:
         return self
@@ -78,6 +131,7 @@ class Job:
         if self._lock is None:
             return False
         if self.folder.is_done(self.name):
+            self.folder.clear_state(self.name)
             self._release()
             return False
         self.folder.clear_leftovers(self.name)
@@ -89,28 +143,26 @@ class Job:
             **self._details,
         )
         try:
-            command = self._command()
+            arguments = self._arguments()
         except ConfigError as error:
             self._fail(str(error))
             self._release()
             return False
+        threads = str(self._threads)
         with self.folder.log(self.name).open("ab") as log:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C goes to the driver, which ends its runs in order
-                pass_fds=(self._lock,),
-                env={
+            self._process = self._launch(
+                arguments,
+                log=log,
+                lock=self._lock,
+                environment={
                     **os.environ,
-                    "OMP_NUM_THREADS": str(self._threads),
-                    "OPENBLAS_NUM_THREADS": str(self._threads),
+                    "OMP_NUM_THREADS": threads,
+                    "OPENBLAS_NUM_THREADS": threads,
                 },
             )
         return True
 
-    def _command(self) -> list[str]:
+    def _arguments(self) -> list[str]:
         path = self.folder.config(self.name)
         config = load_config(path)
         if run_name(config) != self.name:
@@ -120,8 +172,8 @@ class Job:
                 hint="run the batch again: what changed becomes another run",
             )
         return [
-            *(sys.executable, "-m", "v1sim", "run", str(path)),
-            *("--out", str(self.folder.run(self.name)), "--shared", str(self.folder.shared)),
+            *("run", str(path), "--out", str(self.folder.run(self.name))),
+            *("--shared", str(self.folder.shared)),
             *(("--threads", str(self._threads)) if config.simulation.threads == "auto" else ()),
         ]
 
@@ -156,7 +208,7 @@ class Job:
     def _fail(self, reason: str) -> None:
         self.folder.write_state(self.name, Status.FAILED, reason=reason, **self._details)
 
-    def _terminate(self, process: subprocess.Popen[bytes]) -> None:
+    def _terminate(self, process: RunProcess) -> None:
         process.terminate()
         try:
             process.wait(_GRACE_S)

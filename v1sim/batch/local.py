@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 from v1sim.batch.folder import SweepFolder
 from v1sim.batch.job import Job
+from v1sim.batch.warm import WarmProcesses
 
 __all__ = ["run_local"]
 
@@ -40,19 +41,22 @@ def run_local(
     """
     waiting = deque(names)
     active: list[Job] = []
-    with ExitStack() as stack:
+    with closing(WarmProcesses()) as processes, ExitStack() as stack:
         while waiting or active:
             for _ in range(len(waiting)):
                 if len(active) >= n_jobs:
                     break
-                job = stack.enter_context(Job(folder, waiting.popleft(), threads))
+                name = waiting.popleft()
+                job = stack.enter_context(Job(folder, name, threads, launch=processes.launch))
                 if job.start():
                     active.append(job)
-                elif folder.is_held(job.name):
-                    waiting.append(job.name)
+                elif folder.is_held(name):
+                    waiting.append(name)
             ended = [job for job in active if job.poll()]
             if ended:
                 active = [job for job in active if job not in ended]
+                # A run whose parent was killed goes on; it is waited for like any stranger's.
+                waiting.extend(job.name for job in ended if folder.is_held(job.name))
                 progress("runs", len(names) - len(waiting) - len(active), len(names))
             else:
                 time.sleep(_POLL_S)

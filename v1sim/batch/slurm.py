@@ -22,14 +22,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from v1sim.batch.folder import SweepFolder
 from v1sim.batch.job import Job
 from v1sim.batch.sweep import SlurmConfig
 from v1sim.errors import InputError, MissingExtraError
 from v1sim.output import replacing
-from v1sim.pipeline import Need
+
+if TYPE_CHECKING:
+    from v1sim.pipeline import Need
 
 __all__ = ["SlurmJob", "runs_in_queue", "submit"]
 
@@ -65,7 +67,7 @@ class SlurmJob:
 
         slurm_job = submitit.JobEnvironment().job_id
         with (
-            Job(SweepFolder(self.root), self.name, self.threads, slurm_job) as job,
+            Job(SweepFolder(self.root), self.name, self.threads, slurm_job=slurm_job) as job,
             _terminated_in_order(),
         ):
             with _ignoring(signal.SIGUSR1, signal.SIGUSR2):  # Slurm tells the run, too
