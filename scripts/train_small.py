@@ -1,17 +1,18 @@
 """Train a small built-in column in TensorFlow: another pair to calibrate and judge the guards by.
 
-usage: .venv/bin/python scripts/train_small.py OUT_DIR [--neurons 400] [--steps 120] [--seed 3]
+usage: .venv/bin/python -m scripts.train_small OUT_DIR [--neurons 400] [--steps 120] [--seed 3]
 
 The equations of training (docs/dynamics.md) with a surrogate gradient, weights held to their
 signs, Adam, on ten random input patterns read from the column's ten readout groups. Leaves
-untrained.h5, few_steps.h5 and trained.h5. Nothing of the network but the weights changes.
+untrained.h5, few_steps.h5, trained.h5 and a checkpoint of the last, `ckpt`, in the published
+layout, with Adam's moments. Nothing of the network but the weights changes.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ import numpy as np
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf
 
+from tests.checkpoints import CELL, INPUT_LAYER, model_variables, save
 from v1sim.model import NetworkModel, SynapseTable
 from v1sim.sources.column import build_column
 from v1sim.sources.hdf5 import write_network
@@ -111,12 +113,31 @@ def spike(v: tf.Tensor) -> tuple[tf.Tensor, object]:
     return tf.cast(v > 0, tf.float32), gradient
 
 
+@dataclass(frozen=True)
+class Trained:
+    """The network after five and after all steps, and what Adam noted of each weight array."""
+
+    few_steps: NetworkModel
+    last: NetworkModel
+    updates: int
+    moments: dict[str, tuple[np.ndarray, np.ndarray]]
+
+
 def train(
-    network: NetworkModel, steps: int, seed: int, learning_rate: float, *, train_input: bool
-) -> dict[int, NetworkModel]:
-    """The network after five and after all steps."""
+    network: NetworkModel,
+    steps: int,
+    seed: int,
+    learning_rate: float,
+    *,
+    train_input: bool,
+    shuffled_labels: bool,
+    regularisation: float,
+) -> Trained:
+    """Train a network; ``regularisation`` pulls weights back to those it started from."""
     rng = np.random.default_rng(seed)
     model = Network(network, train_input=train_input)
+    initial = tf.constant(network.recurrent.weight)
+    size = tf.reduce_mean(initial**2)
     # Ten patterns: which LGN cells fire, at up to 100 Hz.
     pattern = rng.gamma(0.4, 0.06, (N_CLASSES, network.n_lgn)).clip(0, 0.3)
     optimizer = tf.keras.optimizers.Adam(learning_rate)
@@ -130,6 +151,8 @@ def train(
             loss = tf.reduce_mean(
                 tf.nn.sparse_softmax_cross_entropy_with_logits(labels, counts / 3)
             )
+            change = tf.reduce_mean((model.recurrent.weight - initial) ** 2) / size
+            loss += regularisation * change
         return tape.gradient(loss, variables), loss, tf.argmax(counts, -1), rate
 
     kept = {}
@@ -137,6 +160,8 @@ def train(
         labels = rng.integers(0, N_CLASSES, BATCH)
         spikes = rng.random((T_MS, BATCH, network.n_lgn)) < pattern[labels]
         draws = rng.binomial(10, 0.1, (T_MS, BATCH))
+        if shuffled_labels:
+            labels = rng.permutation(labels)
         gradients, loss, answer, rate = step(
             tf.constant(spikes, tf.float32), tf.constant(draws, tf.float32), tf.constant(labels)
         )
@@ -153,7 +178,42 @@ def train(
             right = float(np.mean(answer.numpy() == labels))
             zeros = float(np.mean(model.recurrent.weight.numpy() == 0))
             print(f"step {i}: loss {loss:.2f}, right {right:.2f}, {rate:.1f} Hz, zeros {zeros:.3f}")
-    return kept
+    noted = [variable.numpy() for variable in optimizer.variables[2:]]  # after counter and rate
+    names = ("recurrent", "input")[: len(tables)]
+    moments = {name: (noted[2 * i], noted[2 * i + 1]) for i, name in enumerate(names)}
+    updates = int(optimizer.iterations.numpy())
+    return Trained(kept[5], kept[steps], updates, moments)
+
+
+def save_checkpoint(prefix: Path, trained: Trained, learning_rate: float) -> None:
+    """Write the network after all steps as a checkpoint, with the optimizer's counters."""
+    network = trained.last
+    variables = model_variables(network)
+    slots = {
+        "recurrent": (f"{CELL}/recurrent_weight_values", network.recurrent),
+        "input": (f"{INPUT_LAYER}/_weights", network.lgn),
+    }
+    for name, moments in trained.moments.items():
+        variable, table = slots[name]
+        order = np.lexsort((table.pre, table.post.astype(np.int64) * 4 + table.receptor))
+        for slot, values in zip(("m", "v"), moments, strict=True):
+            variables[f"{variable}/.OPTIMIZER_SLOT/optimizer/{slot}"] = values[order]
+    variables["optimizer/iter"] = np.int64(trained.updates)
+    variables["optimizer/learning_rate"] = np.float32(learning_rate)
+    save(prefix, variables)
+
+
+def plain(network: NetworkModel, seed: int) -> NetworkModel:
+    """Recurrent weights and delays that depend on nothing but the receptor."""
+    rng = np.random.default_rng(seed)
+    table = network.recurrent
+    size = rng.lognormal(0.0, 0.8, len(table))
+    for receptor in np.unique(table.receptor):
+        of = table.receptor == receptor
+        size[of] *= np.abs(table.weight[of]).mean() / size[of].mean()
+    weight = np.where(table.receptor % 2 == 0, size, -size).astype(np.float32)
+    delay = rng.integers(1, 5, len(table)).astype(np.float32)
+    return replace(network, recurrent=replace(table, weight=weight, delay_ms=delay))
 
 
 def main() -> None:
@@ -165,19 +225,27 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--learning-rate", type=float, default=0.005)
     parser.add_argument("--freeze-input", action="store_true")
+    parser.add_argument("--shuffled-labels", action="store_true", help="Nothing to be learned.")
+    parser.add_argument("--regularisation", type=float, default=0.0)
+    parser.add_argument("--plain", action="store_true", help="Weights, delays without cell types.")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     network = build_column(arguments.neurons, seed=arguments.seed)
+    if arguments.plain:
+        network = plain(network, arguments.seed)
     trained = train(
         network,
         arguments.steps,
         arguments.seed,
         arguments.learning_rate,
         train_input=not arguments.freeze_input,
+        shuffled_labels=arguments.shuffled_labels,
+        regularisation=arguments.regularisation,
     )
     write_network(network, arguments.out / "untrained.h5")
-    write_network(trained[5], arguments.out / "few_steps.h5")
-    write_network(trained[arguments.steps], arguments.out / "trained.h5")
+    write_network(trained.few_steps, arguments.out / "few_steps.h5")
+    write_network(trained.last, arguments.out / "trained.h5")
+    save_checkpoint(arguments.out / "ckpt", trained, arguments.learning_rate)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,18 @@
 
 usage: python -m tests.damage [--trained T.h5 --untrained U.h5] [--checkpoint CKPT]
                               [--few-steps F.h5] [--out docs/guards.md]
+                              [--other NAME=FOLDER ...] [--held-out NAME=FOLDER ...]
+                              [--jobs 1]
 
 Every variant is written as a file and checked as a user would: the file alone, with the
 untrained network as baseline, and with the checkpoint (where there is one). A variant is
 *found* when it is refused under the default policy, and *named* when one of the findings is
-the right one. Good variants must pass. Any trained network with its untrained twin will do.
+the right one. Good variants must pass. Any trained network with its untrained twin will do;
+folders of `scripts.train_small` are summed up below the table of the first.
+
+Where training froze the input, a baseline cannot tell the network from one whose input
+weights got lost: it must be refused, by `guard.frozen_input` and nothing else, and is judged
+with that finding waived.
 """
 
 from __future__ import annotations
@@ -17,6 +24,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +33,7 @@ import h5py
 import numpy as np
 
 from v1sim import guard
+from v1sim.checks.registry import Context, registered_checks
 from v1sim.errors import NetworkFileError
 from v1sim.model import NetworkModel, Severity
 from v1sim.sources.column import build_column
@@ -75,6 +84,8 @@ class Outcome:
     named: bool
     findings: tuple[str, ...]
     verdict: str
+    #: Names of the errors that refuse.
+    errors: frozenset[str] = frozenset()
     #: Warnings count as found where only they were to be had.
     warned: bool = False
     texts: tuple[str, ...] = field(default=(), repr=False)
@@ -600,7 +611,7 @@ def _(a, pair, rng):
 @damage(
     "input weights shuffled within receptors",
     "values",
-    "patterns.class_pairs",
+    "patterns.input_types",
     "baseline.resemblance",
     told_by="baseline",
 )
@@ -610,7 +621,7 @@ def _(a, pair, rng):
 
 # --- training
 
-LOST = ("guard.required", "baseline.unchanged")
+LOST = ("guard.required", "guard.frozen_input", "baseline.unchanged")
 
 
 def initial(chosen: Callable[[Arrays, Pair, np.random.Generator], np.ndarray], dataset: str = REC):
@@ -628,6 +639,12 @@ def everything(a: Arrays, pair: Pair, rng: np.random.Generator) -> np.ndarray:
     return np.ones(1, dtype=bool)
 
 
+def whole_input(a: Arrays, pair: Pair, rng: np.random.Generator) -> np.ndarray:
+    if pair.input_was_frozen:
+        raise LookupError  # that is how it should be
+    return everything(a, pair, rng)
+
+
 PARTLY = ("training.partly", "baseline.unchanged", "guard.required")
 for label, maker, names, told_by in (
     ("untrained", both(initial(everything), initial(everything, INP)), LOST, "file"),
@@ -643,7 +660,7 @@ for label, maker, names, told_by in (
         "file",
     ),
     ("recurrent untrained, input trained", initial(everything), LOST, "file"),
-    ("input untrained, recurrent trained", initial(everything, INP), LOST, "baseline"),
+    ("input untrained, recurrent trained", initial(whole_input, INP), LOST, "baseline"),
     (
         "first half of the file untrained",
         initial(lambda a, p, r: np.arange(len(a[REC])) < len(a[REC]) // 2),
@@ -708,6 +725,12 @@ def _(a, pair, rng):
     a[REC] = np.where(rng.random(len(a[REC])) < 0.2, np.float32(0), pair.untrained[REC])
 
 
+@damage("untrained, the smallest fifth set to zero", "training", "training.shuffled", *LOST)
+def _(a, pair, rng):
+    size = np.abs(pair.untrained[REC])
+    a[REC] = np.where(size < np.quantile(size, 0.2), np.float32(0), pair.untrained[REC])
+
+
 @damage("untrained, times 1.5", "training", *LOST)
 def _(a, pair, rng):
     a[REC] = pair.untrained[REC] * np.float32(1.5)
@@ -729,7 +752,7 @@ def _(a, pair, rng):
 )
 def _(a, pair, rng):
     # Half-way back to the beginning, zeros where they are: as a little earlier in training.
-    for dataset in (REC, INP):
+    for dataset in (REC,) if pair.input_was_frozen else (REC, INP):
         back = 0.85 * a[dataset] + 0.15 * pair.untrained[dataset]
         a[dataset] = np.where(a[dataset] == 0, np.float32(0), back).astype(np.float32)
 
@@ -842,6 +865,11 @@ def good_variants(pair: Pair) -> Iterator[tuple[str, Arrays, dict[str, Any]]]:
     )
     yield "without background", {k: v for k, v in t.items() if "bkg" not in k}, {}
     yield "zeros without sign", t | {REC: t[REC] + np.float32(0)}, {}
+    half = {k: t[k].astype(np.float16).astype(np.float32) for k in (REC, INP)}
+    yield "weights rounded to 16 bits", t | half, {}
+    size = np.abs(t[REC])
+    smallest = size < np.quantile(size[size > 0], 0.3)
+    yield "the smallest weights pruned", t | {REC: np.where(smallest, np.float32(0), t[REC])}, {}
     for factor in (0.5, 2.0):
         yield f"weights times {factor:g}", t | {REC: t[REC] * np.float32(factor)}, {}
     yield "cells numbered otherwise", renumbered(t, rng.permutation(pair.n)), {}
@@ -899,9 +927,11 @@ def judge(path: Path, policy: guard.Policy, variant: Variant | None = None) -> O
         report = guard.examine(read_network(path), policy)
     except NetworkFileError as error:
         findings, refused, verdict = list(error.findings), True, "unreadable"
+        errors = frozenset(f.check for f in findings)
     else:
         findings = [f for f in report.findings if f.severity is not Severity.INFO]
         refused, verdict = not report.passed, str(report.verdict)
+        errors = frozenset(f.check for f in report.blocking)
     names, words = (variant.names, variant.words) if variant else ((), "")
     right = [f for f in findings if f.check in names and re.search(words, f.message)]
     return Outcome(
@@ -909,6 +939,7 @@ def judge(path: Path, policy: guard.Policy, variant: Variant | None = None) -> O
         named=bool(right),
         findings=tuple(dict.fromkeys(f.check for f in findings)),
         verdict=verdict,
+        errors=errors,
         warned=bool(right),
         texts=tuple(f"{f.check} [{f.where}]: {f.message}" for f in findings),
     )
@@ -938,10 +969,34 @@ def written(variant: Variant, pair: Pair, path: Path) -> bool:
     return True
 
 
-def run(
-    pair: Pair, kinds: dict[str, guard.Policy], folder: Path
-) -> tuple[dict[str, dict[str, Outcome]], dict[str, Outcome]]:
-    """Outcomes of damaged variants by kind of proof, and of good ones."""
+@dataclass
+class Result:
+    """What was found of one pair: damaged variants by kind of proof, and good variants.
+
+    ``undecided`` are the good variants that a baseline alone must refuse, because training
+    froze the input; ``one_weight`` is the share of single weights times 1,000 that are found,
+    and that become the largest of their receptor at all.
+    """
+
+    bad: dict[str, dict[str, Outcome]]
+    good: dict[str, Outcome]
+    undecided: dict[str, Outcome]
+    one_weight: tuple[float, float]
+
+    @property
+    def alarms(self) -> dict[str, Outcome]:
+        """Good variants that are refused, or for another reason than a frozen input."""
+        frozen = {guard.FROZEN_INPUT}
+        wrong = {name: o for name, o in self.undecided.items() if o.errors != frozen}
+        return {name: o for name, o in self.good.items() if o.refused} | wrong
+
+
+def run(pair: Pair, kinds: dict[str, guard.Policy], folder: Path) -> Result:
+    """Judge every variant of a pair under every kind of proof."""
+    alone = kinds
+    if pair.input_was_frozen:
+        known = {guard.FROZEN_INPUT: "training froze the input"}
+        kinds = {k: replace(p, waivers=known) if p.baseline else p for k, p in kinds.items()}
     bad: dict[str, dict[str, Outcome]] = {}
     path = folder / "variant.h5"
     for variant in VARIANTS:
@@ -953,47 +1008,110 @@ def run(
         path.write_bytes(spoil(whole.read_bytes()))
         variant = Variant(name, "file", lambda *_: None, ("structure.file", "structure.unreadable"))
         bad[name] = {k: judge(path, policy, variant) for k, policy in kinds.items()}
-    good = {}
-    if pair.input_was_frozen:
-        # A baseline alone cannot tell this from input weights that got lost: see the page.
-        kinds = {kind: policy for kind, policy in kinds.items() if policy.baseline is None}
+    good, undecided = {}, {}
     for name, arrays, options in good_variants(pair):
         write_arrays(arrays, path, **options)
         for kind, policy in kinds.items():
-            comparable = "numbered" not in name and "of the cells" not in name
-            comparable &= "times" not in name and "without background" not in name
-            if kind == "file alone" or comparable:
+            if kind == "file alone" or comparable(name, kind):
                 good[f"{name} ({kind})"] = judge(path, policy)
+            if policy.waivers and comparable(name, kind):
+                undecided[f"{name} ({kind})"] = judge(path, alone[kind])
     for name, network in good_columns():
         write_network(network, path)
         require = "constructed" if network.provenance else "any"
         good[name] = judge(path, guard.Policy(require=require))
     write_arrays(pair.untrained, path)
     good["the untrained network, where any is accepted"] = judge(path, guard.Policy(require="any"))
-    return bad, good
+    return Result(bad, good, undecided, one_weight_times_1000(read_network(whole)))
 
 
-def markdown(bad: dict[str, dict[str, Outcome]], good: dict[str, Outcome], source: str) -> str:
-    kinds = list(next(iter(bad.values())))
+def comparable(name: str, kind: str) -> bool:
+    """Whether a good variant is still the network of the baseline, or of the checkpoint."""
+    if any(word in name for word in ("numbered", "of the cells", "times", "without background")):
+        return False
+    edited = "rounded" in name or "pruned" in name
+    return kind == "with baseline" or not edited
+
+
+def one_weight_times_1000(network: NetworkModel, n: int = 300) -> tuple[float, float]:
+    """Shares of single recurrent weights times 1,000: found, and largest of their receptor."""
+    rng = np.random.default_rng(SEED)
+    table, checks = network.recurrent, registered_checks()
+    size = np.abs(table.weight)
+    found = largest = 0
+    chosen = rng.choice(np.flatnonzero(size), n)
+    for index in chosen:
+        weight = table.weight.copy()
+        weight[index] *= np.float32(1e3)
+        context = Context(replace(network, recurrent=replace(table, weight=weight)), 1.0)
+        names = ("patterns.outlier", "units.largest_psp")
+        found += any(list(checks[name].function(context)) for name in names)
+        largest += 1e3 * size[index] > size[table.receptor == table.receptor[index]].max()
+    return found / n, float(largest / n)
+
+
+# --- the page ---------------------------------------------------------------------------------
+
+_HEAD = """\
+# What the guards find
+
+Made by `python -m tests.damage` from {source}: {n} kinds of damage, each written as a file and \
+checked under the default policy (`require: trained`, `strength: evidence`). **named**: refused, \
+and a finding says what it is; refused: refused for another reason; warns: a warning that names \
+it, not refused; -: passes. A file that v1sim converted or stamped carries digests of every \
+array: with them, every one of these is refused and the arrays that differ are named.
+
+What passes the file alone is what no look at one file can tell; the report of every pass by \
+evidence says so (`guard.evidence`) and names the commands that tell. A baseline cannot tell \
+another checkpoint of the same training, and a checkpoint holds no readout groups.
+"""
+
+_OTHERS = """\
+
+## Other networks
+
+The same on other trainings ([calibration](calibration.md) says what they are). Limits were set \
+with those marked *calibration* at hand; *held out* ones were made and judged after the limits \
+were fixed, and changed none of them.
+
+"""
+
+_FROZEN = """\
+
+In {names} training froze the input. A baseline alone cannot tell that from input weights that got \
+lost on their way: every good variant is `mixed` then, and refused by `guard.frozen_input` and \
+nothing else. The checkpoint (its index is enough) settles it, as does \
+`--waive guard.frozen_input='training froze the input'`; damaged and good variants are judged with \
+that waiver here. "input untrained, recurrent trained" is no damage in them and left out.
+"""
+
+_ONE_WEIGHT = """\
+
+## One weight times 1,000
+
+NaN, infinity and a wrong sign are found wherever they are. A weight times 1,000 is found when it \
+then lies beyond what physics or the tail of its receptor and pair of cell types allow. The others \
+were among the smallest, and become weights of an ordinary size: most of them do not even become \
+the largest of their receptor, so that a limit which found them would refuse undamaged networks. \
+Provenance and checkpoint find all.
+
+| network | found by the file alone | become the largest of their receptor |
+|---|---|---|
+"""
+
+
+def markdown(result: Result, source: str) -> str:
+    """The page of one pair."""
+    lines = [_HEAD.format(source=source, n=len(result.bad))]
+    kinds = list(next(iter(result.bad.values())))
     told_by = {v.name: v.told_by for v in VARIANTS}
     family = {v.name: v.family for v in VARIANTS}
-    lines = [
-        "# What the guards find",
-        "",
-        f"Made by `python -m tests.damage` from {source}: {len(bad)} kinds of damage, each "
-        "written as a file and checked under the default policy (`require: trained`, `strength: "
-        "evidence`). **named**: refused, and a finding says what it is; refused: refused for "
-        "another reason; warns: a warning that names it, not refused; -: passes. A file that "
-        "v1sim converted or stamped carries digests of every array: with them, every one of "
-        "these is refused and the arrays that differ are named. Where training froze the input, a "
-        "baseline alone takes its weights for lost ones and says `mixed`; the checkpoint, or a "
-        "waiver of `guard.required`, settles it.",
-        "",
+    lines += [
         f"| damage | {' | '.join(kinds)} | findings (file alone) |",
         f"|---|{'---|' * len(kinds)}---|",
     ]
     last = ""
-    for name, outcomes in bad.items():
+    for name, outcomes in result.bad.items():
         if family.get(name, "file") != last:
             last = family.get(name, "file")
             lines.append(f"| **{last}** |{' |' * len(kinds)} |")
@@ -1004,22 +1122,95 @@ def markdown(bad: dict[str, dict[str, Outcome]], good: dict[str, Outcome], sourc
             "baseline": "only a baseline or checkpoint can tell",
             "checkpoint": "only the checkpoint can tell",
         }.get(told_by.get(name, "file"), "")
+        if family.get(name) == "readout" and note:
+            note = "only a baseline can tell"
         lines.append(f"| {name} | {' | '.join(marks)} | {'; '.join(filter(None, [found, note]))} |")
-    alarms = {name: o for name, o in good.items() if o.refused}
     lines += [
         "",
-        f"## Good variants: {len(good)}, false alarms: {len(alarms)}",
+        f"## Good variants: {len(result.good)}, false alarms: {len(result.alarms)}",
         "",
         "| variant | result |",
         "|---|---|",
-        *(
-            f"| {name} | {'**REFUSED** ' + ', '.join(o.findings) if o.refused else 'passes'}"
-            f"{' (warns: ' + ', '.join(o.findings) + ')' if o.findings and not o.refused else ''} |"
-            for name, o in good.items()
-        ),
-        "",
+        *(f"| {name} | {passes(outcome)} |" for name, outcome in result.good.items()),
     ]
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n"
+
+
+def passes(outcome: Outcome) -> str:
+    findings = ", ".join(outcome.findings)
+    if outcome.refused:
+        return f"**REFUSED** {findings}"
+    return f"passes (warns: {findings})" if findings else "passes"
+
+
+def summary(first: Result, others: dict[str, tuple[str, Result]]) -> str:
+    """How the other pairs went, and where a damage was found otherwise than in the first."""
+    kinds = list(next(iter(first.bad.values())))
+    lines = [
+        _OTHERS
+        + f"| network | used for | damages | {' | '.join(f'{k}: named, other' for k in kinds)} | "
+        "good variants | false alarms |",
+        f"|---|---|---|{'---|' * len(kinds)}---|---|",
+    ]
+    notes, frozen = [], []
+    for name, (use, result) in others.items():
+        cells = []
+        for kind in kinds:
+            marks = [o[kind].mark for o in result.bad.values() if kind in o]
+            rest = [f"{marks.count(m)} {m}" for m in ("refused", "warns", "-") if m in marks]
+            cells.append(", ".join([str(marks.count("named")), *rest]) if marks else "")
+        lines.append(
+            f"| {name} | {use} | {len(result.bad)} | {' | '.join(cells)} | {len(result.good)} | "
+            f"{len(result.alarms)} |"
+        )
+        notes += [f"  - {name}: {note}" for note in differences(first, result)]
+        notes += [f"  - {name}: false alarm: {n}: {passes(o)}" for n, o in result.alarms.items()]
+        if result.undecided:
+            frozen.append(name)
+    text = "\n".join(lines) + "\n"
+    if frozen:
+        text += _FROZEN.format(names=" and ".join(frozen))
+    if notes:
+        text += "\nWhat came out otherwise than above:\n\n" + "\n".join(n[2:] for n in notes) + "\n"
+    return text
+
+
+def differences(first: Result, other: Result) -> Iterator[str]:
+    """Damages that another kind of mark was given."""
+    for name, outcomes in other.bad.items():
+        for kind, outcome in outcomes.items():
+            before = first.bad[name][kind].mark if name in first.bad else ""
+            if before and outcome.mark != before:
+                found = ", ".join(f"`{c}`" for c in outcome.findings[:4])
+                text = f"{name}, {kind}: {outcome.mark} ({before} above)"
+                yield f"{text}: {found}" if found else text
+
+
+def one_weight(results: dict[str, Result]) -> str:
+    rows = [
+        f"| {name} | {r.one_weight[0]:.0%} | {r.one_weight[1]:.0%} |" for name, r in results.items()
+    ]
+    return _ONE_WEIGHT + "\n".join(rows) + "\n"
+
+
+def judged(
+    trained: Path, untrained: Path, few_steps: Path | None, checkpoint: Path | None
+) -> Result:
+    """Run all on the files of a pair."""
+    pair = load_pair(trained, untrained, few_steps)
+    folder = Path(tempfile.mkdtemp())
+    try:
+        return run(pair, policies(untrained, checkpoint), folder)
+    finally:
+        shutil.rmtree(folder)
+
+
+def judged_folder(folder: Path) -> Result:
+    """The same for a folder of `scripts.train_small`."""
+    files = [folder / f"{name}.h5" for name in ("trained", "untrained", "few_steps")]
+    checkpoint = folder / "ckpt"
+    known = checkpoint.with_name("ckpt.index").exists()
+    return judged(*files, checkpoint if known else None)
 
 
 def main() -> None:
@@ -1028,25 +1219,38 @@ def main() -> None:
     parser.add_argument("--untrained", type=Path, default=REFERENCE / "net_A_untrained.h5")
     parser.add_argument("--few-steps", type=Path)
     parser.add_argument("--checkpoint", type=Path)
+    parser.add_argument("--other", nargs="*", default=[], metavar="NAME=FOLDER")
+    parser.add_argument("--held-out", nargs="*", default=[], metavar="NAME=FOLDER")
+    parser.add_argument("--jobs", type=int, default=1, help="Pairs at a time.")
     parser.add_argument("--out", type=Path, help="Markdown to write; default: the screen.")
     parser.add_argument("--verbose", action="store_true", help="Print what was found.")
     arguments = parser.parse_args()
     if arguments.trained.parent == REFERENCE:
         arguments.few_steps = arguments.few_steps or REFERENCE / "net_A_few_steps.h5"
         arguments.checkpoint = arguments.checkpoint or REFERENCE / "trained" / "ckpt_1000-425"
-    pair = load_pair(arguments.trained, arguments.untrained, arguments.few_steps)
-    folder = Path(tempfile.mkdtemp())
-    try:
-        bad, good = run(pair, policies(arguments.untrained, arguments.checkpoint), folder)
-    finally:
-        shutil.rmtree(folder)
-    text = markdown(bad, good, f"`{arguments.trained.name}` and `{arguments.untrained.name}`")
+    others = {}
+    with ProcessPoolExecutor(arguments.jobs) as pool:
+        of_first = pool.submit(
+            judged,
+            arguments.trained,
+            arguments.untrained,
+            arguments.few_steps,
+            arguments.checkpoint,
+        )
+        for use, named in (("calibration", arguments.other), ("held out", arguments.held_out)):
+            for name, _, folder in (text.partition("=") for text in named):
+                others[name] = (use, pool.submit(judged_folder, Path(folder)))
+        first = of_first.result()
+        others = {name: (use, future.result()) for name, (use, future) in others.items()}
+    text = markdown(first, f"`{arguments.trained.name}` and `{arguments.untrained.name}`")
+    text += summary(first, others) if others else ""
+    text += one_weight({"A": first} | {name: result for name, (_, result) in others.items()})
     if arguments.out:
         arguments.out.write_text(text, encoding="utf-8")
     else:
         sys.stdout.write(text)
     if arguments.verbose:
-        for name, outcomes in bad.items():
+        for name, outcomes in first.bad.items():
             for kind, outcome in outcomes.items():
                 sys.stderr.write(f"\n{name} / {kind}: {outcome.mark} {outcome.verdict}\n")
                 sys.stderr.writelines(f"    {t}\n" for t in outcome.texts)

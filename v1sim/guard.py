@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import InitVar, dataclass, field
+from dataclasses import InitVar, dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -20,7 +20,8 @@ import numpy as np
 from v1sim import __version__
 from v1sim.checks import families  # noqa: F401 -- registers the checks
 from v1sim.checks.baseline import baseline_weights
-from v1sim.checks.checkpoint import checkpoint_verdict
+from v1sim.checks.checkpoint import checkpoint_verdict, frozen_by
+from v1sim.checks.patterns import out_of_place
 from v1sim.checks.registry import CRASHED, SKIPPED, Context, registered_checks, run_checks
 from v1sim.checks.statistics import group_statistics
 from v1sim.checks.training import PARTLY, zero_evidence
@@ -39,6 +40,8 @@ from v1sim.model import (
 from v1sim.sources.hdf5 import read_network
 
 __all__ = [
+    "EVIDENCE",
+    "FROZEN_INPUT",
     "CheckedNetwork",
     "Policy",
     "admit",
@@ -59,6 +62,11 @@ REQUIRED = "guard.required"
 WAIVER = "guard.waiver"
 #: Name of the finding about proofs that do not agree.
 CONTRADICTION = "guard.contradiction"
+#: Name of the finding about trained recurrent weights beside input weights that are the
+#: baseline's: training may have frozen them, or they got lost. Waived by who knows which.
+FROZEN_INPUT = "guard.frozen_input"
+#: Name of the finding that says what the file alone cannot show.
+EVIDENCE = "guard.evidence"
 
 _MAKER = object()
 
@@ -120,6 +128,8 @@ class _Judgement:
     verdict: Verdict
     proof: _Proof
     why: str = ""
+    #: What the baseline says of input weights that training may have frozen, or that got lost.
+    frozen_or_lost: str = ""
 
 
 def examine(network: NetworkModel, policy: Policy) -> CheckReport:
@@ -144,9 +154,11 @@ def examine(network: NetworkModel, policy: Policy) -> CheckReport:
     blocked |= {f.check for f in findings if f.severity is Severity.ERROR}
     arrays = _array_verdicts(context, findings, blocked)
     judgement = _judge(context, arrays, blocked)
+    findings = [_settled(finding, context, blocked) for finding in findings]
     findings += _contradictions(context, arrays, blocked)
     findings += _requirement_findings(judgement, policy, network)
-    names = {*checks, REQUIRED, CONTRADICTION}
+    findings += _limits_of_evidence(judgement, arrays, network)
+    names = {*checks, *_OWN}
     return CheckReport(
         findings=tuple(findings),
         checks_run=tuple(name for name in checks if name not in _left_out(findings)),
@@ -359,9 +371,12 @@ def finding_to_json(finding: Finding) -> dict[str, Any]:
     }
 
 
+#: Findings of the guard itself that can be waived.
+_OWN = {REQUIRED, CONTRADICTION, FROZEN_INPUT}
+
+
 def _waivable() -> set[str]:
-    waivable = {name for name, entry in registered_checks().items() if entry.waivable}
-    return waivable | {REQUIRED, CONTRADICTION}
+    return {name for name, entry in registered_checks().items() if entry.waivable} | _OWN
 
 
 def _left_out(findings: list[Finding]) -> set[str]:
@@ -392,9 +407,24 @@ def _array_verdicts(
     for array in arrays:
         found = (source(context, array, blocked) for source in sources)
         verdicts[array] = next(
-            (v for v in found if v is not None), ArrayVerdict(Verdict.UNDETERMINED, None)
+            (v for v in found if v is not None),
+            ArrayVerdict(Verdict.UNDETERMINED, None, _why_undetermined(context, array, blocked)),
         )
     return verdicts
+
+
+def _why_undetermined(context: Context, array: str, blocked: set[str]) -> str:
+    group, _, dataset = array.partition("/")
+    if dataset != "weights":
+        return "no look at a background tells whether it was trained"
+    if blocked & {*_SPOIL_EVIDENCE, "baseline.resemblance"}:
+        return "errors that were found leave nothing to go by"
+    evidence = zero_evidence(context, group)
+    why_not = evidence.why_not or "but neither they nor sizes depend on the cells, as if shuffled"
+    why = f"{evidence.fraction:.2%} are exactly zero: {why_not}"
+    if group == "input":
+        why += "; trained, initial and shuffled input weights look alike"
+    return why
 
 
 def _by_provenance(context: Context, array: str, blocked: set[str]) -> ArrayVerdict | None:
@@ -419,6 +449,8 @@ def _by_checkpoint(context: Context, array: str, blocked: set[str]) -> ArrayVerd
         return None
     verdict = checkpoint_verdict(comparison, array)
     why = f"equal to {comparison.checkpoint}"
+    if array == "input/weights" and frozen_by(context):
+        why += ", whose training froze them"
     if verdict is Verdict.UNDETERMINED:
         # No optimizer was saved with it. Before the first step there is none.
         zeros = _by_evidence(context, array, blocked)
@@ -456,7 +488,6 @@ _SPOIL_EVIDENCE = {
     "values.weight_sign",
     "values.constant",
     "patterns.blank",
-    "patterns.class_pairs",
     "provenance.digests",
     "checkpoint.equal",
 }
@@ -472,7 +503,7 @@ def _by_evidence(context: Context, array: str, blocked: set[str]) -> ArrayVerdic
         why = "parts of the network have none of the exact zeros that training leaves"
         return ArrayVerdict(Verdict.MIXED, "evidence", why)
     zeros = zero_evidence(context, group)
-    if not zeros.trained:
+    if not zeros.trained or (group == "recurrent" and out_of_place(context)):
         return None
     why = f"{zeros.fraction:.1%} are exactly zero, as the sign constraint leaves them"
     return ArrayVerdict(Verdict.TRAINED, "evidence", why)
@@ -492,10 +523,12 @@ def _judge(context: Context, arrays: Mapping[str, ArrayVerdict], blocked: set[st
         return _Judgement(recurrent.verdict if kind is Verdict.UNDETERMINED else kind, "checkpoint")
     verdicts = {recurrent.verdict, lgn.verdict} - {Verdict.UNDETERMINED}
     if recurrent.verdict is Verdict.UNDETERMINED:
-        return _Judgement(Verdict.UNDETERMINED, None)
+        return _Judgement(Verdict.UNDETERMINED, None, why)
     if len(verdicts) > 1:
         why = "; ".join(f"{name}: {arrays[name].why}" for name in _WEIGHTS[:2])
-        return _Judgement(Verdict.MIXED, recurrent.proof, why)
+        kept = lgn.proof == "baseline" and baseline_weights(context)["input"].kept != "no"
+        frozen = kept and recurrent.verdict is Verdict.TRAINED
+        return _Judgement(Verdict.MIXED, recurrent.proof, why, lgn.why if frozen else "")
     return _Judgement(recurrent.verdict, recurrent.proof, why)
 
 
@@ -511,6 +544,7 @@ def _contradictions(
             and stated.verdict is Verdict.TRAINED
             and stated.proof in ("provenance", "checkpoint")
             and compared.verdict is not Verdict.TRAINED
+            and not _little_trained(context, array)
         ):
             found.append(
                 Finding(
@@ -527,6 +561,63 @@ def _contradictions(
     return found
 
 
+def _little_trained(context: Context, array: str) -> bool:
+    """Whether an array is all but the baseline's: what is proven to be trained may be that."""
+    return baseline_weights(context)[array.partition("/")[0]].kept == "almost"
+
+
+#: Checks that go by what networks look like. Where the array that they name is proven to be what
+#: training left, its looks are no error.
+_BY_LOOKS = {
+    "patterns.blank",
+    "patterns.class_pairs",
+    "patterns.delays",
+    "patterns.input_types",
+    "patterns.outlier",
+    "training.few_zeros",
+    "training.shuffled",
+    "training.silent_sources",
+    PARTLY,
+}
+_MILDER = {Severity.ERROR: Severity.WARNING, Severity.WARNING: Severity.INFO}
+
+
+def _settled(finding: Finding, context: Context, blocked: set[str]) -> Finding:
+    """A finding by looks one step milder, where provenance or checkpoint prove the array."""
+    if finding.check not in _BY_LOOKS:
+        return finding
+    provenance = context.network.provenance
+    if provenance is not None and "provenance.digests" not in blocked:
+        proof = "provenance"
+    elif context.checkpoint is not None and context.checkpoint.status(finding.where) == "equal":
+        proof = "checkpoint"
+    else:
+        return finding
+    message = f"{finding.message}. The {proof} proves that this is how the network was made"
+    return replace(finding, severity=_MILDER[finding.severity], message=message, hint="")
+
+
+def _limits_of_evidence(
+    judgement: _Judgement, arrays: Mapping[str, ArrayVerdict], network: NetworkModel
+) -> list[Finding]:
+    """What the file alone does not show, where it is all that there is to go by."""
+    if judgement.proof != "evidence":
+        return []
+    lgn = arrays["input/weights"].verdict is Verdict.UNDETERMINED
+    message = (
+        "judged by the file alone, which cannot show "
+        + ("whether input weights are trained or in place, " if lgn else "")
+        + "whether edges here and there kept their initial weights, which checkpoint the weights "
+        "are from, whether readout groups are in the order of the classes, or what was learned"
+    )
+    path = network.source.path
+    hint = (
+        f"v1sim check {path} --checkpoint CKPT (its .index is enough) or --baseline UNTRAINED.h5 "
+        "tells more; what was learned, only a run with labels"
+    )
+    return [Finding(EVIDENCE, Severity.INFO, "weights", message, hint)]
+
+
 def _requirement_findings(
     judgement: _Judgement, policy: Policy, network: NetworkModel
 ) -> list[Finding]:
@@ -536,6 +627,19 @@ def _requirement_findings(
         "constructed": {Verdict.CONSTRUCTED},
         "any": {Verdict.TRAINED, Verdict.CONSTRUCTED, Verdict.UNDETERMINED},
     }[policy.require]
+    if judgement.frozen_or_lost:
+        message = (
+            "the recurrent weights are trained, the input weights are "
+            f"{judgement.frozen_or_lost}: training froze them, or they got lost on their way, "
+            "which a baseline cannot tell"
+        )
+        hint = (
+            f"v1sim check {path} --checkpoint CKPT (its .index is enough) proves which; where you "
+            f"know that training froze them: --waive {FROZEN_INPUT}='training froze the input'"
+        )
+        return [
+            Finding(FROZEN_INPUT, Severity.ERROR, "input/weights", message, hint, n_bad=1, n_seen=1)
+        ]
     proven = judgement.proof not in (None, "evidence")
     settle = (
         f"v1sim check {path} --checkpoint CKPT; or v1sim check {path} --baseline UNTRAINED.h5; "
@@ -546,7 +650,7 @@ def _requirement_findings(
         hint = {
             Verdict.UNDETERMINED: f"settle it with {settle}",
             Verdict.UNTRAINED: mend,
-            Verdict.MIXED: f"{mend}; where training froze a part on purpose, the checkpoint "
+            Verdict.MIXED: f"{mend}; where training left a part as it was, the checkpoint "
             f"proves it: v1sim check {path} --checkpoint CKPT",
             Verdict.CONSTRUCTED: "require 'constructed' if the built-in column is meant",
             Verdict.TRAINED: "require 'trained' if the trained network is meant",

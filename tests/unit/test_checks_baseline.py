@@ -132,6 +132,62 @@ def test_overall_verdict_and_arrays(networks, shared_data):
     assert "--checkpoint" in report.blocking[0].hint
 
 
+@pytest.mark.parametrize("kept", ["identical", "almost"])
+def test_input_that_was_frozen_or_lost_is_mixed_until_somebody_says_which(
+    networks, shared_data, kept
+):
+    untrained = networks["untrained"].lgn.weight
+    if kept == "almost":  # as 16 bits leave them
+        untrained = untrained.astype(np.float16).astype(np.float32)
+    frozen = damaged(networks["trained"], "lgn", weight=untrained)
+    policy = Policy(baseline=shared_data / "trained_a" / "net_A_untrained.h5")
+    report = examine(frozen, policy)
+    (finding,) = report.blocking
+    assert (finding.check, finding.where) == (guard.FROZEN_INPUT, "input/weights")
+    assert kept in finding.message
+    assert "--checkpoint CKPT" in finding.hint
+    assert f"--waive {guard.FROZEN_INPUT}=" in finding.hint
+    waived = replace(policy, waivers={guard.FROZEN_INPUT: "training froze the input"})
+    report = examine(frozen, waived)
+    assert (report.verdict, report.passed) == (Verdict.MIXED, True)
+    assert dict(report.waived) == dict(waived.waivers)
+
+
+@pytest.mark.parametrize("damage", ["recurrent", "half", "shuffled"])
+def test_the_waiver_of_frozen_input_covers_nothing_else(networks, shared_data, damage):
+    trained, untrained = networks["trained"], networks["untrained"]
+    rng = np.random.default_rng(0)
+    if damage == "shuffled":
+        network = damaged(trained, "lgn", weight=rng.permutation(untrained.lgn.weight))
+    else:
+        share = 1.0 if damage == "recurrent" else 0.5
+        chosen = rng.random(len(trained.recurrent)) < share
+        weight = np.where(chosen, untrained.recurrent.weight, trained.recurrent.weight)
+        network = damaged(trained, "recurrent", weight=weight)
+        if damage == "half":
+            network = damaged(network, "lgn", weight=untrained.lgn.weight)
+    policy = Policy(
+        baseline=shared_data / "trained_a" / "net_A_untrained.h5",
+        waivers={guard.FROZEN_INPUT: "training froze the input"},
+    )
+    assert "guard.required" in {f.check for f in examine(network, policy).blocking}
+
+
+def test_types_of_few_silent_cells_are_a_warning(networks, shared_data):
+    """Cells that never spiked in training keep the weights of all that they send."""
+    trained, untrained = networks["trained"], networks["untrained"]
+    n_cells = np.bincount(trained.neurons.cell_type)
+    policy = Policy(baseline=shared_data / "trained_a" / "net_A_untrained.h5")
+    for kind, mixed in ((int(np.flatnonzero(n_cells == 4)[0]), False), (n_cells.argmax(), True)):
+        silent = trained.neurons.cell_type[trained.recurrent.pre] == kind
+        weight = np.where(silent, untrained.recurrent.weight, trained.recurrent.weight)
+        report = examine(damaged(trained, "recurrent", weight=weight), policy)
+        (finding,) = [f for f in report.findings if f.check == "baseline.unchanged"]
+        assert f"from type {kind}" in finding.message
+        assert report.verdict is (Verdict.MIXED if mixed else Verdict.TRAINED)
+        assert report.passed is not mixed
+
+
 def test_a_provenance_that_the_baseline_contradicts(networks, shared_data):
     stated = sealed(
         networks["untrained"],

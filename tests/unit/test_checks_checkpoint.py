@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.networks import damaged, tiny_network
+from tests.networks import damaged, findings, sealed, tiny_network
 from tests.unit.test_sources_provenance import permuted
+from v1sim.checks import registry
 from v1sim.checks.registry import Context
 from v1sim.errors import CheckpointError
 from v1sim.guard import Policy, examine
-from v1sim.model import Verdict
+from v1sim.model import Severity, Verdict
 from v1sim.sources.hdf5 import read_network
 
 NAMES = {"untrained": 0, "few_steps": 5, "trained": 425}
@@ -46,6 +47,53 @@ def test_each_network_is_its_own_checkpoint_by_the_index_alone(folder, name, tmp
         assert report.passed is trained
     updates = [f for f in report.findings if f.check == "checkpoint.updates"]
     assert bool(updates) is (name == "few_steps")
+
+
+def test_a_short_training_is_trained_and_said_to_be_short(folder):
+    """A baseline that differs by little is no contradiction to a proof of few updates."""
+    policy = Policy(
+        checkpoint=index_of(folder, "few_steps"), baseline=folder / "net_A_untrained.h5"
+    )
+    report = examine(network(folder, "few_steps"), policy)
+    assert (report.verdict, report.proof, report.passed) == (Verdict.TRAINED, "checkpoint", True)
+    warned = {f.check for f in report.findings if f.severity is Severity.WARNING}
+    assert warned == {"checkpoint.updates", "baseline.unchanged"}
+    alone = examine(network(folder, "few_steps"), Policy(baseline=policy.baseline))
+    assert (alone.verdict, alone.passed) == (Verdict.UNTRAINED, False)
+
+
+@pytest.mark.parametrize(
+    ("iterations", "warns"), [(0, False), (10, True), (99, True), (100, False)]
+)
+def test_few_updates_are_read_off_provenance_too(iterations, warns):
+    noted = {"name": "ckpt-5", "iterations": iterations}
+    stamped = sealed(replace(tiny_network(), provenance=None), kind="trained", checkpoint=noted)
+    found = findings(stamped, "checkpoint.updates")
+    assert [f.where for f in found] == ["ckpt-5"] * warns
+
+
+@pytest.mark.parametrize("proof", ["checkpoint", "provenance"])
+def test_looks_are_no_error_where_the_array_is_proven(folder, proof, monkeypatch):
+    """A training may leave what looks like damage; then it is what was trained."""
+    checks = registry.registered_checks()
+
+    def blank(_):
+        yield registry.Observation("recurrent/weights", "blank")
+
+    name = "patterns.blank"
+    monkeypatch.setitem(registry._CHECKS, name, replace(checks[name], function=blank))
+    trained = network(folder, "trained")
+    assert {f.check for f in examine(trained, Policy()).blocking} >= {name}
+    policy = Policy(checkpoint=index_of(folder, "trained"))
+    if proof == "provenance":
+        trained, policy = sealed(trained, kind="trained"), Policy()
+    report = examine(trained, policy)
+    (finding,) = [f for f in report.findings if f.check == name]
+    assert (finding.severity, report.passed) == (Severity.WARNING, True)
+    assert f"The {proof} proves" in finding.message
+    edited = damaged(trained, "recurrent", weight=trained.recurrent.weight * np.float32(1.1))
+    edited = replace(edited, provenance=trained.provenance)
+    assert name in {f.check for f in examine(edited, policy).blocking}
 
 
 @pytest.mark.parametrize("alone", [True, False])
@@ -112,3 +160,21 @@ def test_input_that_was_frozen_leaves_a_network_trained(folder, monkeypatch):
     report = examine(network(folder, "trained"), policy)
     assert (report.verdict, report.passed) == (Verdict.TRAINED, True)
     assert report.arrays["input/weights"].verdict is Verdict.UNTRAINED
+    assert "froze" in report.arrays["input/weights"].why
+    (finding,) = [f for f in report.findings if f.check == "checkpoint.frozen_input"]
+    assert "keeps no moments" in finding.message
+    # The checkpoint settles what the baseline cannot tell.
+    frozen_in = replace(policy, baseline=folder / "net_A_untrained.h5")
+    assert examine(network(folder, "trained"), frozen_in).passed
+
+
+def test_provenance_says_that_input_was_frozen():
+    origins = {
+        "recurrent/weights": ("trained variable", "x"),
+        "input/weights": ("initial value", "y; frozen: training did not change it"),
+    }
+    stamped = sealed(replace(tiny_network(), provenance=None), kind="trained", origins=origins)
+    (finding,) = findings(stamped, "checkpoint.frozen_input")
+    assert "frozen" in finding.message
+    assert examine(stamped, Policy()).passed
+    assert findings(tiny_network(), "checkpoint.frozen_input") == []

@@ -10,6 +10,7 @@ import pytest
 from tests.networks import damaged, findings, tiny_network
 from v1sim.checks.registry import Context
 from v1sim.checks.training import (
+    FEW_ZEROS,
     RANDOM_SIGMAS,
     TRAINED_ZEROS,
     _zeros_of_cells,
@@ -42,16 +43,41 @@ def reference(shared_data, name="trained"):
     return read_network(shared_data / "trained_a" / f"net_A_{name}.h5")
 
 
-def test_the_limit_is_a_fraction_of_all_weights(shared_data):
-    """Of a trained network's zeros, so many get a weight again that the rest is at the limit."""
+@pytest.mark.parametrize("limit", [TRAINED_ZEROS, FEW_ZEROS])
+def test_the_limits_are_fractions_of_all_weights(shared_data, limit):
+    """The smallest weights stay at zero, as early in a training; the others get theirs again."""
     network = reference(shared_data)
     initial = reference(shared_data, "untrained").recurrent.weight
-    zeros = np.random.default_rng(0).permutation(np.flatnonzero(network.recurrent.weight == 0))
-    for share, trained in ((TRAINED_ZEROS * 0.99, False), (TRAINED_ZEROS * 1.01, True)):
+    zeros = np.flatnonzero(network.recurrent.weight == 0)
+    zeros = zeros[np.argsort(np.abs(initial[zeros]))]
+    for share in (0.99 * limit, 1.01 * limit):
         weight = network.recurrent.weight.copy()
         filled = zeros[round(share * len(weight)) :]
         weight[filled] = initial[filled]
-        assert evidence(damaged(network, "recurrent", weight=weight)).trained is trained
+        some = damaged(network, "recurrent", weight=weight)
+        assert evidence(some).trained is (share > TRAINED_ZEROS)
+        assert bool(findings(some, "training.few_zeros")) is (TRAINED_ZEROS < share < FEW_ZEROS)
+
+
+@pytest.mark.parametrize("share", [0.03, 0.045])
+def test_few_zeros_count_only_where_they_are_uneven(shared_data, share):
+    network = reference(shared_data, "untrained")
+    zero = np.random.default_rng(3).random(len(network.recurrent)) < share
+    found = evidence(damaged(network, "recurrent", weight=network.recurrent.weight * ~zero))
+    assert found.fraction > TRAINED_ZEROS
+    assert not found.trained
+
+
+def test_every_receptor_must_have_zeros(shared_data):
+    network = reference(shared_data)
+    initial = reference(shared_data, "untrained").recurrent.weight
+    table = network.recurrent
+    for share, trained in ((0.0, False), (0.2, True)):
+        again = (table.receptor == 2) & (np.random.default_rng(1).random(len(table)) > share)
+        weight = np.where(again & (table.weight == 0), initial, table.weight)
+        found = evidence(damaged(network, "recurrent", weight=weight))
+        assert found.trained is trained
+        assert ("not in every receptor" in found.why_not) is not trained
 
 
 def shuffled_weights(network, key, seed=0):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from tests.networks import damaged, sealed, tiny_network
 from tests.unit.test_sources_provenance import permuted
@@ -19,6 +21,8 @@ from v1sim.checks import registry
 from v1sim.errors import GuardRefusal, NetworkFileError
 from v1sim.guard import CheckedNetwork, Policy, admit, examine, report_to_json
 from v1sim.model import CheckReport, NetworkModel, Severity, Verdict
+from v1sim.report.terminal import check_report
+from v1sim.sources.column import build_column
 from v1sim.sources.hdf5 import read_network
 
 NET = tiny_network()
@@ -119,6 +123,49 @@ def test_reference_networks(shared_data, name, passes):
     if name != "untrained_fallback_pA":
         assert blocking(report) <= {"guard.required"}
     assert report.groups["recurrent"]["n"] == len(network.recurrent)
+
+
+def test_a_pass_by_the_file_alone_says_what_the_file_cannot_show(shared_data):
+    folder = shared_data / "trained_a"
+    network = read_network(folder / "net_A_trained.h5")
+    untrained = read_network(folder / "net_A_untrained.h5")
+    for lgn in (network.lgn, untrained.lgn):
+        report = examine(replace(network, lgn=lgn), Policy())
+        assert report.passed
+        (finding,) = [f for f in report.findings if f.check == guard.EVIDENCE]
+        assert ("whether input weights are trained" in finding.message) is (lgn is untrained.lgn)
+        for words in ("readout groups", "which checkpoint", "what was learned"):
+            assert words in finding.message
+        assert "--checkpoint" in finding.hint
+    assert report.arrays["input/weights"].verdict is Verdict.UNDETERMINED
+    assert "look alike" in report.arrays["input/weights"].why
+    screen = Console(width=400, file=io.StringIO())
+    screen.print(check_report(report))
+    shown = screen.file.getvalue()
+    assert finding.message in shown
+    assert "input/weights: undetermined" in shown
+    proven = examine(network, Policy(baseline=folder / "net_A_untrained.h5"))
+    assert guard.EVIDENCE not in {f.check for f in proven.findings}
+
+
+def test_weights_drawn_without_cell_types_are_no_damage():
+    """Shuffled weights look like them, but then zeros are no evidence either."""
+    rng = np.random.default_rng(5)
+    column = build_column(400, seed=6)
+    table = column.recurrent
+    size = rng.lognormal(-2, 0.5, len(table)).astype(np.float32)
+    weight = np.where(table.receptor % 2, -size, size)
+    plain = damaged(column, "recurrent", weight=weight)
+    report = examine(plain, Policy("any"))
+    assert report.passed
+    assert "patterns.class_pairs" in {f.check for f in report.findings}
+    # Uneven zeros, as training leaves them, show that weights are in place; even ones do not.
+    eager = rng.uniform(0.0, 0.4, column.n_neurons)[table.post]
+    for share, trained in ((eager, True), (0.2, False)):
+        zeros = damaged(plain, "recurrent", weight=weight * (rng.random(len(table)) >= share))
+        report = examine(zeros, Policy())
+        assert report.verdict is (Verdict.TRAINED if trained else Verdict.UNDETERMINED)
+        assert report.passed is trained
 
 
 def test_an_edited_array_is_named_and_its_provenance_proves_nothing():
@@ -274,7 +321,10 @@ def damage_some(kind: str) -> NetworkModel:
     stamped=st.booleans(),
 )
 def test_one_damaged_weight_is_always_found(index, damage, stamped):
-    """Of any size where the file has a provenance; without, x1000 where 0.1 mV and more."""
+    """Of any size where the file has a provenance; without, x1000 where it moves 0.1 mV.
+
+    A weight of less becomes one of ordinary size, which no look at the file alone can tell.
+    """
     weight = NET.recurrent.weight.copy()
     weight[index] = {
         "nan": np.nan,

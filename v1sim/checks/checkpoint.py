@@ -7,12 +7,14 @@ told element by element (`v1sim.convert.proof`).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from v1sim.checks.registry import Context, Observation, check
 from v1sim.convert.proof import ArrayComparison, CheckpointComparison
 from v1sim.model import Severity, Verdict
 
-__all__ = ["checkpoint_verdict"]
+__all__ = ["checkpoint_verdict", "frozen_by"]
 
 #: Updates of the optimizer below which a training has hardly begun: 10 in the network after
 #: five steps, 850 and 36,828 in trained ones.
@@ -39,6 +41,21 @@ def checkpoint_verdict(comparison: CheckpointComparison, array: str) -> Verdict:
     if trained is None:
         return Verdict(state.kind)
     return Verdict.TRAINED if trained else Verdict.UNTRAINED
+
+
+def frozen_by(context: Context) -> str:
+    """What proves that training left the input weights as they were; empty where nothing does."""
+    provenance, comparison = context.network.provenance, context.checkpoint
+    if provenance is not None and not context.provenance_mismatch:
+        origin = provenance.arrays.get("input/weights")
+        if provenance.kind == "trained" and origin and origin.origin == "initial value":
+            return f"so its provenance says ({origin.detail})"
+    if comparison is None or comparison.status("input/weights") != "equal":
+        return ""
+    state = comparison.training
+    if state.trained("recurrent") and state.keeps_moments and state.moments["input"] == "absent":
+        return f"the optimizer of {comparison.checkpoint} keeps no moments of them"
+    return ""
 
 
 def _examples(compared: ArrayComparison) -> str:
@@ -77,22 +94,52 @@ def equal(context: Context) -> Iterator[Observation]:
 @check(
     "checkpoint.updates",
     severity=Severity.WARNING,
-    reason="A checkpoint from the first steps of a training holds weights that are trained by name "
-    "only.",
+    reason="A checkpoint from the first steps of a training holds weights that are hardly trained. "
+    "That they are this training's is proven, so it does not refuse: no number of updates says "
+    "whether a training was finished, and one that starts from trained weights counts from 0.",
     calibration=f"Updates of the optimizer: 10 after five steps, 850 and 36,828 in trained "
-    f"networks; found below {MIN_UPDATES}.",
+    f"networks; found below {MIN_UPDATES}, for networks that v1sim converted too.",
 )
 def updates(context: Context) -> Iterator[Observation]:
     """The checkpoint is not from the first steps of its training."""
-    if context.checkpoint is None:
-        return
-    iterations = context.checkpoint.training.iterations
-    if iterations is not None and 0 < iterations < MIN_UPDATES:
+    for checkpoint, iterations in _updates(context).items():
+        if 0 < iterations < MIN_UPDATES:
+            yield Observation(
+                checkpoint,
+                f"the optimizer had made {iterations:,} updates when this checkpoint was saved: "
+                "its weights may be hardly trained",
+                "is it the one that you want? else take a later checkpoint of the same training",
+                n_seen=iterations,
+            )
+
+
+def _updates(context: Context) -> dict[str, int]:
+    """Updates of the optimizer, by the name of the checkpoint that says so."""
+    found: dict[str, Any] = {}
+    provenance, comparison = context.network.provenance, context.checkpoint
+    if provenance is not None and provenance.checkpoint is not None:
+        noted = provenance.checkpoint
+        found[str(noted.get("name", "checkpoint"))] = noted.get("iterations")
+    if comparison is not None:
+        found.pop(Path(comparison.checkpoint).name, None)
+        found[comparison.checkpoint] = comparison.training.iterations
+    return {name: n for name, n in found.items() if isinstance(n, int)}
+
+
+@check(
+    "checkpoint.frozen_input",
+    severity=Severity.INFO,
+    reason="Some trainings change the recurrent weights only. The network is trained all the same, "
+    "and its input weights are the initial ones by right.",
+    calibration="Exact: the optimizer keeps no moments of what it does not train.",
+)
+def frozen_input(context: Context) -> Iterator[Observation]:
+    """Whether training left the input weights as they were."""
+    if why := frozen_by(context):
         yield Observation(
-            context.checkpoint.checkpoint,
-            f"the optimizer had made {iterations:,} updates when this checkpoint was saved",
-            "take a later checkpoint of the same training",
-            n_seen=iterations,
+            "input/weights",
+            f"training froze the input weights, which are the initial ones: {why}",
+            n_seen=len(context.network.lgn),
         )
 
 

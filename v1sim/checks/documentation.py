@@ -27,14 +27,23 @@ Besides the checks, the guard itself reports:
 - `guard.crash`: a check crashed. That refuses, and cannot be waived.
 - `guard.skipped`: a check could not be run because another one, which it needs, found errors.
 - `guard.waiver`: a waiver names no check, or one that cannot be waived.
+- `guard.frozen_input`: recurrent weights differ from the baseline's, input weights do not. Either
+  training froze them, or they got lost on their way, which a baseline cannot tell: the verdict is
+  `mixed`, and refuses. `--checkpoint CKPT` (its index is enough) settles it: input weights that
+  training never touched are noted as frozen, and the network is `trained`. Who knows that they
+  were frozen can waive this finding; it covers nothing else.
 - `guard.contradiction`: provenance or checkpoint say "trained", but the weights are those of
-  the baseline.
+  the baseline. Weights that differ from it by little are no contradiction to a short training.
+- `guard.evidence`: for information, what a network that passes by the file alone may still be.
 
 What the weights are is settled by the strongest proof at hand: the provenance that v1sim's
 converter wrote (digests of every array), a checkpoint (`--checkpoint CKPT`, or its `.index`
 alone), the network before training (`--baseline UNTRAINED.h5`), and last the evidence in the
-file. Each array of weights has its own verdict. [Calibration](calibration.md) says how limits
-were found, [what the guards find](guards.md) who finds which damage.
+file. Each array of weights has its own verdict. Checks that go by what networks look like
+(`patterns.*`, `training.*`) yield to proof: where provenance or checkpoint prove the array that
+they name, their errors become warnings and their warnings information.
+[Calibration](calibration.md) says how limits were found, [what the guards find](guards.md) who
+finds which damage.
 
 ## Checks of your own
 

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 from rich.text import Text
 
+from v1sim.guard import EVIDENCE
 from v1sim.model import CheckReport, Severity
 from v1sim.verify import Agreement, GroupResult, Verification
 
@@ -34,6 +35,12 @@ def check_report(report: CheckReport, *, show_info: bool = False) -> RenderableT
         f"\nnetwork sha256: {report.network_sha256[:16]}…" if report.network_sha256 else "",
     )
     shown = [f for f in report.findings if show_info or f.severity is not Severity.INFO]
+    for name, array in report.arrays.items():
+        proof = f" ({array.proof})" if array.proof else ""
+        head.append(f"\n  {name}: {array.verdict}{proof}: {array.why}", "dim")
+    for finding in report.findings:
+        if finding.check == EVIDENCE:
+            head.append(f"\n{finding.message}\n→ {finding.hint}")
     parts: list[RenderableType] = [head]
     if shown:
         table = Table(box=None, show_header=True, padding=(0, 1), expand=True)
