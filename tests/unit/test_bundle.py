@@ -69,6 +69,17 @@ def test_entries_equal_those_of_tensorflow(checkpoint):
             assert np.array_equal(read_tensor(index, key), reader.get_tensor(key))
 
 
+def test_bytes_may_come_in_blocks(checkpoint):
+    entries = read_index(checkpoint).entries
+    entry = next(e for e in entries.values() if e.name.endswith("recurrent_indices"))
+    values = read_tensor(read_index(checkpoint), entry.key)
+    blocks = [values[i : i + 1000] for i in range(0, len(values), 1000)]
+    assert entry.holds_blocks(blocks)
+    assert not entry.holds_blocks(blocks[:-1])
+    assert not entry.holds_blocks([*blocks, values[:1]])
+    assert not entry.holds_blocks([blocks[-1], *blocks[1:-1], blocks[0]])
+
+
 def test_shards_of_tensorflow(tmp_path):
     """Tensors are found in the right one of several shards."""
     from tests.checkpoints import save

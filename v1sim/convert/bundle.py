@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -75,7 +75,17 @@ class TensorEntry:
 
     def holds(self, values: NDArray[np.generic]) -> bool:
         """Whether the tensor's bytes are those of ``values``, by size and checksum."""
-        return values.nbytes == self.size and mask(array_crc32c(values)) == self.crc32c
+        return self.holds_blocks([values])
+
+    def holds_blocks(self, blocks: Iterable[NDArray[np.generic]]) -> bool:
+        """The same of values that come in blocks, one after the other."""
+        n_bytes = crc = 0
+        for values in blocks:
+            n_bytes += values.nbytes
+            if n_bytes > self.size:
+                return False
+            crc = array_crc32c(values, crc)
+        return n_bytes == self.size and mask(crc) == self.crc32c
 
 
 @dataclass(frozen=True)

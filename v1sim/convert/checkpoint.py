@@ -36,6 +36,8 @@ VariableReader = Callable[[TensorEntry], NDArray[Any]]
 #: Longest delay that a column may encode; training keeps a buffer of spikes as long, and
 #: those in use are 4 or 5 ms.
 _MAX_DELAY_STEPS = 50
+#: Synapses handled at a time: the work arrays stay within the CPU's cache.
+_BLOCK = 1 << 16
 
 
 def tensorflow_reader(index: CheckpointIndex) -> VariableReader:
@@ -173,19 +175,23 @@ def _synapses(
     rows, columns = N_RECEPTORS * n_neurons, n_neurons * _MAX_DELAY_STEPS
     if table == "input":
         columns = n_lgn if n_lgn is not None else np.iinfo(np.int32).max
-    for start in range(0, n, 1 << 20):
-        part = slice(start, start + (1 << 20))
+    for start in range(0, n, _BLOCK):
+        part = slice(start, start + _BLOCK)
         row, column = pairs[part, 0], pairs[part, 1]
         _require_range(row, rows, entry, 0, f"target * {N_RECEPTORS} + receptor", where)
         meaning = "LGN cell" if table == "input" else "source + N * (delay - 1)"
         _require_range(column, columns, entry, 1, f"{meaning}, N = {n_neurons:,} neurons", where)
-        np.floor_divide(row, N_RECEPTORS, out=post[part], casting="unsafe")
-        np.remainder(row, N_RECEPTORS, out=receptor[part], casting="unsafe")
+        # Below 2**32 now, whose division takes a fifth of the time.
+        row, column = row.astype(np.uint32), column.astype(np.uint32)
+        target = row // np.uint32(N_RECEPTORS)
+        post[part] = target
+        receptor[part] = row - target * np.uint32(N_RECEPTORS)
         if table == "input":
             pre[part], delay_ms[part] = column, DT_MS
         else:
-            steps, source = np.divmod(column, n_neurons)
-            pre[part], delay_ms[part] = source, (steps + 1) * DT_MS
+            steps = column // np.uint32(n_neurons)
+            pre[part] = column - steps * np.uint32(n_neurons)
+            delay_ms[part] = (steps + np.uint32(1)) * DT_MS
     del pairs
     weights = variables[f"{table}_weights"]
     weight = _finite(read(weights), weights, where)
@@ -230,7 +236,8 @@ def _require_signs(
     weight: NDArray[np.floating], positive: NDArray[np.bool_], entry: TensorEntry, where: str
 ) -> None:
     """Training under Dale's law lets no weight cross zero."""
-    wrong = np.where(positive, weight < 0, weight > 0)
+    wrong = (weight < 0) & positive
+    wrong |= (weight > 0) & ~positive
     if wrong.any():
         first = int(np.flatnonzero(wrong)[0])
         raise CheckpointError(

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from v1sim import __version__
-from v1sim.convert.bundle import CheckpointIndex, checkpoint_sha256, read_index
+from v1sim.convert.bundle import CheckpointIndex, checkpoint_sha256, read_index, require_shards
 from v1sim.convert.checkpoint import network_of, tensorflow_reader
 from v1sim.convert.checksums import unmask
 from v1sim.convert.completion import complete_from_folder
@@ -106,9 +106,10 @@ def convert(
     variables = find_variables(index)
     state = training_state(index, variables)
     _require_training(index, state, allow_untrained=allow_untrained)
-    read = tensorflow_reader(index)
-    with ThreadPoolExecutor(max_workers=1) as pool:  # hashing runs beside the reading
+    require_shards(index)
+    with ThreadPoolExecutor(max_workers=1) as pool:  # hashing runs beside import and reading
         digests = pool.submit(checkpoint_sha256, index)
+        read = tensorflow_reader(index)
         network = network_of(index, variables, read, n_lgn=n_lgn)
         files = digests.result()
     origins = _origins(variables, network)

@@ -285,7 +285,7 @@ def _tables(network: NetworkModel) -> dict[str, SynapseTable]:
 
 
 def _digests(arrays: Mapping[str, NDArray[np.generic]]) -> dict[str, str]:
-    with ThreadPoolExecutor(max_workers=4) as pool:  # hashlib frees the lock
+    with ThreadPoolExecutor(max_workers=4) as pool:  # hashing frees the interpreter's lock
         return dict(zip(arrays, pool.map(array_sha256, arrays.values()), strict=True))
 
 
