@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
@@ -17,8 +16,8 @@ from v1sim.convert.variables import find_variables
 from v1sim.model import CheckReport, NetworkModel, SynapseTable
 from v1sim.output import replacing
 from v1sim.report import figures, network_figures
-from v1sim.report.html import _PAGE, _STYLE, _facts, _findings, _gate, _number, _section, _table
 from v1sim.report.network_figures import LabelledNetwork
+from v1sim.report.page import facts, findings, gate, image, number, page, section, table
 from v1sim.sources.hdf5 import read_network
 
 __all__ = ["write_network_html", "write_unreadable_html"]
@@ -57,11 +56,11 @@ def write_network_html(
         f"<h1>{escape(Path(report.network_path).name)}</h1>",
         f'<p class="sub">v1sim check {escape(__version__)} &middot; '
         f"<code>{escape(report.network_path)}</code></p>",
-        _gate(content),
-        _section("Arrays", _arrays(content)),
-        _section("Findings", _findings(content)),
-        _section("The network", _facts(_sizes(network))),
-        _section("Weights in numbers", _statistics(content) + f"<p>{escape(_FOLKLORE)}</p>"),
+        gate(content),
+        section("Arrays", _arrays(content)),
+        section("Findings", findings(content)),
+        section("The network", facts(_sizes(network))),
+        section("Weights in numbers", _statistics(content) + f"<p>{escape(_FOLKLORE)}</p>"),
         *_pictures(network, _other(network, policy)),
     ]
     _write(path, f"{Path(report.network_path).name}: v1sim check", parts)
@@ -78,16 +77,15 @@ def write_unreadable_html(content: Mapping[str, Any], path: Path) -> None:
     name = Path(str(content["network"])).name
     parts = [
         f"<h1>{escape(name)}</h1>",
-        _gate(content),
-        _section("Findings", _findings(content)),
+        gate(content),
+        section("Findings", findings(content)),
     ]
     _write(path, f"{name}: v1sim check", parts)
 
 
 def _write(path: Path, title: str, parts: list[str]) -> None:
-    page = _PAGE.format(title=escape(title), style=_STYLE, body="\n".join(parts))
     with replacing(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(page(title, parts), encoding="utf-8")
 
 
 def _arrays(content: Mapping[str, Any]) -> str:
@@ -100,7 +98,7 @@ def _arrays(content: Mapping[str, Any]) -> str:
         ]
         for name, array in content["arrays"].items()
     ]
-    return _table(["array", "verdict", "proof", "why"], rows)
+    return table(["array", "verdict", "proof", "why"], rows)
 
 
 def _sizes(network: NetworkModel) -> dict[str, Any]:
@@ -130,10 +128,10 @@ def _statistics(content: Mapping[str, Any]) -> str:
             cells += [normalised.get("std"), pa.get("mean"), pa.get("std")]
             cells += [percentiles.get(k) for k in ("1", "50", "99")] + [largest]
             label = f"<b>{escape(name)}</b>" if name == group else escape(name.replace("_", " "))
-            rows.append([label, *(escape(_number(cell, 4)) for cell in cells)])
+            rows.append([label, *(escape(number(cell, 4)) for cell in cells)])
     balance = _balance(content)
     text = f"<p>{escape(balance)}</p>" if balance else ""
-    return _table(header, rows, 1) + text if rows else "<p>None: see the findings.</p>"
+    return table(header, rows, 1) + text if rows else "<p>None: see the findings.</p>"
 
 
 def _balance(content: Mapping[str, Any]) -> str:
@@ -177,11 +175,11 @@ def _pictures(network: NetworkModel, other: LabelledNetwork | None) -> list[str]
     elif other is not None:
         shown.append(other)
     parts += [
-        _section(
+        section(
             "Distribution of weights",
             _image(network_figures.weight_distributions(shown), "weight distributions"),
         ),
-        _section(
+        section(
             "Class pairs",
             _image(network_figures.class_pair_maps(shown), "class pair maps"),
         ),
@@ -189,7 +187,7 @@ def _pictures(network: NetworkModel, other: LabelledNetwork | None) -> list[str]
     if len(shown) > 1:
         figure = network_figures.before_and_after(shown[0], shown[1])
         if figure is not None:
-            parts.append(_section("Before and after", _image(figure, "weights before and after")))
+            parts.append(section("Before and after", _image(figure, "weights before and after")))
     return parts
 
 
@@ -206,5 +204,4 @@ def _drawable(network: NetworkModel) -> bool:
 
 
 def _image(figure: Any, what: str) -> str:
-    data = base64.b64encode(figures.to_png(figure)).decode("ascii")
-    return f'<img alt="{escape(what)}" src="data:image/png;base64,{data}">'
+    return image(figures.to_png(figure), what)
