@@ -17,7 +17,7 @@ from scipy.sparse import csr_matrix
 
 from v1sim.config import DT_MS
 from v1sim.model import RECEPTORS, NetworkModel, SynapseTable
-from v1sim.simulation.step_constants import step_constants
+from v1sim.simulation.step_constants import normalised_reset, step_constants
 from v1sim.units import to_steps
 
 __all__ = ["Precision", "ReferenceRun", "integrate"]
@@ -87,7 +87,7 @@ def integrate(
     t_ref, dt = types.t_ref_ms.astype(real)[cell_type], real(DT_MS)
     weight: Any = 0.0 if network.background_weight is None else network.background_weight
 
-    v = np.broadcast_to(reset + real(1), (n_trials, n))
+    v = np.broadcast_to(normalised_reset(types)[cell_type].astype(real), (n_trials, n))
     r, asc_1, asc_2 = (np.zeros((n_trials, n), dtype=real) for _ in range(3))
     rise, psc = (np.zeros((n_trials, n, n_receptors), dtype=real) for _ in range(2))
     spiked = np.zeros((n_delays * n, n_trials), dtype=real)  # the last steps, latest first

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from v1sim.config import DT_MS
 from v1sim.model import CellTypeTable
 
-__all__ = ["step_constants", "tensorflow_exp", "tensorflow_sigmoid"]
+__all__ = ["normalised_reset", "step_constants", "tensorflow_exp", "tensorflow_sigmoid"]
 
 F32 = NDArray[np.float32]
 
@@ -65,6 +65,16 @@ def tensorflow_sigmoid(x: F32) -> F32:
     return result
 
 
+def normalised_reset(types: CellTypeTable) -> F32:
+    """Where the membrane of each cell type starts, ``v_reset``, as float32, shape (t,)."""
+    e_l, v_th, v_reset = (
+        np.asarray(column, dtype=np.float32)
+        for column in (types.e_l_mv, types.v_th_mv, types.v_reset_mv)
+    )
+    start: F32 = (v_reset - e_l) / (v_th - e_l)
+    return start
+
+
 def step_constants(types: CellTypeTable) -> F32:
     """Constants of each cell type for steps of `DT_MS`, as float32, shape (t, 15).
 
@@ -73,10 +83,10 @@ def step_constants(types: CellTypeTable) -> F32:
     initial slope e / tau (4), decay (2) and normalised amplitude (2) of the after-spike
     currents.
     """
-    c_m, g, e_l, v_th, v_reset, k, asc_amp, tau_syn = (
+    c_m, g, e_l, v_th, k, asc_amp, tau_syn = (
         np.asarray(column, dtype=np.float32)
         for column in (
-            *(types.c_m_pf, types.g_ns, types.e_l_mv, types.v_th_mv, types.v_reset_mv),
+            *(types.c_m_pf, types.g_ns, types.e_l_mv, types.v_th_mv),
             *(types.k_per_ms, types.asc_amp_pa, types.tau_syn_ms),
         )
     )
@@ -92,7 +102,7 @@ def step_constants(types: CellTypeTable) -> F32:
         [
             decay,
             _ONE / c_m * (_ONE - decay) * tau,
-            (v_reset - e_l) / scale - _ONE,
+            normalised_reset(types) - _ONE,
             np.exp(-dt / tau_syn),
             np.float32(np.e) / tau_syn,
             asc_decay,

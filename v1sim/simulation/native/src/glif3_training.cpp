@@ -76,6 +76,14 @@ exact_constants( const Glif3Parameters& p, const double dt_ms )
   }
   return c;
 }
+
+//! The normalised v_reset where the other constants are given: as training computes it.
+float
+float32_start( const Glif3Parameters& p )
+{
+  const auto e_l = static_cast< float >( p.E_L );
+  return ( static_cast< float >( p.V_reset ) - e_l ) / ( static_cast< float >( p.V_th ) - e_l );
+}
 }
 
 template < typename Real >
@@ -95,6 +103,7 @@ Glif3Constants< Real >::Glif3Constants( const Glif3Parameters& p, const double d
   std::ranges::generate( psc_initial, take );
   std::ranges::generate( asc_decay, take );
   std::ranges::generate( asc_amp, take );
+  start = static_cast< Real >( p.step_constants ? float32_start( p ) : ( p.V_reset - p.E_L ) / scale_mv );
   t_ref = static_cast< Real >( p.t_ref );
   dt = static_cast< Real >( dt_ms );
   std::ranges::transform( syn_decay, dt_syn_decay.begin(), [ this ]( const Real d ) { return dt * d; } );
@@ -282,7 +291,7 @@ void
 Glif3Training< Real >::reset_state()
 {
   S_ = State();
-  S_.v = C_->reset + Real( 1 );
+  S_.v = C_->start;
   input_.clear();
 }
 
@@ -505,7 +514,7 @@ Glif3Training< Real >::set_status( const Dictionary& d )
   if ( p != C_->parameters )
   {
     C_ = shared_constants< Real >( p );
-    S_.v = C_->reset + Real( 1 );
+    S_.v = C_->start;
   }
   double V_m = get_V_m_();
   if ( d.update_value( nest::names::V_m, V_m ) )

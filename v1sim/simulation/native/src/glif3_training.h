@@ -91,6 +91,7 @@ struct Glif3Constants
   Real decay;
   Real current_factor;
   Real reset;          //!< v_reset - v_th, normalised
+  Real start;          //!< v_reset, normalised: not reset + 1, which is rounded twice
   Real t_ref;
   Real dt;
 };
