@@ -22,7 +22,13 @@ from matplotlib.figure import Figure
 from v1sim.checks import families  # noqa: F401 -- registers the checks
 from v1sim.checks.baseline import ALMOST_UNCHANGED, MIN_CORRELATION, baseline_weights
 from v1sim.checks.registry import Context
-from v1sim.checks.training import RANDOM_SIGMAS, TRAINED_ZEROS, _zeros_of_cells, zero_evidence
+from v1sim.checks.training import (
+    FEW_ZEROS,
+    RANDOM_SIGMAS,
+    TRAINED_ZEROS,
+    _zeros_of_cells,
+    zero_evidence,
+)
 from v1sim.checks.units import STRONG_PRODUCT, TYPICAL, WEAK, synaptic_strength
 from v1sim.model import RECEPTORS, NetworkModel, SynapseTable
 from v1sim.sources.column import build_column
@@ -144,7 +150,8 @@ def draw(rows: list[Row], mixed: list[float], wrong: dict[str, list[Row]]) -> Fi
     for i, (state, held) in enumerate(by_state.items()):
         dots(axes[0], i, [row.zeros for row in held], COLOURS[state])
     axes[0].set_yscale("symlog", linthresh=1e-3)
-    finish(axes[0], list(STATES), "recurrent weights exactly zero (share)", TRAINED_ZEROS)
+    limits = TRAINED_ZEROS, FEW_ZEROS
+    finish(axes[0], list(STATES), "recurrent weights exactly zero (share)", *limits)
 
     dots(axes[1], 0, [row.sigmas for row in by_state["trained"]], COLOURS["trained"])
     dots(axes[1], 1, mixed, DAMAGED)
