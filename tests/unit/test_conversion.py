@@ -211,6 +211,70 @@ def test_dense_readout_is_kept(tmp_path, network):
         assert file["readout/readout_weights"].shape == (60, 10)
 
 
+def test_other_inputs_are_told_from_the_lgn_and_named(tmp_path, network):
+    """By the sign mask, which has the length of the LGN's edges."""
+    rng = np.random.default_rng(0)
+    noise = "model/layer_with_weights-2"
+    made = converted(
+        altered(
+            tmp_path,
+            network,
+            lambda variables: variables.update(
+                {
+                    f"{noise}/_indices": rng.integers(0, 100, (77, 2)),
+                    f"{noise}/_weights": rng.random(77).astype(np.float32),
+                }
+            ),
+        )
+    )
+    assert compare_networks(network, made).tables["input"].same_wiring
+    [beyond] = [text for text in made.provenance.details["missing"] if "beyond" in text]
+    assert f"{noise}/_indices, {noise}/_weights" in beyond
+
+
+def test_two_inputs_alike_are_refused(tmp_path, network):
+    def add(variables):
+        for name in ("_indices", "_weights"):
+            variables[f"model/other/{name}"] = variables[f"{INPUT_LAYER}/{name}"]
+
+    message = refused(altered(tmp_path, network, add))
+    assert f"could be {INPUT_LAYER}/_indices or model/other/_indices" in message
+    assert "missing: " not in message
+
+
+def test_dense_layers_of_which_none_is_the_readout_are_named(tmp_path, network):
+    def add(variables):
+        for name, n in (("a", 20), ("b", 30)):
+            variables[f"model/{name}/kernel"] = np.ones((n, 10), np.float32)
+
+    made = converted(altered(tmp_path, network, add))
+    assert made.readout_weight is None
+    assert "model/a/kernel, model/b/kernel" in made.provenance.details["missing"][-1]
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.uint32, np.int64])
+def test_integers_of_any_width_and_long_delays(tmp_path, network, dtype):
+    delay_ms = (1 + np.arange(len(network.recurrent)) % 12).astype(np.float32)
+    slow = replace(network, recurrent=replace(network.recurrent, delay_ms=delay_ms))
+
+    def narrow(variables):
+        for name in (f"{CELL}/recurrent_indices", f"{INPUT_LAYER}/_indices"):
+            variables[name] = variables[name].astype(dtype)
+
+    made = converted(altered(tmp_path, slow, narrow))
+    assert all(table.same_wiring for table in compare_networks(slow, made).tables.values())
+
+
+def test_another_number_of_receptors_is_refused(tmp_path, network):
+    def widen(variables):
+        for name in ("syn_decay", "psc_initial"):
+            values = variables[f"{CELL}/{name}"]
+            variables[f"{CELL}/{name}"] = np.concatenate([values, values[:, :1]], axis=1)
+
+    message = refused(altered(tmp_path, network, widen))
+    assert "syn_decay is float32 [60, 5], expected floats [60, 4]" in message
+
+
 def test_frozen_input_is_allowed_and_marked(tmp_path, network):
     prefix = save_trained(tmp_path / "frozen", network, moments={"recurrent_weight_values": 1e-3})
     provenance = converted(prefix).provenance
@@ -266,6 +330,7 @@ def test_keras_3_names(tmp_path, network):
     assert provenance.kind == "trained"
     assert provenance.checkpoint["iterations"] == 1
     assert provenance.checkpoint["moments"] == {"recurrent": "nonzero", "input": "nonzero"}
+    assert not any("beyond this model" in text for text in provenance.details["missing"])
 
 
 def test_readout_groups_from_a_file(trained):
@@ -419,6 +484,16 @@ def test_untracked_layers_say_that_nothing_is_recognised(tmp_path, network):
     message = refused(prefix)
     assert "none of this model's layers can be recognised" in message
     assert "wrapper/step" in message
+
+
+def test_the_input_layer_was_not_tracked(tmp_path, network):
+    def drop(variables):
+        for name in [n for n in variables if n.startswith(INPUT_LAYER)]:
+            del variables[name]
+
+    message = refused(altered(tmp_path, network, drop))
+    assert "missing: _indices (of the input layer); _weights (of the input layer)" in message
+    assert "missing: input_weight_positive" not in message
 
 
 def test_only_the_input_layer_was_tracked(tmp_path, network):

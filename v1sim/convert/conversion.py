@@ -41,6 +41,8 @@ Kind = Literal["trained", "untrained", "mixed"]
 _TRAINED_ZEROS = 0.05
 #: Share of the recurrent weights that differ from the initial ones in a trained network.
 _TRAINED_CHANGED = 0.5
+#: Variables that are named where there may be many.
+_MAX_NAMES = 8
 
 
 @dataclass(frozen=True)
@@ -391,5 +393,12 @@ def _missing(network: NetworkModel, variables: Variables, n_lgn: int | None) -> 
         missing.append(
             f"the number of LGN cells, taken as {network.n_lgn:,}: the highest index plus one "
             "(--lgn or --data-dir)"
+        )
+    if variables.unused:
+        names = [entry.name for entry in variables.unused]
+        more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+        missing.append(
+            f"what the checkpoint has beyond this model: {', '.join(names[:_MAX_NAMES])}{more}; "
+            "a network file has no place for it"
         )
     return tuple(missing)

@@ -112,6 +112,8 @@ def _facts(variables: Variables) -> Iterator[str]:
     if "readout_kernel" in variables:
         shape = variables["readout_kernel"].shape
         yield f"a dense readout from {shape[0]:,} cells to {shape[1]} classes"
+    if variables.unused:
+        yield f"beyond this model: {', '.join(entry.name for entry in variables.unused)}"
 
 
 def inspection_to_dict(inspection: Inspection) -> dict[str, Any]:

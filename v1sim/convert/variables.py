@@ -66,11 +66,13 @@ class Variables:
 
     Roles are the names in `PARAMETERS`, "recurrent_indices", "recurrent_weights",
     "recurrent_sign", the same with "input_", and where the checkpoint has them
-    "background", "readout_kernel" and "readout_bias".
+    "background", "readout_kernel" and "readout_bias". ``unused`` are arrays of the model that
+    have none of these roles: other inputs, other layers.
     """
 
     n_neurons: int
     entries: Mapping[str, TensorEntry]
+    unused: tuple[TensorEntry, ...] = ()
 
     def __getitem__(self, role: str) -> TensorEntry:
         return self.entries[role]
@@ -136,7 +138,9 @@ class _Finder:
         if missing or self.problems:
             raise self.error(missing)
         assert scale is not None
-        return Variables(scale.shape[0], MappingProxyType(dict(self.found)))
+        used = {e.key for e in self.found.values()}
+        unused = tuple(e for e in self.candidates if e.shape and e.key not in used)
+        return Variables(scale.shape[0], MappingProxyType(dict(self.found)), unused)
 
     def by_name(self, names: Iterable[str]) -> list[TensorEntry]:
         """Arrays with one of these names; those earlier in ``names`` only, if there are any."""
@@ -231,6 +235,15 @@ class _Finder:
         lines = list(self.problems)
         silent = [r for r in missing if not {*_NAMES.get(r, ()), r, _shown(r)} & explained]
         silent = [r for r in silent if not any(p.startswith(_shown(r)) for p in self.problems)]
+        # Whether these fit is not known before the edges are.
+        waiting = [f"{t}_{part}" for t in ("recurrent", "input") for part in ("weights", "sign")]
+        silent = [
+            r
+            for r in silent
+            if r not in waiting
+            or f"{r.partition('_')[0]}_indices" in self.found
+            or not self.by_name(_NAMES[r])
+        ]
         names = [e.name for e in self.candidates]
         if silent:
             lines.append("missing: " + "; ".join(_shown(r) + self.closest(r) for r in silent))
