@@ -66,6 +66,8 @@ _PACKAGES = ("nest-simulator", "pynn", "neo", "numpy", "h5py", "pynwb")
 #: For `preview`, measured on two cores of a 2020s server: a step of a neuron on one thread, by
 #: dynamics; connecting a synapse; reading one back through PyNEST and natively; start and end.
 _STEP_S = {"glif_psc": 81e-9, "training": 25e-9, "training_float32": 20e-9}
+#: Likewise, a step of a synapse with analog input.
+_ANALOG_S = {"training": 65e-9, "training_float32": 190e-9}
 _CONNECT_S, _READ_BACK_S, _NATIVE_READ_BACK_S, _START_S = 0.4e-6, 10e-6, 0.15e-6, 3.0
 
 
@@ -280,10 +282,14 @@ def expected_need(
 def _need(plan: BuildPlan, presentation: Presentation, threads: int) -> Need:
     n_steps = sum(trial.duration_ms for trial in presentation.trials) / plan.dt_ms
     read_back_s = _NATIVE_READ_BACK_S if native_or_none() else _READ_BACK_S
+    step_s = plan.n_neurons * _STEP_S[plan.dynamics] * 1.5
+    if presentation.analog:
+        n_lgn_synapses = sum(len(p) for p in plan.projections if p.label == "lgn")
+        step_s += n_lgn_synapses * _ANALOG_S[plan.dynamics]
     return Need(
         seconds=_START_S
         + plan.n_synapses * (_CONNECT_S + read_back_s)
-        + n_steps * plan.n_neurons * _STEP_S[plan.dynamics] * 1.5 / threads,
+        + n_steps * step_s / threads,
         memory_mb=memory_estimate_mb(plan),
     )
 
@@ -403,7 +409,6 @@ def _prepare(
         presentation.probability(0)  # what is wrong with it shows before anything is built
     _voltage_neurons(config, network)
     _refuse_other_labels(presentation, network)
-    refuse_other_input(plan, presentation)
     return network, report, plan, presentation
 
 
@@ -434,7 +439,7 @@ def _plan(
         draws = read_draws(config.background.recorded, n_steps)
     else:
         background, draws = config.background, None
-    return make_plan(
+    plan = make_plan(
         checked,
         background=background,
         seed=config.seed,
@@ -442,6 +447,8 @@ def _plan(
         draws=draws,
         perturb=config.perturb,
     )
+    refuse_other_input(plan, presentation)
+    return plan
 
 
 def _load_network(

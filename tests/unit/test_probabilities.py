@@ -94,6 +94,22 @@ def test_another_division(tmp_path, good):
     np.testing.assert_allclose(plain.probability(1), 1.3 * divided.probability(1), rtol=1e-6)
 
 
+def test_plain_probabilities_are_noticed_where_they_stop_at_1(tmp_path, good):
+    good["spike_trains"][0, :3, 0] = 1
+    path = write(tmp_path / "s.h5", good)
+    shown, plain = (file_presentation(path, N_INPUT, divide_by=d) for d in (1.3, 1.0))
+    for file in (shown, plain):
+        file.probability(0)
+    _, noticed = shown.remarks()
+    assert noticed.startswith("3 values of s.h5 are exactly 1 and none is above")
+    assert "divide_by" in noticed
+    assert len(plain.remarks()) == 1
+    good["spike_trains"][0, 4, 0] = 1.1
+    shown = file_presentation(write(tmp_path / "s.h5", good), N_INPUT)
+    shown.probability(0)
+    assert len(shown.remarks()) == 1
+
+
 @pytest.mark.parametrize("divide_by", [1.0, 1.3])
 def test_analog_input_is_the_quotient_itself(tmp_path, good, divide_by):
     good["spike_trains"][0, 0, :2] = 1.3, 1.2  # below a certain spike's stored value, above 1

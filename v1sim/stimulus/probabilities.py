@@ -52,6 +52,7 @@ class _Seen:
 
     n: int = 0
     n_over: int = 0
+    n_one: int = 0
     largest: float = 0.0
     mean: float = 0.0
 
@@ -60,6 +61,7 @@ class _Seen:
         self.mean += (float(probability.mean(dtype=np.float64)) - self.mean) * values.size / n
         self.n = n
         self.n_over += int(np.count_nonzero(values > largest_value * (1 + 1e-6)))
+        self.n_one += int(np.count_nonzero(values == 1))
         self.largest = max(self.largest, float(values.max(initial=0)))
 
 
@@ -116,9 +118,15 @@ class StimulusFile:
         seen = self._seen
         if not seen.n:
             return ()
-        cut_off: tuple[str, ...] = ()
+        more: tuple[str, ...] = ()
+        if seen.largest == 1 < self.divide_by and seen.n_one > 1:
+            more = (
+                f"{seen.n_one:,} values of {self.path.name} are exactly 1 and none is above: they "
+                f"look like plain probabilities, which are divided by 1 (stimulus.divide_by), not "
+                f"by {self.divide_by:g}.",
+            )
         if seen.n_over:
-            cut_off = (
+            more = (
                 f"{seen.n_over:,} of {seen.n:,} values of {self.path.name} are above "
                 f"{self.largest_value:g}, where a spike is certain: their excess was cut off. If "
                 "they are many, the file was made for another division (stimulus.divide_by).",
@@ -129,7 +137,7 @@ class StimulusFile:
                 f"{self.divide_by:g} enter the synapses as numbers, in place of spikes. They are "
                 f"{seen.mean:.3g} on average; the largest value of the file is "
                 f"{seen.largest:.3g}. No LGN spikes are drawn, so that none are recorded.",
-                *cut_off,
+                *more,
             )
         text = (
             f"LGN probabilities are the values of {self.path.name} divided by {self.divide_by:g}, "
@@ -138,7 +146,7 @@ class StimulusFile:
         )
         if self.divide_by != SCALE:
             text += f" Files of the training code hold {SCALE} times the probability."
-        return text, *cut_off
+        return text, *more
 
     def _refuse_other_quantities(self, values: F32, sample: int) -> None:
         where = f"{self.path}:/spike_trains, sample {sample}"
