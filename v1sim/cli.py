@@ -111,7 +111,7 @@ def run(
         preview = pipeline.preview(settings)
         if preview is not None:
             _out.print(check_report(preview.report))
-            _out.print("\n" + preview.text)
+            _out.print("\n" + preview.text, markup=False, soft_wrap=True)
         return
     with StageProgress(_err if is_first else _silent) as progress:
         result = pipeline.run(
@@ -123,7 +123,7 @@ def run(
         )
     if result is not None:
         _out.print(check_report(result.check_report))
-        _out.print("\n" + result.text)
+        _out.print("\n" + result.text, markup=False, soft_wrap=True)
 
 
 def _thread_override(threads: int | None) -> list[str]:
@@ -470,7 +470,8 @@ def stimulus(
     from v1sim.config import load_config
 
     settings = load_config(config, overrides or ())
-    _out.print(pipeline.write_stimulus(settings, out, command=shlex.join(sys.argv)))
+    text = pipeline.write_stimulus(settings, out, command=shlex.join(sys.argv))
+    _out.print(text, markup=False, soft_wrap=True)
 
 
 @_command("report")
