@@ -282,7 +282,13 @@ def _(a, pair, rng):
     a["recurrent/receptor_types"] = rng.permutation(a["recurrent/receptor_types"])
 
 
-@damage("delays in random order", "layout", "patterns.delays", "baseline.same_network")
+@damage(
+    "delays in random order",
+    "layout",
+    "patterns.delays",
+    "baseline.same_network",
+    "checkpoint.equal",
+)
 def _(a, pair, rng):
     a["recurrent/delays"] = rng.permutation(a["recurrent/delays"])
 
@@ -423,6 +429,7 @@ for label, maker, names in (
     "units.background_unusual",
     "units.background",
     "baseline.other_arrays",
+    "checkpoint.equal",
     told_by="baseline",
 )
 def _(a, pair, rng):
@@ -585,7 +592,12 @@ for label, maker, names in (
 ):
     VARIANTS.append(Variant(label, "values", maker, names))
 
-SHUFFLED = ("training.shuffled", "patterns.class_pairs", "baseline.resemblance")
+SHUFFLED = (
+    "training.shuffled",
+    "patterns.class_pairs",
+    "baseline.resemblance",
+    "checkpoint.equal",
+)
 
 
 @damage("weights shuffled across all edges", "values", "values.weight_sign", *SHUFFLED)
@@ -613,6 +625,8 @@ def _(a, pair, rng):
     "values",
     "patterns.input_types",
     "baseline.resemblance",
+    "baseline.unchanged",
+    "checkpoint.equal",
     told_by="baseline",
 )
 def _(a, pair, rng):
@@ -621,7 +635,7 @@ def _(a, pair, rng):
 
 # --- training
 
-LOST = ("guard.required", "guard.frozen_input", "baseline.unchanged")
+LOST = ("guard.required", "guard.frozen_input", "baseline.unchanged", "checkpoint.equal")
 
 
 def initial(chosen: Callable[[Arrays, Pair, np.random.Generator], np.ndarray], dataset: str = REC):
@@ -645,7 +659,7 @@ def whole_input(a: Arrays, pair: Pair, rng: np.random.Generator) -> np.ndarray:
     return everything(a, pair, rng)
 
 
-PARTLY = ("training.partly", "baseline.unchanged", "guard.required")
+PARTLY = ("training.partly", "baseline.unchanged", "guard.required", "checkpoint.equal")
 for label, maker, names, told_by in (
     ("untrained", both(initial(everything), initial(everything, INP)), LOST, "file"),
     (
@@ -1071,8 +1085,8 @@ _OTHERS = """\
 ## Other networks
 
 The same on other trainings ([calibration](calibration.md) says what they are). Limits were set \
-with those marked *calibration* at hand; *held out* ones were made and judged after the limits \
-were fixed, and changed none of them.
+with those marked *calibration* at hand; the *held out* ones were made and judged after that, and \
+changed nothing.
 
 """
 
@@ -1152,7 +1166,8 @@ def summary(first: Result, others: dict[str, tuple[str, Result]]) -> str:
         "good variants | false alarms |",
         f"|---|---|---|{'---|' * len(kinds)}---|---|",
     ]
-    notes, frozen = [], []
+    otherwise: dict[str, list[str]] = {}
+    alarms, frozen = [], []
     for name, (use, result) in others.items():
         cells = []
         for kind in kinds:
@@ -1163,27 +1178,29 @@ def summary(first: Result, others: dict[str, tuple[str, Result]]) -> str:
             f"| {name} | {use} | {len(result.bad)} | {' | '.join(cells)} | {len(result.good)} | "
             f"{len(result.alarms)} |"
         )
-        notes += [f"  - {name}: {note}" for note in differences(first, result)]
-        notes += [f"  - {name}: false alarm: {n}: {passes(o)}" for n, o in result.alarms.items()]
+        for difference in differences(first, result):
+            otherwise.setdefault(difference, []).append(name)
+        alarms += [f"- {name}, {variant}: {passes(o)}" for variant, o in result.alarms.items()]
         if result.undecided:
             frozen.append(name)
     text = "\n".join(lines) + "\n"
     if frozen:
-        text += _FROZEN.format(names=" and ".join(frozen))
-    if notes:
-        text += "\nWhat came out otherwise than above:\n\n" + "\n".join(n[2:] for n in notes) + "\n"
+        text += _FROZEN.format(names=", ".join(frozen))
+    if alarms:
+        text += "\nFalse alarms:\n\n" + "\n".join(alarms) + "\n"
+    if otherwise:
+        text += "\n| otherwise than in the first table | networks |\n|---|---|\n"
+        text += "".join(f"| {what} | {', '.join(names)} |\n" for what, names in otherwise.items())
     return text
 
 
 def differences(first: Result, other: Result) -> Iterator[str]:
-    """Damages that another kind of mark was given."""
+    """Damages that were marked otherwise, by kind of proof."""
     for name, outcomes in other.bad.items():
         for kind, outcome in outcomes.items():
             before = first.bad[name][kind].mark if name in first.bad else ""
             if before and outcome.mark != before:
-                found = ", ".join(f"`{c}`" for c in outcome.findings[:4])
-                text = f"{name}, {kind}: {outcome.mark} ({before} above)"
-                yield f"{text}: {found}" if found else text
+                yield f"{name}, {kind}: {outcome.mark} instead of {before}"
 
 
 def one_weight(results: dict[str, Result]) -> str:

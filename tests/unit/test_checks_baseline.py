@@ -76,6 +76,20 @@ def test_a_type_that_was_left_out_is_named(networks):
     assert any(part.startswith("onto type 5:") for part in found.parts)
 
 
+def test_a_pair_of_types_that_was_left_out_is_named(networks):
+    before, after = networks["untrained"], networks["trained"]
+    table, types = after.recurrent, after.neurons.cell_type.astype(int)
+    pair = types[table.pre] * 100 + types[table.post]
+    for code, mixed in ((np.bincount(pair).argmax(), True), (pair[0], False)):
+        chosen = (pair == code) & (mixed | (table.pre == table.pre[pair == code][0]))
+        weight = np.where(chosen, before.recurrent.weight, table.weight)
+        found = compared(before, damaged(after, "recurrent", weight=weight))["recurrent"]
+        assert found.verdict is (Verdict.MIXED if mixed else Verdict.TRAINED)
+        expected = f"type {code // 100} -> type {code % 100}: {chosen.sum()} of {chosen.sum()} "
+        assert [part for part in found.parts if part.startswith(expected)] == list(found.parts)
+        assert bool(found.parts) is mixed
+
+
 @pytest.mark.parametrize(
     ("factor", "words"),
     [(1.5, "times 1.5"), ("scale", "in pA"), ("1 / scale", "normalised twice")],

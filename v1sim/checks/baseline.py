@@ -35,6 +35,8 @@ PARTLY_UNCHANGED = 0.1
 #: are few cells, they may all have been silent in training, which is no fault.
 _UNCHANGED_TYPE = 0.95
 _MIN_OF_TYPE, _MIN_CELLS_OF_TYPE = 20, 5
+#: The same for a pair of cell types, with as many source cells.
+_MIN_OF_PAIR = 50
 #: Correlation with the baseline within pairs of cell types: 0.61..0.98 in trained networks,
 #: 0.00 once its weights are shuffled within such pairs, or are another network's.
 MIN_CORRELATION = 0.1
@@ -144,7 +146,7 @@ def _compare(
         verdict = Verdict.UNDETERMINED
         what = "unlike the baseline's: they were shuffled or belong to other synapses"
     else:
-        parts, large = _unchanged_parts(group, unchanged, nonzero, row_after, after, network)
+        parts, large = _unchanged_parts(group, codes, unchanged, nonzero, row_after, after, network)
         if large or n_unchanged >= PARTLY_UNCHANGED * n_nonzero:
             verdict = Verdict.MIXED
             what = f"in part the baseline's ({n_unchanged / n_nonzero:.0%} are unchanged)"
@@ -213,13 +215,17 @@ def _one_factor(a: F64, b: F64, post: NDArray[np.int32], network: NetworkModel) 
 
 def _unchanged_parts(
     group: str,
+    codes: NDArray[np.uint16],
     unchanged: NDArray[np.bool_],
     nonzero: NDArray[np.bool_],
     rows: I64,
     table: SynapseTable,
     network: NetworkModel,
 ) -> tuple[tuple[str, ...], bool]:
-    """Receptors and types whose weights did not change; whether one has more than few cells."""
+    """Receptors, types and pairs of them that did not change; whether one has more than few cells.
+
+    ``codes`` are those of the pairs of types (`pair_codes`), all arrays but the table by ``rows``.
+    """
     types, n_types = network.neurons.cell_type, len(network.cell_types)
     many = np.bincount(types, minlength=n_types) >= _MIN_CELLS_OF_TYPE
     names = network.cell_types.name or tuple(f"type {i}" for i in range(n_types))
@@ -230,16 +236,38 @@ def _unchanged_parts(
     if group == "recurrent":
         divisions.append(("from", names, types[table.pre[rows]], many))
     found, large = [], False
+    named = np.zeros(len(rows), dtype=bool)
     for what, labels, index, counts in divisions:
-        n = np.bincount(index[nonzero], minlength=len(labels))
-        n_unchanged = np.bincount(index[unchanged], minlength=len(labels))
-        left_out = (n >= _MIN_OF_TYPE) & (n_unchanged >= _UNCHANGED_TYPE * n)
+        n, n_unchanged = _tally(index, unchanged, nonzero, len(labels))
+        left_out = _left_out(n, n_unchanged, _MIN_OF_TYPE)
+        named |= left_out[index]
         found += [
             f"{what} {labels[i]}: {n_unchanged[i]:,} of {n[i]:,} synapses"
             for i in np.flatnonzero(left_out)
         ]
         large = large or bool((left_out & counts).any())
+    if group == "recurrent":
+        n, n_unchanged = _tally(codes, unchanged, nonzero & ~named, int(codes.max(initial=0)) + 1)
+        for code in np.flatnonzero(_left_out(n, n_unchanged, _MIN_OF_PAIR)):
+            first = rows[np.flatnonzero(codes == code)]
+            if len(np.unique(table.pre[first])) >= _MIN_CELLS_OF_TYPE:
+                pre, post = (types[end[first[0]]] for end in (table.pre, table.post))
+                pair = f"{names[pre]} -> {names[post]}"
+                found.append(f"{pair}: {n_unchanged[code]:,} of {n[code]:,} synapses")
+                large = True
     return tuple(found), large
+
+
+def _tally(
+    index: NDArray[np.integer], unchanged: NDArray[np.bool_], nonzero: NDArray[np.bool_], n: int
+) -> tuple[I64, I64]:
+    """Synapses of each index that were not zero, and of those the unchanged ones."""
+    n_all = np.bincount(index[nonzero], minlength=n)
+    return n_all, np.bincount(index[nonzero & unchanged], minlength=n)
+
+
+def _left_out(n: I64, n_unchanged: I64, least: int) -> NDArray[np.bool_]:
+    return (n >= least) & (n_unchanged >= _UNCHANGED_TYPE * n)
 
 
 _VALUES = ("structure.index_range", "structure.receptor_range", "values.finite")
@@ -359,9 +387,10 @@ def resemblance(context: Context) -> Iterator[Observation]:
     "Whether that is accepted is decided by what is required of the network.",
     calibration="Relative change (L2) of recurrent weights 0.14..0.9 in trained networks, 0.02.."
     f"0.08 after five steps, limit {ALMOST_UNCHANGED['recurrent']}; of input weights 0.04..0.26 "
-    f"and 0.01..0.02, limit {ALMOST_UNCHANGED['input']}. Unchanged weights: at most 1.3 % in trained "
-    f"networks; a part is untrained from {PARTLY_UNCHANGED:.0%} on, or where {_UNCHANGED_TYPE:.0%} "
-    f"of a receptor's are, or of a cell type's with {_MIN_CELLS_OF_TYPE} or more cells.",
+    f"and 0.01..0.02, limit {ALMOST_UNCHANGED['input']}. Unchanged weights: at most 1.3 % in "
+    f"trained networks; a part is untrained from {PARTLY_UNCHANGED:.0%} on, or where "
+    f"{_UNCHANGED_TYPE:.0%} of a receptor's are, of a cell type's of {_MIN_CELLS_OF_TYPE} or more "
+    f"cells, or of a pair's with {_MIN_OF_PAIR} or more synapses of as many cells.",
     needs=(*_VALUES, "baseline.same_network"),
 )
 def unchanged(context: Context) -> Iterator[Observation]:

@@ -33,7 +33,7 @@ _BLOCK = 1 << 17
 #: receptors. Delays: 4100, and 0.6 shuffled.
 _CHANCE_SIGMAS, _PLAIN_SIGMAS = 4.0, 20.0
 #: Synapses and pairs from which on separation means something.
-_MIN_SYNAPSES, _MIN_PAIRS, _MIN_TYPES = 4000, 20, 8
+_MIN_SYNAPSES, _MIN_PAIRS, _MIN_TYPES = 4000, 20, 4
 #: Correlation of delay and distance, times the root of the number of synapses: 0.60 * 282 in
 #: the trained network.
 _MAX_DISTANCE_SIGMAS = 5.0
@@ -168,7 +168,7 @@ def class_pairs(context: Context) -> Iterator[Observation]:
     reason="In a network whose recurrent weights depend on cell types, input weights mostly do "
     "too. Where they do not, they may stand on other synapses than they belong to.",
     calibration="Separation of target types by log |w| within a receptor, in standard deviations "
-    "of chance: 540 in a trained network, -1..1 once shuffled.",
+    "of chance: 40..540 in trained networks, -1..1 once shuffled.",
     needs=_VALUES,
 )
 def input_types(context: Context) -> Iterator[Observation]:

@@ -47,7 +47,7 @@ PARTLY = "training.partly"
 #: labels), 0.02..0.06 after trainings that were short or held near the initial weights,
 #: 0.0005..0.006 after five steps, 0 before.
 TRAINED_ZEROS = 0.02
-#: Below this they count only where they are uneven over cells beyond chance, and with a warning.
+#: Below this they count with a warning.
 FEW_ZEROS = 0.05
 #: The same for input weights: 0.00..0.02 in the trained networks, 0 after five steps. Few
 #: enough that their absence says nothing.
@@ -66,13 +66,14 @@ _SPREAD_LOW = 0.1
 _EXPECTED_OF_CELL, _MIN_CELLS = 4.0, 20
 
 #: Dispersion of zeros over targets and sources together, in standard deviations of chance:
-#: 67, 17 and 12 in trained networks (the last with 6 % zeros), -2..1 once weights are
-#: shuffled within class pairs. Below the first, zeros are as if dealt out at random.
+#: 7..67 in trained networks, -2..1 once weights are shuffled within class pairs. Below this,
+#: zeros are as if dealt out at random.
 RANDOM_SIGMAS = 3.0
-#: Dispersion grows with the zeros of a cell: by 0.06..0.21 for each unit of their variance
-#: in those networks. One is judged only where 0.1 would show with three times the limit.
+#: Dispersion grows with the variance of a cell's zeros: taken together, by 0.084 and more for each
+#: unit of it in those networks. Where 0.1 would show by so many standard deviations, a network is
+#: judged, and a quarter of that is enough.
 _EXCESS_PER_VARIANCE = 0.1
-_POWER = 3.0
+_MIN_EXPECTED_SIGMAS, _SHARE_OF_EXPECTED = 4.5, 0.25
 #: Cells whose expected number of zeros varies less than this say nothing.
 _MIN_VARIANCE = 0.5
 
@@ -85,8 +86,8 @@ _ABSENT = 0.01
 #: happens to one cell in three thousand.
 _EXPECTED_IN_CELL = 8.0
 #: Share of such cells without any zero: at most 4 % of the targets and 1 % of the sources in
-#: trained networks, half of them where half the cells kept their initial weights. Sources that never
-#: spiked in training keep theirs by right.
+#: trained networks, half of them where half the cells kept their initial weights. Sources that
+#: never spiked in training keep theirs by right.
 _UNTOUCHED_TARGETS, _UNTOUCHED_SOURCES = 0.15, 0.35
 
 
@@ -220,15 +221,11 @@ def _zero_evidence(context: Context, group: str) -> ZeroEvidence:
         why_not = "they are concentrated on few cells, as a block of missing values would be"
     elif _at_random(over_targets, over_sources):
         why_not = "they lie on the synapses as if dealt out at random, which training never does"
-    elif _few(group, fraction) and max(over_targets.sigmas, over_sources.sigmas) < RANDOM_SIGMAS:
+    elif group == "input" and max(over_targets.sigmas, over_sources.sigmas) < RANDOM_SIGMAS:
         why_not = "they are too few to tell"
     return ZeroEvidence(
         fraction, by_receptor, spread, over_targets, over_sources, not why_not, why_not
     )
-
-
-def _few(group: str, fraction: float) -> bool:
-    return group == "input" or fraction < FEW_ZEROS
 
 
 def _by_receptor(profile: WeightProfile) -> tuple[F64, F64]:
@@ -246,7 +243,8 @@ def _at_random(*parts: Dispersion) -> bool:
     root = len(parts) ** 0.5
     expected = sum(part.sigmas_if_trained for part in parts) / root
     seen = sum(part.sigmas for part in parts) / root
-    return expected >= _POWER * RANDOM_SIGMAS and seen < RANDOM_SIGMAS
+    limit = min(RANDOM_SIGMAS, _SHARE_OF_EXPECTED * expected)
+    return expected >= _MIN_EXPECTED_SIGMAS and seen < limit
 
 
 _VALUES = ("structure.index_range", "structure.receptor_range", "values.finite")
@@ -293,9 +291,8 @@ def zeros(context: Context) -> Iterator[Observation]:
 @check(
     "training.few_zeros",
     severity=Severity.WARNING,
-    reason="Few exact zeros, though as uneven over cells as training leaves them, come of a "
-    "training that was short, slow or held near the weights it started from. Whether it was "
-    "finished no weight shows.",
+    reason="Few exact zeros come of a training that was short, slow or held near the weights it "
+    "started from. Whether it was finished no weight shows.",
     calibration=f"Found from {TRAINED_ZEROS:.0%} to {FEW_ZEROS:.0%} of recurrent weights: 2..3 % "
     "after slow or strongly regularised trainings, and after 20 steps of others.",
     needs=_VALUES,
@@ -321,10 +318,11 @@ def few_zeros(context: Context) -> Iterator[Observation]:
     reason="Gradients differ from cell to cell, so some cells end with many zero weights and "
     "others with few. Where they are even, the weights were shuffled among synapses of the "
     "same cell types, or zeros were put in by hand. Such zeros count as no evidence of training.",
-    calibration="Variance of zeros over cells relative to chance: 1.4..3.8 in three trained "
-    "networks (12..67 standard deviations of chance), 0.9..1.0 once weights are shuffled within "
-    f"pairs of cell types (-2..1). Found below {RANDOM_SIGMAS:g} standard deviations, where a "
-    f"training would show with {_POWER * RANDOM_SIGMAS:g} or more.",
+    calibration="Variance of zeros over cells relative to chance: 1.2..3.8 in trained networks "
+    "(7..67 standard deviations of chance), 0.9..1.0 once weights are shuffled within pairs of "
+    f"cell types (-2..1). Found below {RANDOM_SIGMAS:g} standard deviations, and below a quarter "
+    "of what a network of that size would show, if that is "
+    f"{_MIN_EXPECTED_SIGMAS:g} or more.",
     needs=_VALUES,
 )
 def shuffled(context: Context) -> Iterator[Observation]:
