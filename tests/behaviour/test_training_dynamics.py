@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import h5py
 import numpy as np
 import pytest
 
-from tests.networks import admitted, tiny_network, tiny_types, write_tiny
+from tests.networks import admitted, sealed, tiny_network, tiny_types, write_tiny
 from v1sim import verify
 from v1sim.errors import InputError
 from v1sim.model import Trial
@@ -23,7 +24,7 @@ from v1sim.simulation.native.library import MODELS, native_module
 from v1sim.simulation.plan import make_plan
 from v1sim.simulation.reference import integrate
 from v1sim.simulation.run import run_trials
-from v1sim.stimulus.background import event_weight, events
+from v1sim.stimulus.background import DRAWS, event_weight, events
 from v1sim.stimulus.presentation import Presentation
 
 TYPES = tiny_types()
@@ -344,6 +345,41 @@ def test_the_independent_draw_is_shared_by_none():
     v_mv, _, network = driven_by_background("independent_poisson")
     same_type = v_mv[:, 11, network.neurons.cell_type == 0]
     assert len(np.unique(same_type)) > 0.9 * same_type.size
+
+
+def test_independent_draws_have_the_statistics_of_a_poisson_process():
+    """Mean, variance, independence: without spikes, V is a sum of responses to single events."""
+    network = tiny_network()
+    weak = network.background_weight * np.float32(0.3)
+    network = sealed(replace(network, background_weight=weak), kind="constructed")
+    n, n_steps, n_trials = network.n_neurons, 120, 60
+    trials = tuple(
+        Trial(i, float(n_steps * i), float(n_steps), (0.0, float(n_steps)), {})
+        for i in range(n_trials)
+    )
+    silent = np.zeros((n_steps, network.n_lgn), dtype=np.float32)
+    output = run_trials(
+        make_plan(admitted(network), background="independent_poisson", seed=5, dynamics="training"),
+        Presentation(network.n_lgn, 1.0, trials, (0,) * n_trials, lambda _: silent.copy()),
+        threads=2,
+        between_trials="reset",
+        voltage_of=np.arange(n, dtype=np.int32),
+        progress=lambda *_: None,
+    )
+    assert not len(output.spikes)
+    one = np.zeros((1, n_steps))
+    one[0, 0] = 1 / DRAWS
+    at_rest_mv = network.cell_types.e_l_mv[network.neurons.cell_type]
+    alone = integrate(network, silent[None], one).voltage_mv(network, np.arange(n))[0]
+    response = alone.astype(np.float64) - at_rest_mv
+    # One event a step on average: Campbell's theorem.
+    z = (output.voltage.v_mv[:, -1] - at_rest_mv - response.sum(axis=0)) / np.sqrt(
+        (response**2).sum(axis=0)
+    )
+    assert abs(z.mean()) < 5 / np.sqrt(z.size)
+    assert abs(z.var() - 1) < 6 * np.sqrt(2 / z.size)
+    between = (z.sum(axis=1) ** 2 - (z**2).sum(axis=1)).mean() / (n * (n - 1))
+    assert abs(between) < 6 * np.sqrt(2 / n_trials) / n
 
 
 def test_without_the_module_the_message_says_what_to_install(monkeypatch, tmp_path):
