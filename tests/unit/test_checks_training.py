@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests import damage
 from tests.networks import damaged, findings, tiny_network
 from v1sim.checks.registry import Context
 from v1sim.checks.training import (
@@ -106,6 +107,20 @@ def test_shuffled_zeros_are_no_evidence(shared_data, within):
     assert "shuffled among synapses" in finding.message
     patterns = findings(mixed, "patterns.class_pairs")
     assert bool(patterns) is (within == "receptor")
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6])
+def test_shuffles_are_found_in_small_networks_too(shared_data, share, tmp_path):
+    whole = damage.read_arrays(shared_data / "trained_a" / "net_A_trained.h5")
+    n = len(whole["neurons/node_type_ids"])
+    kept = np.sort(np.random.default_rng(2).permutation(n)[: round(share * n)])
+    damage.write_arrays(damage.subnetwork(whole, kept), tmp_path / "part.h5")
+    network = read_network(tmp_path / "part.h5")
+    assert evidence(network).trained
+    for seed in range(3):
+        mixed = shuffled_weights(network, type_pairs(network), seed)
+        assert not evidence(mixed).trained
+        assert findings(mixed, "training.shuffled")
 
 
 def test_zeros_by_hand_are_no_evidence(shared_data):
