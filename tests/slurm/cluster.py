@@ -128,14 +128,14 @@ class Cluster:
         for name in ("slurmd", "slurmctld", "munged"):
             self._end(name)
 
-    def run(self, *command: str, check: bool = True) -> str:
+    def run(self, *command: str, check: bool = True, timeout_s: float = 60) -> str:
         """Output of one of Slurm's commands."""
         done = subprocess.run(
             command,
             env={**os.environ, **self.environment},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=timeout_s,
             check=False,
         )
         assert not check or done.returncode == 0, done.stderr

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.slurm import cluster as clusters
 from tests.slurm.cluster import Cluster
 from tests.sweeps import batch, fingerprints, runs_of, write_sweep
 
@@ -18,19 +16,6 @@ pytestmark = pytest.mark.slurm
 
 #: A run that takes more than the 45 s that a job of one minute has, and is no longer than it must.
 LONG = {"stimulus.trials": 900, "simulation.between_trials": "rebuild", "recording.sonata": False}
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory) -> Iterator[Cluster]:
-    lacking = clusters.missing()
-    if lacking:
-        pytest.skip(lacking)
-    with clusters.running(tmp_path_factory.mktemp("slurm") / "cluster") as started:
-        before = dict(os.environ)
-        os.environ.update(started.environment)
-        yield started
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def until(condition: Callable[[], object], seconds: float = 1200) -> object:
@@ -84,7 +69,7 @@ def test_nothing_is_lost_and_nothing_done_twice(cluster, tmp_path):
     until(lambda: not cluster.run("squeue", "--noheader"))
 
     text = batch(sweep, "--status")
-    assert "11 done" in text
+    assert "11 done" in text, text
     folder = tmp_path / "sweeps" / "sweep"
     assert not (folder / "runs" / names[0]).exists()
     assert not (folder / "runs" / names[cancelled]).exists()
