@@ -569,6 +569,7 @@ def _little_trained(context: Context, array: str) -> bool:
 #: Checks that go by what networks look like. Where the array that they name is proven to be what
 #: training left, its looks are no error.
 _BY_LOOKS = {
+    "baseline.jumps",
     "patterns.blank",
     "patterns.class_pairs",
     "patterns.delays",

@@ -187,6 +187,25 @@ def test_the_waiver_of_frozen_input_covers_nothing_else(networks, shared_data, d
     assert "guard.required" in {f.check for f in examine(network, policy).blocking}
 
 
+@pytest.mark.parametrize("group", ["recurrent", "lgn"])
+def test_one_weight_that_changed_too_much_is_found(networks, shared_data, group):
+    trained = networks["trained"]
+    policy = Policy(baseline=shared_data / "trained_a" / "net_A_untrained.h5")
+    table = getattr(trained, group)
+    assert "baseline.jumps" not in {f.check for f in examine(trained, policy).findings}
+    size = np.abs(table.weight)
+    found = []
+    for index in np.argsort(size)[np.searchsorted(np.sort(size), [1e-6, 0.02, 0.05, 0.3])]:
+        weight = table.weight.copy()
+        weight[index] *= np.float32(1000)
+        report = examine(damaged(trained, group, weight=weight), policy)
+        jumps = [f for f in report.blocking if f.check == "baseline.jumps"]
+        assert all(f"-> {table.post[index]} (" in f.examples[0] for f in jumps)
+        found.append(bool(jumps))
+    # The smallest is an ordinary weight then, which is nothing to see.
+    assert found == [False, True, True, True]
+
+
 def test_types_of_few_silent_cells_are_a_warning(networks, shared_data):
     """Cells that never spiked in training keep the weights of all that they send."""
     trained, untrained = networks["trained"], networks["untrained"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from statistics import NormalDist
 from typing import Any, Literal
 
 import numpy as np
@@ -43,6 +44,11 @@ MIN_CORRELATION = 0.1
 _MIN_FOR_CORRELATION = 500
 #: Spread of log(after / before) among a target's synapses below which one factor explains all.
 _ONE_FACTOR = 1e-3
+#: A change beyond the largest that the tail of all changes leads one to expect by this factor, and
+#: beyond all others by the second, is none of training. Seen at most: 1.0 and 1.05.
+_BEYOND_CHANGES, _BEYOND_NEXT = 3.0, 2.0
+#: The percentiles that the tail is continued from, as a lognormal one; changes that it takes.
+_TAIL, _MIN_CHANGES = (0.99, 0.999), 1000
 #: Share of exact zeros from which on a baseline is not untrained: up to 0.006 after five steps.
 _BASELINE_ZEROS = 0.01
 
@@ -65,6 +71,8 @@ class BaselineWeights:
     kept: Literal["no", "almost", "identical"] = "no"
     parts: tuple[str, ...] = ()
     sign_examples: tuple[str, ...] = ()
+    n_jumps: int = 0
+    jump_examples: tuple[str, ...] = ()
     observed: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -124,6 +132,15 @@ def _compare(
     nonzero = a != 0
     unchanged = nonzero & (a == b)
     flipped = np.flatnonzero(a * b < 0)
+    jumps = _jumps(np.abs(difference))
+
+    def examples(rows: NDArray[np.intp]) -> tuple[str, ...]:
+        return tuple(
+            f"{after.pre[row_after[i]]} -> {post[i]} ({RECEPTORS[receptor[i]]}): "
+            f"{a[i]:g} became {b[i]:g}"
+            for i in rows[:5]
+        )
+
     codes = pair_codes(after, network, lgn=group == "input")[row_after]
     correlation = _correlation_within(codes, a, b)
     n_unchanged, n_nonzero = int(unchanged.sum()), int(nonzero.sum())
@@ -167,11 +184,9 @@ def _compare(
         what=what,
         kept=kept,
         parts=parts,
-        sign_examples=tuple(
-            f"{after.pre[row_after[i]]} -> {post[i]} ({RECEPTORS[receptor[i]]}): "
-            f"{a[i]:g} became {b[i]:g}"
-            for i in flipped[:5]
-        ),
+        sign_examples=examples(flipped),
+        n_jumps=len(jumps),
+        jump_examples=examples(jumps),
         observed={
             "relative_change": relative,
             "correlation_within_pairs": correlation,
@@ -180,6 +195,23 @@ def _compare(
             "fraction_zero_after": float(np.mean(b == 0)) if len(b) else None,
         },
     )
+
+
+def _jumps(change: F64) -> NDArray[np.intp]:
+    """Changes far beyond all others, each of whose size training cannot have been; usually none."""
+    n = len(change)
+    if n < _MIN_CHANGES:
+        return np.empty(0, dtype=np.intp)
+    low, high = (float(v) for v in np.quantile(change, _TAIL))
+    if low <= 0:
+        return np.empty(0, dtype=np.intp)
+    z_low, z_high, z_end = (NormalDist().inv_cdf(p) for p in (*_TAIL, 1 - 0.5 / n))
+    expected = high * (high / low) ** max((z_end - z_high) / (z_high - z_low), 0.0)
+    beyond = change > _BEYOND_CHANGES * expected
+    found = np.flatnonzero(beyond)
+    if len(found) and change[found].min() < _BEYOND_NEXT * change[~beyond].max():
+        return found[:0]
+    return found
 
 
 def _correlation_within(codes: NDArray[np.uint16], a: F64, b: F64) -> float | None:
@@ -406,6 +438,32 @@ def unchanged(context: Context) -> Iterator[Observation]:
                 n_seen=compared.n,
                 examples=compared.parts[:5],
                 observed=compared.observed,
+            )
+
+
+@check(
+    "baseline.jumps",
+    severity=Severity.ERROR,
+    reason="Training moves weights by small steps, so that the largest changes are of one size. A "
+    "weight that changed by several times as much as any other was damaged afterwards.",
+    calibration="The largest change is at most as large as the tail of all (99 and 99.9 %, "
+    "continued as a lognormal) leads one to expect, and 1.05 times the next; found beyond "
+    f"{_BEYOND_CHANGES:g} and {_BEYOND_NEXT:g} times. Finds a trained weight times 1,000 in 95 of "
+    "100 and more.",
+    needs=(*_VALUES, "baseline.same_network"),
+)
+def jumps(context: Context) -> Iterator[Observation]:
+    """No weight changed by far more than any other."""
+    for group, compared in baseline_weights(context).items():
+        if compared.n_jumps:
+            yield Observation(
+                f"{group}/weights",
+                f"{compared.n_jumps:,} of {compared.n:,} weights changed against the baseline by "
+                "several times as much as any other",
+                "go back to the checkpoint: these values are damaged",
+                n_bad=compared.n_jumps,
+                n_seen=compared.n,
+                examples=compared.jump_examples,
             )
 
 

@@ -40,8 +40,8 @@ What the weights are is settled by the strongest proof at hand: the provenance t
 converter wrote (digests of every array), a checkpoint (`--checkpoint CKPT`, or its `.index`
 alone), the network before training (`--baseline UNTRAINED.h5`), and last the evidence in the
 file. Each array of weights has its own verdict. Checks that go by what networks look like
-(`patterns.*`, `training.*`) yield to proof: where provenance or checkpoint prove the array that
-they name, their errors become warnings and their warnings information.
+(`patterns.*`, `training.*`, `baseline.jumps`) yield to proof: where provenance or checkpoint
+prove the array that they name, their errors become warnings and their warnings information.
 [Calibration](calibration.md) says how limits were found, [what the guards find](guards.md) who
 finds which damage.
 

@@ -294,7 +294,7 @@ def _distance_sigmas(context: Context) -> float:
     "(99 and 99.9 %, continued as a lognormal) leads one to expect, and "
     f"{_BEYOND_PAIR:g} times beyond all others of its pair of cell types. A weight times 1,000 is "
     "found unless it was among the smallest of its pair: it then becomes an ordinary weight, which "
-    "only provenance, a baseline or a checkpoint tells.",
+    "only provenance or a checkpoint tells.",
     needs=(*_VALUES, "values.weight_sign"),
 )
 def outlier(context: Context) -> Iterator[Observation]:
