@@ -1,10 +1,13 @@
 """Converting and stamping a checkpoint of full size, against TensorFlow's own reading of it.
 
-usage: python benchmarks/convert.py [--neurons 51978] [--synapses 14441124] [--json FILE]
+usage: python benchmarks/convert.py [--neurons 51978] [--synapses 14441124] [--repeats 3]
+                                    [--json FILE]
 
 The checkpoint has the published layout and size, with random wiring. Every command
-runs in a process of its own; its time includes the interpreter and all imports, once
-with and once without TensorFlow's import on TensorFlow's side.
+runs in a process of its own, and they take turns; times are medians. Those of commands
+include the interpreter and all imports. TensorFlow's are told apart: its import and the reading of
+every variable, the reading alone with the files in the system's cache, and from disk.
+CPU seconds say more than seconds where other programs run.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import numpy as np
 
@@ -30,15 +35,26 @@ from v1sim.model import NetworkModel, NeuronTable, SourceFile, SynapseTable
 
 N_LGN, LGN_PER_NEURON = 17_400, 15.13
 
+#: What TensorFlow does with the checkpoint: import, reading, and reading again from the disk.
 _READ = """
-import time
-since = time.perf_counter()
+import os, time
+since = time.perf_counter(), time.process_time()
 import tensorflow as tf
-imported = time.perf_counter()
-reader = tf.train.load_checkpoint({prefix!r})
-for name in reader.get_variable_to_shape_map():
-    reader.get_tensor(name)
-print(imported - since, time.perf_counter() - imported)
+imported = time.perf_counter(), time.process_time()
+
+def read():
+    began = time.perf_counter(), time.process_time()
+    reader = tf.train.load_checkpoint({prefix!r})
+    for name in reader.get_variable_to_shape_map():
+        reader.get_tensor(name)
+    return time.perf_counter() - began[0], time.process_time() - began[1]
+
+warm = read()
+for path in {files!r}:
+    with open(path, "rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+cold = read()
+print(imported[0] - since[0], imported[1] - since[1], *warm, *cold)
 """
 
 
@@ -70,8 +86,8 @@ def random_network(n_neurons: int, n_synapses: int) -> NetworkModel:
     )
 
 
-def timed(command: list[str]) -> dict[str, float | str]:
-    """Seconds, peak memory in MB and output of a command."""
+def timed(command: list[str]) -> dict[str, Any]:
+    """Seconds, CPU seconds, peak memory in MB and output of a command."""
     since = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -80,8 +96,12 @@ def timed(command: list[str]) -> dict[str, float | str]:
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{' '.join(command[:5])} failed with {process.returncode}")
-    megabytes = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
-    return {"seconds": time.perf_counter() - since, "peak_mb": megabytes, "output": said}
+    return {
+        "seconds": time.perf_counter() - since,
+        "cpu_seconds": usage.ru_utime + usage.ru_stime,
+        "peak_mb": usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3),
+        "output": said,
+    }
 
 
 def make_checkpoint(folder: Path, n_neurons: int, n_synapses: int) -> Path:
@@ -89,10 +109,40 @@ def make_checkpoint(folder: Path, n_neurons: int, n_synapses: int) -> Path:
     return save(folder / "ckpt", variables | optimizer_variables(variables))
 
 
+def read_by_tensorflow(prefix: Path) -> dict[str, dict[str, float]]:
+    """A process that imports TensorFlow and reads every variable, and its parts."""
+    files = [str(path) for path in prefix.parent.glob(f"{prefix.name}.*")]
+    process = timed([sys.executable, "-c", _READ.format(prefix=str(prefix), files=files)])
+    words = [float(word) for word in process.pop("output").split()]
+    parts = {
+        name: {"seconds": words[i], "cpu_seconds": words[i + 1]}
+        for i, name in ((0, "import"), (2, "read"), (4, "read_cold"))
+    }
+    both = {key: parts["import"][key] + parts["read"][key] for key in parts["import"]}
+    return {"import_and_read": both, **{f"{name}_alone": part for name, part in parts.items()}}
+
+
+def measure(prefix: Path, out: Path) -> dict[str, dict[str, float]]:
+    """One round: TensorFlow and each command, one after the other."""
+    v1sim = [sys.executable, "-m", "v1sim"]
+    commands = {
+        "convert": [*v1sim, "convert", str(prefix), "--out", str(out)],
+        "stamp_by_index": [*v1sim, "stamp", str(out), "--checkpoint", f"{prefix}.index"],
+        "inspect": [*v1sim, "inspect", str(prefix)],
+        "diff": [*v1sim, "diff", str(out), str(out)],
+    }
+    found = {f"tensorflow_{name}": part for name, part in read_by_tensorflow(prefix).items()}
+    for name, command in commands.items():
+        found[name] = timed(command)
+        del found[name]["output"]
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--neurons", type=int, default=51_978)
     parser.add_argument("--synapses", type=int, default=14_441_124)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -102,32 +152,24 @@ def main() -> None:
             sizes = arguments.neurons, arguments.synapses
             prefix = pool.submit(make_checkpoint, folder, *sizes).result()
         print(f"checkpoint: {sum(f.stat().st_size for f in folder.iterdir()) / 1e6:,.0f} MB")
-        read = timed([sys.executable, "-c", _READ.format(prefix=str(prefix))])
-        v1sim = [sys.executable, "-m", "v1sim"]
-        out = folder / "net.h5"
-        converted = timed([*v1sim, "convert", str(prefix), "--out", str(out)])
-        stamped = timed([*v1sim, "stamp", str(out), "--checkpoint", f"{prefix}.index"])
-        inspected = timed([*v1sim, "inspect", str(prefix)])
-        compared = timed([*v1sim, "diff", str(out), str(out)])
-    imported, reading = (float(word) for word in str(read.pop("output")).split())
-    commands = {
-        "tensorflow_read": read, "convert": converted, "stamp_by_index": stamped,
-        "inspect": inspected, "diff": compared,
-    }  # fmt: skip
-    result = {
-        "neurons": arguments.neurons,
-        "synapses": arguments.synapses,
-        "tensorflow_import_s": imported,
-        "tensorflow_variables_s": reading,
-        **{
-            name: {key: value for key, value in measured.items() if key != "output"}
-            for name, measured in commands.items()
-        },
-        "ratio_convert_to_tensorflow_process": float(converted["seconds"]) / float(read["seconds"]),
-        "ratio_convert_without_import_to_variables": (float(converted["seconds"]) - imported)
-        / reading,
+        rounds = [measure(prefix, folder / "net.h5") for _ in range(arguments.repeats)]
+        written_mb = (folder / "net.h5").stat().st_size / 1e6
+    medians = {
+        name: {key: median(r[name][key] for r in rounds) for key in part}
+        for name, part in rounds[0].items()
     }
-    print(json.dumps(result, indent=2))
+    result: dict[str, Any] = {
+        "neurons": arguments.neurons, "synapses": arguments.synapses, "written_mb": written_mb,
+        **medians,
+    }  # fmt: skip
+    for name, part in medians.items():
+        if name.startswith("tensorflow_"):
+            result[f"convert relative to {name}"] = {
+                key: medians["convert"][key] / value for key, value in part.items()
+            }
+    for name, value in result.items():
+        shown = value if isinstance(value, dict) else {"": value}
+        print(f"{name:<46}", "  ".join(f"{key} {number:,.4g}" for key, number in shown.items()))
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 

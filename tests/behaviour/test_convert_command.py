@@ -99,3 +99,19 @@ def test_diff_as_a_page(tmp_path):
     page = (tmp_path / "diff.html").read_text()
     assert "b.h5" in page
     assert page.count("data:image/png;base64,") >= 2
+
+
+@pytest.mark.slow
+def test_keras_is_not_imported_but_found_afterwards(checkpoint):
+    script = f"""
+import sys
+from pathlib import Path
+from v1sim.convert.bundle import read_index
+from v1sim.convert.checkpoint import tensorflow_reader
+tensorflow_reader(read_index(Path({str(checkpoint)!r})))
+assert "tensorflow" in sys.modules and "keras" not in sys.modules
+from tensorflow.keras import layers
+import tensorflow as tf
+assert tf.keras.layers.Dense is layers.Dense
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -8,10 +8,13 @@ have no TensorFlow.
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,11 +54,7 @@ def tensorflow_reader(index: CheckpointIndex) -> VariableReader:
         If a shard is missing or cut off; from the reader itself, if a variable's data are damaged.
     """
     require_shards(index)
-    try:
-        with _quiet_stderr():
-            import tensorflow as tf
-    except ImportError as error:
-        raise MissingExtraError("tensorflow", "convert", "reading a checkpoint") from error
+    tf = _tensorflow()
     try:
         reader = tf.train.load_checkpoint(str(index.prefix))
     except (tf.errors.OpError, ValueError) as error:
@@ -77,6 +76,30 @@ def tensorflow_reader(index: CheckpointIndex) -> VariableReader:
         return values
 
     return read
+
+
+def _tensorflow() -> Any:
+    """TensorFlow, imported without Keras, which reading needs not and which takes a third longer.
+
+    TensorFlow allows for its absence. Who imports ``tensorflow.keras`` later finds it.
+    """
+    hide = not {"tensorflow", "keras"} & set(sys.modules)
+    try:
+        with _quiet_stderr():
+            if hide:
+                sys.modules["keras"] = None  # type: ignore[assignment]
+            try:
+                import tensorflow as tf
+            finally:
+                if hide:
+                    del sys.modules["keras"]
+    except ImportError as error:
+        raise MissingExtraError("tensorflow", "convert", "reading a checkpoint") from error
+    keras = importlib.util.find_spec("keras") if hide else None
+    if keras is not None and keras.origin is not None:
+        own = [str(Path(keras.origin).parent / "_tf_keras")]
+        tf.__path__ = own + [path for path in tf.__path__ if path is not None]
+    return tf
 
 
 @contextmanager

@@ -33,6 +33,8 @@ __all__ = ["ArrayComparison", "CheckpointComparison", "compare_with_checkpoint"]
 I64 = NDArray[np.int64]
 Status = Literal["equal", "different", "permuted", "unknown"]
 
+#: Whether each receptor is one of excitatory cells, whatever a file may hold.
+_EXCITATORY = np.isin(np.arange(256), EXCITATORY_RECEPTORS)
 #: Synapses handled at a time: the work arrays stay within the CPU's cache.
 _BLOCK = 1 << 16
 
@@ -231,8 +233,8 @@ def _holds_weights(entry: TensorEntry, table: SynapseTable, order: I64 | None) -
     if _holds(entry, weight):
         return True
     receptor = table.receptor if order is None else table.receptor[order]
-    inhibitory = ~np.isin(receptor, EXCITATORY_RECEPTORS)
-    signed = np.where(weight == 0, np.where(inhibitory, np.float32(-0.0), np.float32(0.0)), weight)
+    zero = np.where(_EXCITATORY[receptor], np.float32(0.0), np.float32(-0.0))
+    signed = np.where(weight == 0, zero, weight)
     return _holds(entry, signed)
 
 
@@ -264,7 +266,7 @@ def _table(
             weights_match = _holds_weights(weights, table, order)
         pairs = _index_pairs(table, order, n_neurons, indices, delays=group == "recurrent")
         if indices.holds_blocks(pairs):
-            expected = np.isin(_taken(table.receptor, order), EXCITATORY_RECEPTORS)
+            expected = _EXCITATORY[_taken(table.receptor, order)]
             signs = variables[f"{group}_sign"].holds(expected)
             same = _holds_weights(weights, table, order)
             return result("equal", "equal" if same else "different"), signs
