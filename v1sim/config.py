@@ -371,8 +371,7 @@ def _describe(
     expected = str(problem["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
     if kind == "value_error" and isinstance(given, Mapping):
         return key, expected, None  # a rule for several keys: it says itself what is wrong
-    if kind == "path_type":
-        expected = "a path"
+    expected = {"path_type": "a path", "tuple_type": "a list"}.get(kind, expected)
     if isinstance(given, str) and _is_number(given):
         seen = f"{given!r} is text to YAML, not a number"
         expected += f" (write it as {float(given)!r})"

@@ -92,6 +92,7 @@ def test_dumped_configuration_reads_back_equal(write, tmp_path):
         ),
         ("seed: 1\n", ["stimulus", "missing"]),
         (GRATINGS + "network:\n  built_in:\n    neurons: 3\n", ["network.built_in.neurons", "200"]),
+        (GRATINGS + "perturb: {silence: e23}\n", ["perturb (line", "{'silence': 'e23'}", "a list"]),
         (GRATINGS + "waive: {weight.size: ''}\n", ["waive.weight.size", "at least 3"]),
         ("- 1\n", ["list", "keys"]),
         ("a: [1\n", ["not YAML"]),
