@@ -101,15 +101,20 @@ def test_libraries_stay_at_home(library):
 
 
 @pytest.mark.parametrize(
-    "statement", ["import v1sim", "import v1sim.guard, v1sim.sources.hdf5, v1sim.cli"]
+    "statement",
+    [
+        "import v1sim",
+        "import v1sim.guard, v1sim.sources.hdf5, v1sim.cli, v1sim.report.terminal",
+        "import v1sim.batch.command",
+    ],
 )
-def test_checking_loads_no_simulator(statement):
+def test_checking_loads_no_simulator_and_nothing_that_is_slow(statement):
     code = f"{statement}; import sys; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
     loaded = set(done.stdout.split())
-    assert not loaded & {"nest", "pyNN", "tensorflow", "neo", "matplotlib", "pynwb"}
+    assert not loaded & {"nest", "pyNN", "tensorflow", "neo", "matplotlib", "pynwb", "scipy"}
 
 
 @pytest.mark.parametrize(

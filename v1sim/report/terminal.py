@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
@@ -13,7 +14,9 @@ from rich.text import Text
 
 from v1sim.guard import EVIDENCE
 from v1sim.model import CheckReport, Severity
-from v1sim.verify import Agreement, GroupResult, Verification
+
+if TYPE_CHECKING:  # it imports scipy
+    from v1sim.verify import Agreement, GroupResult, Verification
 
 __all__ = ["StageProgress", "agreement_report", "check_report"]
 
