@@ -107,8 +107,11 @@ class ProvenanceDraft:
         if unknown:
             msg = f"no such arrays: {', '.join(unknown)}; the network has {', '.join(arrays)}"
             raise ValueError(msg)
+        with ThreadPoolExecutor(max_workers=1) as pool:  # beside those of the arrays
+            table_digests = pool.submit(_table_digests, network)
+            digests = _digests(arrays)
         sealed = {}
-        for name, sha256 in _digests(arrays).items():
+        for name, sha256 in digests.items():
             origin, detail = self.origins.get(name, (self.origin, ""))
             sealed[name] = ArrayOrigin(origin, sha256, detail)
         return Provenance(
@@ -118,7 +121,7 @@ class ProvenanceDraft:
             command=self.command,
             arrays=MappingProxyType(sealed),
             checkpoint=self.checkpoint,
-            details=MappingProxyType({**self.details, _SYNAPSE_DIGESTS: _table_digests(network)}),
+            details=MappingProxyType({**self.details, _SYNAPSE_DIGESTS: table_digests.result()}),
         )
 
 
