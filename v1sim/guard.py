@@ -26,6 +26,7 @@ from v1sim.checks.registry import CRASHED, SKIPPED, Context, registered_checks, 
 from v1sim.checks.statistics import group_statistics
 from v1sim.checks.training import PARTLY, zero_evidence
 from v1sim.convert.bundle import read_index
+from v1sim.convert.proof import CheckpointComparison
 from v1sim.digests import network_sha256
 from v1sim.errors import GuardRefusal, NetworkFileError, V1simError
 from v1sim.model import (
@@ -442,9 +443,14 @@ def _by_provenance(context: Context, array: str, blocked: set[str]) -> ArrayVerd
     return ArrayVerdict(verdict, "provenance", why)
 
 
-def _by_checkpoint(context: Context, array: str, blocked: set[str]) -> ArrayVerdict | None:
+def _comparison(context: Context, blocked: set[str]) -> CheckpointComparison | None:
+    """The comparison with the checkpoint; None without one, or where it crashed."""
     # A warning's name is among the blocked only where its check crashed.
-    comparison = None if "checkpoint.updates" in blocked else context.checkpoint
+    return None if "checkpoint.updates" in blocked else context.checkpoint
+
+
+def _by_checkpoint(context: Context, array: str, blocked: set[str]) -> ArrayVerdict | None:
+    comparison = _comparison(context, blocked)
     if comparison is None or comparison.status(array) != "equal":
         return None
     verdict = checkpoint_verdict(comparison, array)
@@ -587,10 +593,10 @@ def _settled(finding: Finding, context: Context, blocked: set[str]) -> Finding:
     """A finding by looks one step milder, where provenance or checkpoint prove the array."""
     if finding.check not in _BY_LOOKS:
         return finding
-    provenance = context.network.provenance
+    provenance, comparison = context.network.provenance, _comparison(context, blocked)
     if provenance is not None and "provenance.digests" not in blocked:
         proof = "provenance"
-    elif context.checkpoint is not None and context.checkpoint.status(finding.where) == "equal":
+    elif comparison is not None and comparison.status(finding.where) == "equal":
         proof = "checkpoint"
     else:
         return finding
