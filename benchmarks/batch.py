@@ -131,19 +131,30 @@ def timed(
     return {"cpu_s": cpu_s, "wall_s": time.perf_counter() - since}, done.stdout
 
 
-def one_repeat(
-    sweep: Path, jobs: int, bare: list[Path]
-) -> tuple[dict[str, dict[str, float]], list[int]]:
+def write_all_bare(sweep_folder: Path, folder: Path) -> None:
+    """Write what `bare_run` needs for each run of a sweep that was run."""
+    network = read_network(next((sweep_folder / "shared").glob("column-*.h5")))
+    for config in (sweep_folder / "configs").glob("*.yaml"):
+        write_bare(folder / f"{config.stem}.npz", load_config(config), network)
+
+
+def one_repeat(sweep: Path, jobs: int) -> tuple[dict[str, dict[str, float]], list[int]]:
     """Seconds of each way, and the spikes of each bare run."""
     python = [sys.executable, "-m", "v1sim"]
     folder = sweep.parent
+    result = folder / "sweeps" / "sweep"
+    shutil.rmtree(result, ignore_errors=True)
     seconds = {"batch": timed([*python, "batch", str(sweep), "-j", str(jobs)], folder)[0]}
-    configs = sorted((folder / "sweeps" / "sweep" / "configs").iterdir())
+    configs = sorted((result / "configs").glob("*.yaml"))
     side_by_side = ["xargs", "-P", str(jobs), "-I{}"]
     alone = [*side_by_side, *python, "run", "{}", "--out", "{}.alone", "--threads", "1"]
     seconds["alone"], _ = timed(alone, folder, "\n".join(map(str, configs)))
+    bare = folder / "bare"
+    if not bare.is_dir():
+        bare.mkdir()
+        write_all_bare(result, bare)
     program = str(Path(__file__).with_name("bare_run.py"))
-    text = "\n".join(map(str, bare))
+    text = "\n".join(map(str, sorted(bare.iterdir())))
     seconds["bare"], printed = timed([*side_by_side, sys.executable, program, "{}"], folder, text)
     return seconds, sorted(map(int, printed.split()))
 
@@ -181,16 +192,8 @@ def main() -> None:
         folder = Path(scratch)
         sweep = write_sweep(folder, arguments)
         result = folder / "sweeps" / "sweep"
-        bare: list[Path] = []
         for _ in range(arguments.repeats):
-            if not bare:  # the network that the runs will have
-                timed([sys.executable, "-m", "v1sim", "batch", str(sweep)], folder)
-                network = read_network(next((result / "shared").glob("column-*.h5")))
-                for i, config in enumerate(sorted((result / "configs").iterdir())):
-                    bare.append(folder / f"{i}.npz")
-                    write_bare(bare[-1], load_config(config), network)
-            shutil.rmtree(result)
-            seconds, bare_spikes = one_repeat(sweep, arguments.jobs, bare)
+            seconds, bare_spikes = one_repeat(sweep, arguments.jobs)
             if bare_spikes != first_trial_spikes(result / "runs"):
                 sys.exit("bare NEST does not give the spikes of the runs")
             measured.append(seconds)

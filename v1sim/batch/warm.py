@@ -24,6 +24,7 @@ import signal
 import socket
 import subprocess
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import IO
 
@@ -166,7 +167,10 @@ def _serve(channel: socket.socket) -> list[str] | None:
             return None
         # SIGTERM is for the run: the group gets it, and this process takes it when the run is over.
         signal.pthread_sigmask(signal.SIG_BLOCK, _TERMINATION)
-        run = os.fork()
+        with warnings.catch_warnings():
+            # Python 3.12 warns of threads: those of OpenBLAS and Arrow, which are made for it.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            run = os.fork()
         if run == 0:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _TERMINATION)
             log, _lock = received
