@@ -109,7 +109,7 @@ def began(sweep: Path, driver: subprocess.Popen[bytes]) -> psutil.Process:
     return run
 
 
-@pytest.mark.parametrize("killed", ["warm process", "run"])
+@pytest.mark.parametrize("killed", ["warm process", pytest.param("run", marks=pytest.mark.slow)])
 def test_what_is_killed_within_a_sweep(tmp_path, killed):
     """A run whose warm process is killed goes on and is waited for; a killed run failed."""
     sweep = long_sweep(tmp_path)
@@ -133,6 +133,7 @@ def test_what_is_killed_within_a_sweep(tmp_path, killed):
         assert "1 done" in batch(sweep, "--retry-failed")
 
 
+@pytest.mark.slow
 def test_a_run_outlives_a_killed_driver_and_keeps_its_lock(tmp_path):
     sweep = long_sweep(tmp_path)
     driver = subprocess.Popen(
