@@ -13,7 +13,7 @@ from v1sim import guard
 from v1sim.checks.baseline import baseline_weights, usable_baseline
 from v1sim.checks.registry import Context
 from v1sim.guard import Policy, examine
-from v1sim.model import NetworkModel, Verdict
+from v1sim.model import NetworkModel, Severity, Verdict
 from v1sim.sources.hdf5 import read_network, write_network
 
 TINY = replace(tiny_network(), provenance=None)
@@ -165,6 +165,19 @@ def test_input_that_was_frozen_or_lost_is_mixed_until_somebody_says_which(
     report = examine(frozen, waived)
     assert (report.verdict, report.passed) == (Verdict.MIXED, True)
     assert dict(report.waived) == dict(waived.waivers)
+
+
+def test_input_that_is_proven_to_be_frozen_is_not_asked_about(networks, shared_data):
+    frozen = damaged(networks["trained"], "lgn", weight=networks["untrained"].lgn.weight)
+    origins = {
+        "recurrent/weights": ("trained variable", "x"),
+        "input/weights": ("initial value", "y; frozen: training did not change it"),
+    }
+    stamped = sealed(frozen, kind="trained", origins=origins)
+    policy = Policy(baseline=shared_data / "trained_a" / "net_A_untrained.h5")
+    report = examine(stamped, policy)
+    assert (report.verdict, report.proof, report.passed) == (Verdict.TRAINED, "provenance", True)
+    assert {f.check for f in report.findings if f.severity is not Severity.INFO} == set()
 
 
 @pytest.mark.parametrize("damage", ["recurrent", "half", "shuffled"])

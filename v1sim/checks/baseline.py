@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from v1sim.checks.checkpoint import frozen_by
 from v1sim.checks.profile import pair_codes
 from v1sim.checks.registry import Context, Observation, check
 from v1sim.model import RECEPTORS, NetworkModel, Severity, SynapseTable, Verdict
@@ -428,6 +429,8 @@ def resemblance(context: Context) -> Iterator[Observation]:
 def unchanged(context: Context) -> Iterator[Observation]:
     """No weights are still those of the baseline."""
     for group, compared in baseline_weights(context).items():
+        if group == "input" and compared.kept != "no" and frozen_by(context):
+            continue
         if compared.parts or compared.verdict in (Verdict.UNTRAINED, Verdict.MIXED):
             parts = f": {'; '.join(compared.parts[:5])}" if compared.parts else ""
             yield Observation(
