@@ -22,7 +22,7 @@ from v1sim.digests import array_sha256, file_sha256, network_sha256
 from v1sim.errors import NetworkFileError, OutputError
 from v1sim.model import NetworkModel, SynapseTable
 from v1sim.paging import paged_array
-from v1sim.sources.hdf5 import read_network, write_network
+from v1sim.sources.hdf5 import add_provenance, read_network, write_network
 from v1sim.sources.provenance import canonical_arrays, verify
 
 SYNAPSE_DTYPES = {"pre": "i4", "post": "i4", "receptor": "u1", "delay_ms": "f4", "weight": "f4"}
@@ -664,3 +664,14 @@ def test_texts_of_variable_length_are_refused(path):
         del file["neurons/glif3_params/name"]
         file.create_dataset("neurons/glif3_params/name", data=["a"] * 5)
     assert problems(path) == {"neurons/glif3_params/name": "structure.dtype"}
+
+
+def test_provenance_is_that_of_the_file_not_of_what_was_read_before(tmp_path):
+    path = tmp_path / "net.h5"
+    write_network(tiny_network(seed=1), path)
+    stale = read_network(path)
+    write_network(tiny_network(seed=2), path)
+    held = add_provenance(path, DRAFT, stale)
+    stated = held.provenance.arrays["recurrent/weights"].sha256
+    assert stated == array_sha256(read_network(path).recurrent.weight)
+    assert stated != array_sha256(stale.recurrent.weight)

@@ -176,7 +176,7 @@ def stamp(network_file: Path, checkpoint: Path, *, command: str) -> Conversion:
             index, variables, state, kind, reason, files, command=command, origins=origins,
             network=network, details={"stamped": "an existing file, proven by checksums"},
         )  # fmt: skip
-        network = add_provenance(network_file, draft)
+        network = add_provenance(network_file, draft, network)
     return Conversion(network, kind, reason, state, comparison)
 
 

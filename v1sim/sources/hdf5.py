@@ -168,11 +168,22 @@ def write_network(
     return replace(held, source=source)
 
 
-def add_provenance(path: Path, provenance: ProvenanceDraft) -> NetworkModel:
+def add_provenance(
+    path: Path, provenance: ProvenanceDraft, network: NetworkModel | None = None
+) -> NetworkModel:
     """Put a provenance into an existing network file; everything else in it stays as it is.
 
     A provenance that the file has is replaced. The digests are those of the values
     that are read from the file.
+
+    Parameters
+    ----------
+    path : Path
+        The network file.
+    provenance : ProvenanceDraft
+        What the network is and where its arrays came from.
+    network : NetworkModel, optional
+        What was read from the file; it is read again where its bytes are no longer those.
 
     Returns
     -------
@@ -186,7 +197,9 @@ def add_provenance(path: Path, provenance: ProvenanceDraft) -> NetworkModel:
     OutputError
         If the file cannot be written.
     """
-    sealed = provenance.seal(read_network(path))
+    if network is None or network.source.sha256 != file_sha256(path):
+        network = read_network(path)
+    sealed = provenance.seal(network)
     with replacing(path) as temporary:
         with _in_memory(path.name, path.read_bytes()) as file:
             if "provenance" in file:
