@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from numpy.typing import NDArray
@@ -150,7 +151,9 @@ def summary_figure(
 def to_png(figure: Figure) -> bytes:
     """The figure as the bytes of a PNG file."""
     content = io.BytesIO()
-    figure.savefig(content, format="png", metadata={"Software": None})
+    # zlib's usual level 6 takes four times as long, for 1 % less.
+    settings = {"compress_level": 3}
+    figure.savefig(content, format="png", metadata={"Software": None}, pil_kwargs=settings)
     return content.getvalue()
 
 
@@ -213,9 +216,10 @@ def _plain(axes: Axes, *, grid: str | None = "y") -> None:
 
 
 def _heading(axes: Axes, text: str, note: str = "") -> None:
-    axes.set_title(text, loc="left", fontsize=10.5, fontweight="bold", color=_INK, pad=7)
+    # A given y spares matplotlib measuring every tick label for where the title goes.
+    axes.set_title(text, loc="left", fontsize=10.5, fontweight="bold", color=_INK, pad=7, y=1.0)
     if note:
-        axes.set_title(note, loc="right", fontsize=8.5, color=_LGN, pad=7)
+        axes.set_title(note, loc="right", fontsize=8.5, color=_LGN, pad=7, y=1.0)
 
 
 def _stimulus_text(trial: Trial) -> str:
@@ -279,7 +283,7 @@ def _raster(figure: Figure, place: SubplotSpec, recording: Recording, trial: Tri
     mine = np.flatnonzero(spikes.trial == trial.index)
     mine = mine[row_of_neuron[spikes.neuron[mine]] >= 0]
     groups, group_of_neuron = _groups(classes)
-    colours = np.array([group.colour for group in groups])
+    colours = to_rgba_array([group.colour for group in groups])
     axes.scatter(
         spikes.time_ms[mine],
         row_of_neuron[spikes.neuron[mine]],
@@ -447,35 +451,53 @@ def _confusion(axes: Axes, result: Classification) -> None:
 
 def _by_class(axes: Axes, recording: Recording, rows: Sequence[ClassResult], values: F64) -> None:
     """For each class dots, a box of the quartiles, the median, and 5th to 95th percentiles."""
-    for position, row in enumerate(rows):
-        of_class = values[recording.classes.ids(row.name)]
-        of_class = of_class[~np.isnan(of_class)]
-        if not of_class.size:
-            continue
-        colour = _group(row.name, row.is_excitatory).colour
-        dots = of_class[:: -(-of_class.size // _MAX_DOTS)]
-        spread = 0.27 * np.sin(np.arange(dots.size) * 2.399963)  # golden angle: no two alike
-        axes.scatter(
-            position + spread, dots, s=4, color=colour, alpha=0.28, linewidths=0, rasterized=True
-        )
-        # Axes.boxplot would choose a backend for the whole process.
-        low, first, median, third, high = np.percentile(of_class, [5, 25, 50, 75, 95])
-        axes.vlines([position] * 2, [low, third], [first, high], colors=colour, linewidth=1.2)
-        axes.bar(
-            position,
-            third - first,
-            0.62,
-            bottom=first,
-            facecolor="none",
-            edgecolor=colour,
-            linewidth=1.2,
-        )
-        axes.hlines(median, position - 0.31, position + 0.31, colors=_INK, linewidth=1.8)
+    of_class = [values[recording.classes.ids(row.name)] for row in rows]
+    _dots_and_boxes(
+        axes,
+        [part[~np.isnan(part)] for part in of_class],
+        to_rgba_array([_group(row.name, row.is_excitatory).colour for row in rows]),
+    )
     axes.set_xticks(range(len(rows)), [row.name for row in rows], rotation=45, ha="right")
     for label, row in zip(axes.get_xticklabels(), rows, strict=True):
         label.set_color(_group(row.name, row.is_excitatory).colour)
         label.set_rotation_mode("anchor")
     axes.set_xlim(-0.6, len(rows) - 0.4)
+
+
+def _dots_and_boxes(axes: Axes, values: Sequence[F64], colour: F64) -> None:
+    """A column of each of ``values``, all drawn in one go; what has no values has no column."""
+    place = np.flatnonzero([part.size for part in values])
+    values = [part for part in values if part.size]
+    if not values:
+        return
+    dots = [part[:: -(-part.size // _MAX_DOTS)] for part in values]
+    # The golden angle: no two dots of a column lie alike.
+    spread = [0.27 * np.sin(np.arange(part.size) * 2.399963) for part in dots]
+    of_dot = np.repeat(place, [part.size for part in dots])
+    axes.scatter(
+        of_dot + np.concatenate(spread),
+        np.concatenate(dots),
+        s=4,
+        color=colour[of_dot],
+        alpha=0.28,
+        linewidths=0,
+        rasterized=True,
+    )
+    # Axes.boxplot would choose a backend for the whole process.
+    quantiles = [np.percentile(part, [5, 25, 50, 75, 95]) for part in values]
+    low, first, median, third, high = np.transpose(quantiles)
+    edge = colour[place]
+    axes.vlines(np.tile(place, 2), [*low, *third], [*first, *high], colors=[*edge, *edge], lw=1.2)
+    axes.bar(
+        place,
+        third - first,
+        0.62,
+        bottom=first,
+        facecolor="none",
+        edgecolor=edge,
+        linewidth=1.2,
+    )
+    axes.hlines(median, place - 0.31, place + 0.31, colors=_INK, linewidth=1.8)
 
 
 def _mark_published(axes: Axes, rows: Sequence[ClassResult], column: str) -> None:
