@@ -37,7 +37,7 @@ __all__ = ["Conversion", "Kind", "convert", "stamp"]
 Kind = Literal["trained", "untrained", "mixed"]
 
 #: Fraction of recurrent weights that are exactly zero from which on they show training,
-#: where no optimizer does; as in `v1sim.checks.training`.
+#: where no optimizer does: that at which `v1sim.checks.training` no longer warns.
 _TRAINED_ZEROS = 0.05
 #: Share of the recurrent weights that differ from the initial ones in a trained network.
 _TRAINED_CHANGED = 0.5
