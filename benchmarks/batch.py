@@ -43,6 +43,14 @@ from v1sim.stimulus.from_config import presentation
 from v1sim.stimulus.spikes import draw_spikes
 
 _SEED = 1
+#: What is imported where, once by a process.
+_START_UPS = {
+    "bare run": "import numpy, nest",
+    "any PyNN run": "import numpy, nest, pyNN.nest",
+    "v1sim run": "import v1sim.cli, v1sim.pipeline as p; p.backend(); import v1sim.report.figures, "
+    "pynwb",
+    "each of the batch's jobs, once": "import v1sim.batch.warm as w; w.import_what_runs_need()",
+}
 
 
 def write_sweep(folder: Path, arguments: argparse.Namespace) -> Path:
@@ -202,6 +210,13 @@ def main() -> None:
                 for path in (result / "runs").glob("*/report.json")
             ]
             print(json.dumps(seconds), flush=True)
+        start_ups = {
+            name: median(
+                timed([sys.executable, "-W", "ignore", "-c", code], folder)[0]["cpu_s"]
+                for _ in range(3)
+            )
+            for name, code in _START_UPS.items()
+        }
     medians = {
         way: {unit: median(r[way][unit] for r in measured) for unit in ("cpu_s", "wall_s")}
         for way in measured[0]
@@ -212,6 +227,7 @@ def main() -> None:
         "jobs": arguments.jobs,
         "repeats": arguments.repeats,
         "median": medians,
+        "median_start_up_cpu_s": start_ups,
         "median_stage_of_a_run_wall_s": {
             name: median(stage[name] for stage in stages) for name in stages[0]
         },
