@@ -31,7 +31,7 @@ from v1sim.recording import Recording, read_nwb, write_nwb, write_sonata
 from v1sim.report import description, digest, html
 from v1sim.shared_input import SharedInput
 from v1sim.simulation.kernel import available_threads, backend
-from v1sim.simulation.native.library import native_module, native_or_none
+from v1sim.simulation.native.library import has_native, native_module
 from v1sim.simulation.plan import BuildPlan, make_plan, memory_estimate_mb
 from v1sim.simulation.ranks import from_first, launch
 from v1sim.simulation.readback import read_back_findings
@@ -281,7 +281,7 @@ def expected_need(
 
 def _need(plan: BuildPlan, presentation: Presentation, threads: int) -> Need:
     n_steps = sum(trial.duration_ms for trial in presentation.trials) / plan.dt_ms
-    read_back_s = _NATIVE_READ_BACK_S if native_or_none() else _READ_BACK_S
+    read_back_s = _NATIVE_READ_BACK_S if has_native() else _READ_BACK_S
     step_s = plan.n_neurons * _STEP_S[plan.dynamics] * 1.5
     if presentation.analog:
         n_lgn_synapses = sum(len(p) for p in plan.projections if p.label == "lgn")
@@ -477,13 +477,13 @@ def _dynamics(config: RunConfig, report: CheckReport) -> Dynamics:
     if asked != "auto":
         return asked
     from_training = report.verdict is not Verdict.CONSTRUCTED
-    return "training" if from_training and native_or_none() else "glif_psc"
+    return "training" if from_training and has_native() else "glif_psc"
 
 
 def _between_trials(config: RunConfig) -> Literal["reset", "gap", "rebuild"]:
     asked = config.simulation.between_trials
     if asked == "auto":
-        return "reset" if native_or_none() else "gap"
+        return "reset" if has_native() else "gap"
     if asked == "reset":
         native_module()  # raises, and says what to install, where it is not there
     return asked

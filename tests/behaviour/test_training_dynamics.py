@@ -389,15 +389,16 @@ def test_without_the_module_the_message_says_what_to_install(monkeypatch, tmp_pa
     monkeypatch.setattr(library, "compile_module", fails)
     monkeypatch.setattr(library, "fitting_module", lambda folder: None)
     library.native_module.cache_clear()
-    library.native_or_none.cache_clear()
+    library._native_path.cache_clear()
     try:
         assert library.native_or_none() is None
+        assert not library.has_native()
         plan = make_plan(admitted(tiny_network()), background="none", seed=1, dynamics="training")
         with pytest.raises(InputError, match=r"apt-get install g\+\+[\s\S]*glif_psc"):
             build(plan, threads=1)
     finally:
         library.native_module.cache_clear()
-        library.native_or_none.cache_clear()
+        library._native_path.cache_clear()
 
 
 def v1sim(*arguments):

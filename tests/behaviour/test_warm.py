@@ -77,11 +77,13 @@ def test_another_takes_the_place_of_one_that_was_killed(processes, tmp_path):
     assert second.wait(60) == 0
 
 
-def test_a_failing_import_is_in_the_log(processes, tmp_path, monkeypatch):
-    (tmp_path / "neo.py").write_text("raise RuntimeError('broken here')")
+def test_what_cannot_be_imported_is_for_the_run_to_complain_of(processes, tmp_path, monkeypatch):
+    (tmp_path / "h5py.py").write_text("raise RuntimeError('broken here')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path) + os.pathsep + os.environ.get("PYTHONPATH", ""))
-    process, log = launch(processes, tmp_path, "--help")
-    assert process.wait(60) == 1
+    process, _ = launch(processes, tmp_path, "--help")
+    assert process.wait(60) == 0
+    process, log = launch(processes, tmp_path, "check", str(tmp_path / "nothing.h5"))
+    assert process.wait(60) == 3
     assert "broken here" in log.read_text()
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from v1sim.batch import slurm as slurm_jobs
 from v1sim.batch.folder import RunState, Status, SweepFolder
-from v1sim.batch.job import threads_for
+from v1sim.batch.job import environment, threads_for
 from v1sim.batch.local import run_local
 from v1sim.batch.prepare import prepare
 from v1sim.batch.sweep import Sweep, SweepRun, load_sweep
+from v1sim.batch.warm import WarmProcesses
 from v1sim.errors import InputError, SimulationError
 from v1sim.shared_input import SharedInput
 
@@ -68,13 +70,15 @@ def start(request: Request, progress: Progress) -> str:
             hint="leave --resume out to begin it, or name its folder with --out",
         )
     folder.make(sweep.runs)
-    with folder.one_driver():
+    with folder.one_driver(), closing(WarmProcesses()) as processes:
         states = _states(sweep, folder)
         pending = [run for run in sweep.runs if _is_pending(states[run.name], request)]
         if not pending:
             return _summary(sweep, folder, states)
         n_jobs = min(request.jobs or 1, len(pending))
         threads = request.threads or threads_for(n_jobs)
+        if not request.slurm:
+            processes.warm_up(n_jobs, environment(threads))
         needs = prepare(
             pending,
             SharedInput(folder.shared),
@@ -92,7 +96,7 @@ def start(request: Request, progress: Progress) -> str:
                 name=sweep.config.name,
             )
             return f"{len(pending)} runs given to Slurm as job array {array}; see --status"
-        run_local(folder, list(needs), n_jobs=n_jobs, threads=threads, progress=progress)
+        run_local(folder, list(needs), processes, n_jobs=n_jobs, threads=threads, progress=progress)
     states = _states(sweep, folder)
     text = _summary(sweep, folder, states)
     if any(states[run.name].status is not Status.DONE for run in pending):

@@ -18,7 +18,7 @@ from v1sim.config import load_config
 from v1sim.errors import ConfigError
 from v1sim.simulation.kernel import available_threads
 
-__all__ = ["Job", "RunProcess", "launch", "threads_for"]
+__all__ = ["Job", "RunProcess", "environment", "launch", "threads_for"]
 
 _MEANING = {
     1: "the guards refused the network",
@@ -61,6 +61,15 @@ class Launch(Protocol):
         lock: int,
         environment: Mapping[str, str],
     ) -> RunProcess: ...
+
+
+def environment(threads: int) -> dict[str, str]:
+    """What a run's process is started with."""
+    return {
+        **os.environ,
+        "OMP_NUM_THREADS": str(threads),
+        "OPENBLAS_NUM_THREADS": str(threads),
+    }
 
 
 def launch(
@@ -148,17 +157,9 @@ class Job:
             self._fail(str(error))
             self._release()
             return False
-        threads = str(self._threads)
         with self.folder.log(self.name).open("ab") as log:
             self._process = self._launch(
-                arguments,
-                log=log,
-                lock=self._lock,
-                environment={
-                    **os.environ,
-                    "OMP_NUM_THREADS": threads,
-                    "OPENBLAS_NUM_THREADS": threads,
-                },
+                arguments, log=log, lock=self._lock, environment=environment(self._threads)
             )
         return True
 

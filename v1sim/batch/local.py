@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 
 from v1sim.batch.folder import SweepFolder
 from v1sim.batch.job import Job
@@ -19,6 +19,7 @@ _POLL_S = 0.02
 def run_local(
     folder: SweepFolder,
     names: Sequence[str],
+    processes: WarmProcesses,
     *,
     n_jobs: int,
     threads: int,
@@ -34,6 +35,8 @@ def run_local(
         The sweep's folder, prepared.
     names : sequence of str
         Runs that are not done.
+    processes : WarmProcesses
+        Start them.
     n_jobs, threads : int
         Jobs side by side, and threads of each.
     progress : callable
@@ -41,7 +44,7 @@ def run_local(
     """
     waiting = deque(names)
     active: list[Job] = []
-    with closing(WarmProcesses()) as processes, ExitStack() as stack:
+    with ExitStack() as stack:
         while waiting or active:
             for _ in range(len(waiting)):
                 if len(active) >= n_jobs:

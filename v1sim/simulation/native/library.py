@@ -35,6 +35,7 @@ __all__ = [
     "SPIKE_SOURCE",
     "Audit",
     "NativeModule",
+    "has_native",
     "native_module",
     "native_or_none",
 ]
@@ -254,6 +255,33 @@ def _cache_folder(stamp: dict[str, str | bool]) -> Path:
     return root / "v1sim" / name
 
 
+@functools.cache  # a compilation that failed is not tried again
+def _native_path() -> Path | InputError:
+    """The module's file, compiled now if there is none; or why it cannot be had."""
+    try:
+        cache = _cache_folder(wanted_stamp())
+        installed = Path(__file__).parent
+        with first_before_others():  # one of several processes compiles
+            return fitting_module(installed) or fitting_module(cache) or compile_module(cache)
+    except (CompilationError, OSError) as error:
+        return _not_there(error)
+
+
+def _not_there(error: Exception) -> InputError:
+    return InputError(
+        f"v1sim's NEST module is not there: {error}",
+        where="simulation.dynamics",
+        expected="a C++20 compiler, and Boost's headers",
+        hint="install what is missing (apt-get install g++; pip install boost-headers), or set "
+        "simulation.dynamics: glif_psc",
+    )
+
+
+def has_native() -> bool:
+    """Whether there is a module for the installed NEST, compiled now if need be; loads neither."""
+    return isinstance(_native_path(), Path)
+
+
 @functools.cache
 def native_module() -> NativeModule:
     """The module for the running NEST; compiled now if there is none.
@@ -263,23 +291,15 @@ def native_module() -> NativeModule:
     InputError
         Saying what to install if it cannot be compiled.
     """
+    path = _native_path()
+    if isinstance(path, InputError):
+        raise path
     try:
-        cache = _cache_folder(wanted_stamp())
-        installed = Path(__file__).parent
-        with first_before_others():  # one of several processes compiles
-            path = fitting_module(installed) or fitting_module(cache) or compile_module(cache)
         return NativeModule(path)
-    except (CompilationError, OSError) as error:
-        raise InputError(
-            f"v1sim's NEST module is not there: {error}",
-            where="simulation.dynamics",
-            expected="a C++20 compiler, and Boost's headers",
-            hint="install what is missing (apt-get install g++; pip install boost-headers), or set "
-            "simulation.dynamics: glif_psc",
-        ) from error
+    except OSError as error:
+        raise _not_there(error) from error
 
 
-@functools.cache  # a compilation that failed is not tried again
 def native_or_none() -> NativeModule | None:
     """The module, or None where it cannot be had."""
     try:
