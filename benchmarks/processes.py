@@ -43,7 +43,7 @@ def run_once(
         config = {
             "network": str(network),
             "require": "any",
-            "stimulus": {"kind": "spontaneous", "rate_hz": 5.0, "duration_ms": ms},
+            "stimulus": {"kind": "spontaneous", "rate_hz": 5.0, "duration_ms": ms, "trials": 1},
             "recording": {"nwb": False},
         }
         (folder / "run.yaml").write_text(yaml.safe_dump(config))
