@@ -2,10 +2,11 @@
 
 usage: python -m benchmarks [--repeats 3] [--threads 2] [--json FILE] [--against EARLIER.json]
                             [--full NETWORK.h5 [--whole WHOLE_COLUMN.h5]] [--bmtk-python PYTHON]
+                            [--mpi-python PYTHON]
 
 Without --full, networks of up to a million synapses: a few minutes. NETWORK.h5 is what
 scripts/make_full_size.py makes (51,978 neurons); WHOLE_COLUMN.h5 the same with
---neurons 230924. With --full also the LGN of a whole table, a batch, and the conversion of a
+--neurons 230924 --recurrent 85300000 --lgn 6000000. With --full also the LGN of a whole table, a batch, and the conversion of a
 checkpoint, where TensorFlow is there.
 """
 
@@ -42,6 +43,11 @@ def jobs(arguments: argparse.Namespace, folder: Path) -> dict[str, list[object]]
         "spikes_out": [full or million, *(["--neo-s", 600] if full else []), *counts],
         "dynamics": [],
     }
+    if arguments.mpi_python:
+        listed["processes"] = [
+            *("--mpi-python", arguments.mpi_python),
+            *("--repeats", arguments.repeats),
+        ]
     if full:
         listed |= {"lgn": [], "batch": []}
         if importlib.util.find_spec("tensorflow"):
@@ -73,6 +79,7 @@ def main() -> None:
     parser.add_argument("--full", type=Path)
     parser.add_argument("--whole", type=Path)
     parser.add_argument("--bmtk-python", type=Path)
+    parser.add_argument("--mpi-python", type=Path)
     arguments = parser.parse_args()
     earlier = json.loads(arguments.against.read_text()) if arguments.against else {"results": {}}
     begun = environment()
