@@ -6,8 +6,9 @@ usage: python -m benchmarks [--repeats 3] [--threads 2] [--json FILE] [--against
 
 Without --full, networks of up to a million synapses: a few minutes. NETWORK.h5 is what
 scripts/make_full_size.py makes (51,978 neurons); WHOLE_COLUMN.h5 the same with
---neurons 230924 --recurrent 85300000 --lgn 6000000. With --full also the LGN of a whole table, a batch, and the conversion of a
-checkpoint, where TensorFlow is there.
+--neurons 230924 --recurrent 85300000 --lgn 6000000. With --full also the LGN of a whole table,
+a batch, and the conversion of a checkpoint, where TensorFlow is there; with --mpi-python, whose
+NEST was built with MPI, also processes.
 """
 
 from __future__ import annotations
