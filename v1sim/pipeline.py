@@ -390,6 +390,8 @@ def _prepare(
     Of several processes the first alone reads and checks, and has the report. The others get
     network and plan without synapses; those that they host come as NEST connects them.
     """
+    if launch().size > 1:
+        has_native()  # which all must reach: one of them may compile it
     if launch().rank:
         known: tuple[NetworkModel, BuildPlan] = from_first(None)
         network, plan = known

@@ -163,6 +163,22 @@ def test_only_the_first_process_reads_the_network(tmp_path):
     assert sorted(p.name for p in folders[1].iterdir()) == ["run.yaml"]
 
 
+def test_a_network_that_may_be_trained_gets_training_dynamics(tmp_path):
+    """The first process chooses them, and all look for the module together."""
+    column = tmp_path / "column.h5"
+    subprocess.run(
+        [sys.executable, "-m", "v1sim", "build-column", "--neurons", "500", "--out", str(column)],
+        check=True,
+    )
+    with h5py.File(column, "r+") as file:
+        del file["provenance"]
+    config = write(tmp_path, network="column.h5", require="any")
+    run(config, "one", processes=1, threads=2)
+    run(config, "several", processes=2, threads=1)
+    simulation = assert_same(tmp_path / "one", tmp_path / "several")
+    assert simulation["dynamics"] == "training"
+
+
 @pytest.mark.parametrize("dynamics", ["training", "training_float32"])
 def test_the_numbers_of_analog_input_reach_every_process(tmp_path, dynamics):
     with h5py.File(tmp_path / "stimuli.h5", "w") as file:

@@ -91,7 +91,7 @@ def hosted_blocks(
 
     ``on_block`` is told the number of synapses of each block, of all processes, when it is done.
     """
-    yield from dealt(_hands(plan, post_node, on_block))
+    return dealt(_hands(plan, post_node, on_block))
 
 
 def _hands(plan: ProjectionPlan, post_node: _I64, on_block: _Progress) -> Iterator[list[Synapses]]:
