@@ -102,24 +102,25 @@ def run(
     from v1sim.config import load_config
     from v1sim.report.terminal import StageProgress, check_report
     from v1sim.shared_input import SharedInput
-    from v1sim.simulation import ranks
+    from v1sim.simulation.group import join
 
-    is_first = ranks.join().rank == 0
+    group = join()
     settings = load_config(config, [*(overrides or ()), *_thread_override(threads)])
     settings = settings.model_copy(update={"waive": {**settings.waive, **_waivers(waive)}})
     if dry_run:
-        preview = pipeline.preview(settings)
+        preview = pipeline.preview(settings, group)
         if preview is not None:
             _out.print(check_report(preview.report))
             _out.print("\n" + preview.text, markup=False, soft_wrap=True)
         return
-    with StageProgress(_err if is_first else _silent) as progress:
+    with StageProgress(_err if group.is_first else _silent) as progress:
         result = pipeline.run(
             settings,
             out=out,
             progress=progress,
             command=shlex.join(sys.argv),
             shared=SharedInput(shared) if shared else None,
+            group=group,
         )
     if result is not None:
         _out.print(check_report(result.check_report))
@@ -502,9 +503,9 @@ def main() -> None:
         _main()
     except SystemExit as end:
         if end.code:
-            from v1sim.simulation.ranks import abort_all
+            from v1sim.simulation.group import abort
 
-            abort_all(end.code if isinstance(end.code, int) else 3)
+            abort(end.code if isinstance(end.code, int) else 3)
         raise
 
 
@@ -512,7 +513,7 @@ def _run_app(arguments: list[str]) -> None:
     try:
         app(arguments, prog_name="v1sim", standalone_mode=True)
     except Exception:
-        from v1sim.simulation.ranks import wait_for_first
+        from v1sim.simulation.group import wait_for_first
 
         wait_for_first()
         raise

@@ -30,10 +30,10 @@ from v1sim.output import new_folder
 from v1sim.recording import Recording, read_nwb, write_nwb, write_sonata
 from v1sim.report import description, digest, html
 from v1sim.shared_input import SharedInput
+from v1sim.simulation.group import ALONE, Group
 from v1sim.simulation.kernel import available_threads, backend
 from v1sim.simulation.native.library import has_native, native_module
 from v1sim.simulation.plan import BuildPlan, make_plan, memory_estimate_mb
-from v1sim.simulation.ranks import from_first, launch
 from v1sim.simulation.readback import read_back_findings
 from v1sim.simulation.run import Output, refuse_other_input, run_trials
 from v1sim.simulation.watch import watch_run
@@ -125,6 +125,7 @@ def run(
     progress: Progress,
     command: str,
     shared: SharedInput | None = None,
+    group: Group = ALONE,
 ) -> RunResult | None:
     """Check, build, simulate, analyse; leave a folder that is complete or not there.
 
@@ -143,6 +144,8 @@ def run(
         The command line, for the report.
     shared : SharedInput, optional
         What the batch that this run is part of has checked and computed before.
+    group : Group, optional
+        The processes that simulate together (`v1sim.simulation.group.join`).
 
     Raises
     ------
@@ -158,10 +161,10 @@ def run(
     clock = _Clock()
     began = datetime.now().astimezone()
     folder = out or config.output / f"{config.name}_{began:%Y%m%d-%H%M%S}"
-    with new_folder(folder) if launch().rank == 0 else nullcontext() as temporary:
+    with new_folder(folder) if group.is_first else nullcontext() as temporary:
         run_folder = _RunFolder(temporary, folder) if temporary else None
         network, check_report, plan, presentation = _prepare(
-            config, run_folder, clock, progress, command, shared
+            config, run_folder, clock, progress, command, group, shared
         )
         threads, between_trials = _threads(config), _between_trials(config)
         output = run_trials(
@@ -172,6 +175,7 @@ def run(
             voltage_of=_voltage_neurons(config, network),
             progress=progress,
             watch=config.watch,
+            group=group,
         )
         if temporary is None or check_report is None:
             return None
@@ -245,7 +249,7 @@ def renew_report(folder: Path) -> Path:
     return page
 
 
-def preview(config: RunConfig) -> Preview | None:
+def preview(config: RunConfig, group: Group = ALONE) -> Preview | None:
     """What a run would check, build and need; nothing is simulated or written.
 
     Of several processes that were started together, the first one alone has an answer.
@@ -255,7 +259,9 @@ def preview(config: RunConfig) -> Preview | None:
     GuardRefusal, InputError
         As `run` would.
     """
-    _, report, plan, presentation = _prepare(config, None, _Clock(), lambda *_: None, "--dry-run")
+    _, report, plan, presentation = _prepare(
+        config, None, _Clock(), lambda *_: None, "--dry-run", group
+    )
     if report is None:
         return None
     threads = _threads(config)
@@ -383,6 +389,7 @@ def _prepare(
     clock: _Clock,
     progress: Progress,
     command: str,
+    group: Group,
     shared: SharedInput | None = None,
 ) -> tuple[NetworkModel, CheckReport | None, BuildPlan, Presentation]:
     """Everything that needs no simulator: network, gate, stimulus, plan.
@@ -390,10 +397,11 @@ def _prepare(
     Of several processes the first alone reads and checks, and has the report. The others get
     network and plan without synapses; those that they host come as NEST connects them.
     """
-    if launch().size > 1:
-        has_native()  # which all must reach: one of them may compile it
-    if launch().rank:
-        known: tuple[NetworkModel, BuildPlan] = from_first(None)
+    if group.size > 1:
+        with group.first_before_others():  # one of them compiles it, the others find it
+            has_native()
+    if not group.is_first:
+        known: tuple[NetworkModel, BuildPlan] = group.broadcast(None)
         network, plan = known
         report, presentation = None, _presentation(config, network, shared)
     else:
@@ -406,7 +414,7 @@ def _prepare(
             progress("gate", 1, 1)
         presentation = _presentation(config, network, shared)
         report, plan = checked.report, _plan(config, checked, presentation)
-        from_first((network.without_synapses(), plan.without_synapses()))
+        group.broadcast((network.without_synapses(), plan.without_synapses()))
     with clock.stage("stimulus"):
         presentation.probability(0)  # what is wrong with it shows before anything is built
     _voltage_neurons(config, network)

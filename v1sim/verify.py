@@ -25,6 +25,7 @@ from v1sim.analysis.compare import (
 from v1sim.config import DT_MS, Background, Dynamics
 from v1sim.errors import InputError
 from v1sim.model import NetworkModel, SpikeTable, Trial
+from v1sim.simulation.group import join
 from v1sim.simulation.kernel import available_threads
 from v1sim.simulation.plan import make_plan
 from v1sim.simulation.reference import Precision, ReferenceRun, integrate
@@ -328,6 +329,7 @@ def _run_nest(
         between_trials="reset",
         voltage_of=np.unique(truth.voltage_neuron).astype(np.int32),
         progress=lambda *_: None,
+        group=join(),
     )
     return (
         _as_array(output.spikes, (n_trials, n_steps, checked.network.n_neurons)),

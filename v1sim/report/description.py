@@ -8,7 +8,6 @@ from v1sim.config import RunConfig
 from v1sim.model import CheckReport, NetworkModel
 from v1sim.simulation import perturbation
 from v1sim.simulation.plan import BuildPlan
-from v1sim.simulation.ranks import launch
 from v1sim.simulation.run import Output
 from v1sim.stimulus.presentation import Presentation
 
@@ -50,7 +49,7 @@ def describe_simulation(
         "dynamics": plan.dynamics,
         "dt_ms": plan.dt_ms,
         "threads": threads,
-        "processes": launch().size,
+        "processes": output.simulation.group.size,
         "seed": plan.seed,
         "n_trials": len(presentation.trials),
         "simulated_ms": sum(trial.duration_ms for trial in presentation.trials),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from v1sim.simulation.cells import create_population, glif3_creations
 from v1sim.simulation.connectors import connect_projection
+from v1sim.simulation.group import ALONE, Group
 from v1sim.simulation.kernel import backend, reset_kernel
 from v1sim.simulation.native.library import (
     MODELS,
@@ -38,10 +39,11 @@ class Simulation:
     of the network file (also in the population's annotation ``neuron``).
     ``neuron_node`` (n,) and ``source_node`` by projection give NEST's node ids.
     ``native`` is v1sim's NEST module; where it is there spikes are recorded in it,
-    otherwise in ``spike_recorder``.
+    otherwise in ``spike_recorder``. ``group`` is the processes that it is built in.
     """
 
     plan: BuildPlan
+    group: Group
     threads: int
     populations: Mapping[str, Any]
     projections: Mapping[str, Any]
@@ -63,6 +65,7 @@ def build(
     threads: int,
     voltage_of: NDArray[np.int32] | None = None,
     progress: Progress = _quiet,
+    group: Group = ALONE,
 ) -> Simulation:
     """Create the plan's populations and projections in a fresh kernel.
 
@@ -76,6 +79,8 @@ def build(
         Neurons of the file whose membrane potential is recorded at every step.
     progress : callable, optional
         Told ``(stage, done, total)``.
+    group : Group, optional
+        The processes that build together; each calls this, and the first has the synapses.
     """
     nest, pynn = backend()
     reset_kernel(dt_ms=plan.dt_ms, threads=threads, seed=plan.seed, max_delay_ms=plan.max_delay_ms)
@@ -112,7 +117,7 @@ def build(
             populations[projection.label] = pre
             source_node[projection.label] = pre.node_id
         projections[projection.label] = connect_projection(
-            projection, pre, v1, source_node[projection.label], neuron_node, on_block
+            projection, pre, v1, source_node[projection.label], neuron_node, on_block, group
         )
 
     if native and plan.dynamics == "training_float32":
@@ -135,6 +140,7 @@ def build(
         nest.Connect(multimeter, nest.NodeCollection(np.sort(neuron_node[voltage_of])))
     return Simulation(
         plan=plan,
+        group=group,
         threads=threads,
         populations=MappingProxyType(populations),
         projections=MappingProxyType(projections),

@@ -15,9 +15,9 @@ import numpy as np
 
 from v1sim.config import Dynamics
 from v1sim.model import RECEPTORS, CellTypeTable
+from v1sim.simulation.group import host_of
 from v1sim.simulation.kernel import backend
 from v1sim.simulation.plan import PopulationPlan
-from v1sim.simulation.ranks import hosted_here
 from v1sim.simulation.step_constants import step_constants
 
 __all__ = ["PER_SYNAPSE", "Creation", "create_population", "glif3_creations", "glif3_parameters"]
@@ -140,7 +140,7 @@ def _population_class() -> Any:
             # are created one after the other have consecutive ids, all of them here.
             first = int(self.node_collection[0].global_id)
             self.node_id = np.arange(first, first + self.size, dtype=np.int64)
-            self._mask_local = hosted_here(self.node_id)
+            self._mask_local = host_of(self.node_id) == nest.Rank()
             self.all_cells = np.array([_CellId(i) for i in self.node_id.tolist()], dtype=object)
             for cell in self.all_cells:
                 cell.parent = self

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from v1sim.simulation.cells import PER_SYNAPSE
+from v1sim.simulation.group import ALONE, Group, host_of
 from v1sim.simulation.kernel import backend
 from v1sim.simulation.plan import ProjectionPlan, Synapses
-from v1sim.simulation.ranks import dealt, host_of, launch
 
 __all__ = ["connect_projection", "hosted_blocks"]
 
@@ -33,6 +33,7 @@ def connect_projection(
     pre_node: _I64,
     post_node: _I64,
     on_block: _Progress = lambda n: None,
+    group: Group = ALONE,
 ) -> Any:
     """Connect ``pre`` to ``post`` by the synapses of ``plan``.
 
@@ -46,6 +47,8 @@ def connect_projection(
         NEST node id of each of the file's indices on either side.
     on_block : callable, optional
         Told the number of synapses after each block.
+    group : Group, optional
+        The processes that build together; the first one has the plan's synapses.
 
     Returns
     -------
@@ -60,7 +63,7 @@ def connect_projection(
 
     class _WholeArrayConnector(Connector):  # type: ignore[misc]
         def connect(self, projection: Any) -> None:
-            _connect_blocks(plan, model, pre_node, post_node, on_block)
+            _connect_blocks(plan, model, pre_node, post_node, on_block, group)
 
     class _Synapse(pynn.StaticSynapse):  # type: ignore[misc, name-defined]
         def _get_nest_synapse_model(self) -> str:
@@ -85,18 +88,19 @@ def connect_projection(
 
 
 def hosted_blocks(
-    plan: ProjectionPlan, post_node: _I64, on_block: _Progress = lambda n: None
+    plan: ProjectionPlan, post_node: _I64, group: Group, on_block: _Progress = lambda n: None
 ) -> Iterator[Synapses]:
     """The synapses onto neurons that this process hosts, block by block, from the first process.
 
     ``on_block`` is told the number of synapses of each block, of all processes, when it is done.
     """
-    return dealt(_hands(plan, post_node, on_block))
+    return group.scatter(_hands(plan, post_node, group.size, on_block))
 
 
-def _hands(plan: ProjectionPlan, post_node: _I64, on_block: _Progress) -> Iterator[list[Synapses]]:
+def _hands(
+    plan: ProjectionPlan, post_node: _I64, n_processes: int, on_block: _Progress
+) -> Iterator[list[Synapses]]:
     """Each block, parted by the process that hosts the target."""
-    n_processes = launch().size
     for block in plan.blocks():
         if n_processes == 1:
             yield [block]
@@ -114,9 +118,10 @@ def _connect_blocks(
     pre_node: _I64,
     post_node: _I64,
     on_block: _Progress,
+    group: Group,
 ) -> None:
     nest, _ = backend()
-    for block in hosted_blocks(plan, post_node, on_block):
+    for block in hosted_blocks(plan, post_node, group, on_block):
         nest.Connect(
             pre_node[block.pre],
             post_node[block.post],

@@ -24,7 +24,6 @@ from v1sim.simulation.build import Progress, Simulation
 from v1sim.simulation.connectors import hosted_blocks
 from v1sim.simulation.kernel import backend
 from v1sim.simulation.plan import ProjectionPlan, Synapses
-from v1sim.simulation.ranks import from_first, gathered
 
 __all__ = ["READ_BACK", "ProjectionReadback", "read_back", "read_back_findings"]
 
@@ -54,6 +53,7 @@ def read_back(simulation: Simulation, progress: Progress) -> tuple[ProjectionRea
     ReadbackError
         Naming the projection, the counts and up to five synapses that differ.
     """
+    group = simulation.group
     results = []
     done, total = 0, simulation.plan.n_synapses
     for plan in simulation.plan.projections:
@@ -65,12 +65,12 @@ def read_back(simulation: Simulation, progress: Progress) -> tuple[ProjectionRea
                 digest += block.digest(plan.dt_ms)
                 counts += np.bincount(block.receptor, minlength=len(RECEPTORS))
                 progress("read-back", done + digest.n_synapses, total)
-        parts = gathered((digest, counts))
+        parts = group.all_gather((digest, counts))
         digest = sum((part for part, _ in parts), start=SynapseDigest(0, (0, 0)))
         counts = np.sum([part for _, part in parts], axis=0)
         done += digest.n_synapses
         progress("read-back", done, total)
-        if digest != from_first(plan.digest):
+        if digest != group.broadcast(plan.digest):
             raise _difference(simulation, plan)
         results.append(
             ProjectionReadback(
@@ -172,7 +172,7 @@ def _inverse(node: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _difference(simulation: Simulation, plan: ProjectionPlan) -> ReadbackError:
     """The error that says how plan and NEST differ."""
-    planned = _table(hosted_blocks(plan, simulation.neuron_node))
+    planned = _table(hosted_blocks(plan, simulation.neuron_node, simulation.group))
     held = _table(_held(simulation, plan))
     only_planned = np.setdiff1d(planned, held)
     only_held = np.setdiff1d(held, planned)

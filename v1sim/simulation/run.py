@@ -30,9 +30,9 @@ from v1sim.config import WatchConfig
 from v1sim.errors import InputError, SimulationError
 from v1sim.model import SpikeTable, VoltageTraces
 from v1sim.simulation.build import Progress, Simulation, build
+from v1sim.simulation.group import ALONE, Group
 from v1sim.simulation.kernel import backend
 from v1sim.simulation.plan import BuildPlan
-from v1sim.simulation.ranks import from_first, gathered
 from v1sim.simulation.readback import ProjectionReadback, read_back
 from v1sim.simulation.watch import stop_if_hopeless
 from v1sim.stimulus import background
@@ -97,6 +97,7 @@ def run_trials(
     voltage_of: NDArray[np.int32],
     progress: Progress,
     watch: WatchConfig | None = None,
+    group: Group = ALONE,
 ) -> Output:
     """Build the network, prove what was built, and run every trial.
 
@@ -116,6 +117,8 @@ def run_trials(
         Told ``(stage, done, total)``.
     watch : WatchConfig, optional
         With ``fail_fast``, a run whose first activity is an error ends there.
+    group : Group, optional
+        The processes that simulate together. Each calls this and gets the whole recording.
 
     Raises
     ------
@@ -136,13 +139,16 @@ def run_trials(
     early = _EarlyWatch(watch, plan) if watch is not None and watch.fail_fast else None
     pieces = _Pieces(
         plan.dt_ms,
+        group,
         lambda trial_ms: progress("simulate", min(done_ms + trial_ms, total_ms), total_ms),
     )
     try:
         for trial in presentation.trials:
             if simulation is None or between_trials == "rebuild":
                 since = time.perf_counter()
-                simulation = build(plan, threads=threads, voltage_of=voltage_of, progress=progress)
+                simulation = build(
+                    plan, threads=threads, voltage_of=voltage_of, progress=progress, group=group
+                )
                 collected.timed("build", since)
                 if not readback:
                     since = time.perf_counter()
@@ -207,8 +213,9 @@ class _Pieces:
     A step is the shortest delay, so that NEST gives the same spikes however they are divided.
     """
 
-    def __init__(self, dt_ms: float, on_piece: Callable[[float], None]) -> None:
+    def __init__(self, dt_ms: float, group: Group, on_piece: Callable[[float], None]) -> None:
         self._dt_ms = dt_ms
+        self._group = group
         self._on_piece = on_piece
         self._n_steps = 50
 
@@ -223,7 +230,7 @@ class _Pieces:
             seconds = time.perf_counter() - since
             if piece == self._n_steps:
                 factor = min(max(_PIECE_S / seconds, 0.25), 4.0)
-                self._n_steps = from_first(max(1, round(piece * factor)))
+                self._n_steps = self._group.broadcast(max(1, round(piece * factor)))
             done += piece
             self._on_piece(done * self._dt_ms)
 
@@ -360,7 +367,7 @@ def _return_to_rest(simulation: Simulation) -> float:
     while nest.biological_time < last_spike_ms + quiet_ms:
         nest.Simulate(last_spike_ms + quiet_ms - nest.biological_time)
         _, stamp_ms = _take_events(simulation)
-        last_spike_ms = max(gathered(float(stamp_ms.max(initial=last_spike_ms))))
+        last_spike_ms = max(simulation.group.all_gather(float(stamp_ms.max(initial=last_spike_ms))))
         if last_spike_ms - begin_ms > _LONGEST_GAP_MS:
             raise SimulationError(
                 f"the network still fires {_LONGEST_GAP_MS / 1000:g} s after its input ended",
@@ -389,7 +396,7 @@ def _recorded(
 ) -> tuple[NDArray[np.int32], NDArray[np.floating]]:
     """Neuron and time within the trial of each spike, sorted by time, then neuron."""
     plan = simulation.plan
-    senders, stamps = zip(*gathered(_take_events(simulation)), strict=True)
+    senders, stamps = zip(*simulation.group.all_gather(_take_events(simulation)), strict=True)
     sender, stamp = np.concatenate(senders), np.concatenate(stamps)
     inside = (stamp > start_ms) & (stamp <= stop_ms)
     neuron_of = np.zeros(int(simulation.neuron_node.max()) + 1, dtype=np.int32)
@@ -412,7 +419,8 @@ def _recorded_voltage(simulation: Simulation, start_ms: float, n_steps: int) -> 
     inside = (step >= 0) & (step < n_steps)
     v_mv = np.full((n_steps, len(nodes)), np.nan, dtype=np.float32)
     v_mv[step[inside], column[inside]] = np.asarray(events["V_m"])[inside]
-    return functools.reduce(np.fmax, gathered(v_mv))  # each has those that it hosts, NaN elsewhere
+    # Each process has those that it hosts, NaN elsewhere.
+    return functools.reduce(np.fmax, simulation.group.all_gather(v_mv))
 
 
 def _spike_table(parts: list[_TrialSpikes]) -> SpikeTable:

@@ -27,7 +27,6 @@ from v1sim.simulation.native.compile import (
     fitting_module,
     wanted_stamp,
 )
-from v1sim.simulation.ranks import first_before_others
 
 __all__ = [
     "MODELS",
@@ -261,8 +260,7 @@ def _native_path() -> Path | InputError:
     try:
         cache = _cache_folder(wanted_stamp())
         installed = Path(__file__).parent
-        with first_before_others():  # one of several processes compiles
-            return fitting_module(installed) or fitting_module(cache) or compile_module(cache)
+        return fitting_module(installed) or fitting_module(cache) or compile_module(cache)
     except (CompilationError, OSError) as error:
         return _not_there(error)
 

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
+from v1sim.simulation.group import ALONE, Group, launched
 from v1sim.simulation.native.compile import wanted_stamp
-from v1sim.simulation.ranks import Launch, launch
 
 VARIABLES = (
     ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
@@ -27,10 +27,10 @@ def alone(monkeypatch):
 
 @pytest.mark.parametrize("names", VARIABLES)
 def test_launchers(monkeypatch, names):
-    assert launch() == Launch(1, 0)
+    assert launched() == ALONE
     for name, value in zip(names, ("4", "3"), strict=True):
         monkeypatch.setenv(name, value)
-    assert launch() == Launch(4, 3)
+    assert launched() == Group(4, 3)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,16 @@ def test_launchers(monkeypatch, names):
 def test_one_process(monkeypatch, environment):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert launch() == Launch(1, 0)
+    assert launched() == ALONE
+
+
+def test_a_group_of_one_gives_back_what_it_is_given():
+    assert ALONE.is_first
+    assert ALONE.broadcast("network") == "network"
+    assert ALONE.all_gather(3.5) == [3.5]
+    assert list(ALONE.scatter([["a"], ["b"]])) == ["a", "b"]
+    with ALONE.first_before_others():
+        pass
 
 
 @pytest.mark.parametrize(("rank", "code"), [(0, 2), (1, 0)])

@@ -1,20 +1,19 @@
-"""Several processes that simulate one network together (mpirun, srun), each a part of it.
+"""Several processes that simulate one network together (mpirun, srun): all there is of MPI.
 
 Each hosts the neurons of its virtual processes and the synapses onto them. The first one
-(rank 0) alone reads the network and runs the guards, deals out the synapses, talks and
-writes. Whatever calls NEST or passes values on must be reached by all, in the same order.
+(rank 0) alone reads the network and runs the guards, scatters the synapses, talks and
+writes. Whatever calls NEST or a verb of `Group` must be reached by all, in the same order.
 """
 
 from __future__ import annotations
 
-import functools
 import os
 import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -24,19 +23,7 @@ from v1sim.errors import InputError, MissingExtraError
 from v1sim.simulation.kernel import backend
 from v1sim.simulation.native.compile import CompilationError, wanted_stamp
 
-__all__ = [
-    "Launch",
-    "abort_all",
-    "dealt",
-    "first_before_others",
-    "from_first",
-    "gathered",
-    "host_of",
-    "hosted_here",
-    "join",
-    "launch",
-    "wait_for_first",
-]
+__all__ = ["ALONE", "Group", "abort", "host_of", "join", "launched", "wait_for_first"]
 
 T = TypeVar("T")
 
@@ -54,20 +41,74 @@ _VARIABLES = (
 
 
 @dataclass(frozen=True)
-class Launch:
-    """``size`` processes were started together; this is number ``rank``, from 0."""
+class Group:
+    """``size`` processes that were started together; this is number ``rank``, from 0.
 
-    size: int
-    rank: int
+    The verbs are those of MPI. In a group of one process they give back what they are given.
+    """
+
+    size: int = 1
+    rank: int = 0
+    #: Communicator of mpi4py; None where this process is the only one.
+    _communicator: Any = field(default=None, repr=False, compare=False)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that reads, talks and writes."""
+        return self.rank == 0
+
+    def broadcast(self, value: T | None) -> T:
+        """The value that the first process has, whatever the others have."""
+        first: Any = value
+        if self._communicator is not None:
+            first = self._communicator.bcast(value, root=0)
+        return first
+
+    def all_gather(self, value: T) -> list[T]:
+        """The value that each process has, in the order of their ranks, for all of them."""
+        if self._communicator is None:
+            return [value]
+        return list(self._communicator.allgather(value))
+
+    def scatter(self, hands: Iterable[Sequence[T]]) -> Iterator[T]:
+        """Of each hand of the first process one item for each process, by rank.
+
+        The ``hands`` of the other processes are not looked at.
+        """
+        communicator = self._communicator
+        if communicator is None:
+            yield from (hand[0] for hand in hands)
+        elif self.is_first:
+            for hand in hands:
+                yield communicator.scatter(list(hand))
+            communicator.scatter([None] * self.size)
+        else:
+            while (item := communicator.scatter(None)) is not None:
+                yield item
+
+    @contextmanager
+    def first_before_others(self) -> Iterator[None]:
+        """The block on the first process, and then on the others."""
+        if not self.is_first:
+            self.all_gather(None)
+        try:
+            yield
+        finally:
+            if self.is_first:
+                self.all_gather(None)
 
 
-def launch() -> Launch:
-    """What the launcher says in the environment; one process where there was none."""
+#: The group of a process that simulates by itself.
+ALONE = Group()
+
+
+def launched() -> Group:
+    """What the launcher says in the environment; nobody has been spoken to yet."""
     for size, rank in _VARIABLES:
         values = os.environ.get(size, ""), os.environ.get(rank, "")
         if all(value.isdigit() for value in values) and int(values[0]) > 1:
-            return Launch(int(values[0]), int(values[1]))
-    return Launch(1, 0)
+            return Group(int(values[0]), int(values[1]))
+    return ALONE
 
 
 def _nest_has_mpi() -> bool:
@@ -78,7 +119,7 @@ def _nest_has_mpi() -> bool:
         return True  # no headers to tell by: NEST itself will
 
 
-def join() -> Launch:
+def join() -> Group:
     """Take one's place among the processes that were started together, or refuse to.
 
     Where NEST has no MPI, each would simulate the whole network by itself. Rank 0 says so;
@@ -89,12 +130,11 @@ def join() -> Launch:
     InputError
         On rank 0, if NEST has no MPI, or there is no mpi4py.
     """
-    started = launch()
+    started = launched()
     if started.size == 1:
         return started
     if _nest_has_mpi():
-        _world()
-        return started
+        return Group(started.size, started.rank, _world())
     if started.rank:
         raise SystemExit(0)
     raise InputError(
@@ -105,59 +145,13 @@ def join() -> Launch:
     )
 
 
-@functools.cache
 def _world() -> Any:
-    """All processes, for mpi4py; None where this is the only one."""
-    if launch().size == 1:
-        return None
+    """All processes, for mpi4py."""
     try:
         from mpi4py import MPI
     except ImportError:
         raise MissingExtraError("mpi4py", "mpi", "a run on several processes") from None
     return MPI.COMM_WORLD
-
-
-def gathered(value: T) -> list[T]:
-    """The value that each process has, in the order of their ranks."""
-    world = _world()
-    return [value] if world is None else list(world.allgather(value))
-
-
-def from_first(value: T | None) -> T:
-    """The value that the first process has, whatever the others have."""
-    world = _world()
-    first: Any = value if world is None else world.bcast(value, root=0)
-    return first
-
-
-def dealt(hands: Iterable[Sequence[T]]) -> Iterator[T]:
-    """What the first process deals: of each hand one item for each process, by rank.
-
-    The ``hands`` of the other processes are not looked at.
-    """
-    world = _world()
-    if world is None:
-        yield from (hand[0] for hand in hands)
-    elif world.Get_rank() == 0:
-        for hand in hands:
-            yield world.scatter(list(hand))
-        world.scatter([None] * world.Get_size())
-    else:
-        while (item := world.scatter(None)) is not None:
-            yield item
-
-
-@contextmanager
-def first_before_others() -> Iterator[None]:
-    """The block on the first process, and then on the others."""
-    is_first = launch().rank == 0
-    if not is_first:
-        gathered(None)
-    try:
-        yield
-    finally:
-        if is_first:
-            gathered(None)
 
 
 def host_of(node: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -166,24 +160,19 @@ def host_of(node: NDArray[np.int64]) -> NDArray[np.int64]:
     return node % int(nest.total_num_virtual_procs) % int(nest.num_processes)
 
 
-def hosted_here(node: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which of these neurons this process hosts."""
-    return host_of(node) == launch().rank
-
-
 def wait_for_first() -> None:
     """Where something went wrong: if it did so everywhere, the first rank says it for all."""
-    if launch().rank:
+    if not launched().is_first:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the launcher may end this one meanwhile
         time.sleep(_PATIENCE_S)
 
 
-def abort_all(exit_code: int) -> None:
+def abort(exit_code: int) -> None:
     """End all processes with this exit code, wherever they are; nothing where this is the only one.
 
     A process that just ended would leave the others waiting for it.
     """
-    if launch().size > 1 and "mpi4py.MPI" in sys.modules:
+    if launched().size > 1 and "mpi4py.MPI" in sys.modules:
         sys.stdout.flush()
         sys.stderr.flush()
         _world().Abort(exit_code)
