@@ -37,7 +37,7 @@ from benchmarks.measurement import REPOSITORY, environment, write_json
 from v1sim.config import RunConfig, load_config
 from v1sim.model import NetworkModel
 from v1sim.simulation.cells import glif3_parameters
-from v1sim.sources.hdf5 import read_network
+from v1sim.sources import open_network
 from v1sim.stimulus import background
 from v1sim.stimulus.from_config import presentation
 from v1sim.stimulus.spikes import draw_spikes
@@ -141,7 +141,7 @@ def timed(
 
 def write_all_bare(sweep_folder: Path, folder: Path) -> None:
     """Write what `bare_run` needs for each run of a sweep that was run."""
-    network = read_network(next((sweep_folder / "shared").glob("column-*.h5")))
+    network = open_network(next((sweep_folder / "shared").glob("column-*.h5")))
     for config in (sweep_folder / "configs").glob("*.yaml"):
         write_bare(folder / f"{config.stem}.npz", load_config(config), network)
 

@@ -27,8 +27,9 @@ from v1sim.simulation.cells import glif3_parameters
 from v1sim.simulation.kernel import backend, reset_kernel
 from v1sim.simulation.plan import make_plan
 from v1sim.simulation.readback import read_back
+from v1sim.sources import open_network
 from v1sim.sources.column import build_column
-from v1sim.sources.hdf5 import read_network, write_network
+from v1sim.sources.hdf5 import write_network
 
 #: The built-in column has about 100 to 280 synapses a neuron, growing with its size.
 _NEURONS_FOR = {1e5: 1200, 1e6: 5500}
@@ -89,7 +90,7 @@ def ours(path: Path, threads: int) -> dict[str, float]:
         return now
 
     since = time.perf_counter()
-    network = read_network(path)
+    network = open_network(path)
     since = mark("read", since)
     checked = guard.admit(network, guard.Policy(require="any"))
     since = mark("gate", since)

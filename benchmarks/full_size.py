@@ -39,7 +39,7 @@ from v1sim.simulation.cells import glif3_parameters
 from v1sim.simulation.kernel import Backend, backend, reset_kernel
 from v1sim.simulation.plan import make_plan
 from v1sim.simulation.readback import read_back
-from v1sim.sources.hdf5 import read_network
+from v1sim.sources import open_network
 from v1sim.stimulus.presentation import Presentation
 from v1sim.stimulus.spikes import draw_spikes
 
@@ -57,7 +57,7 @@ def presentation(n_lgn: int, duration_ms: float, rate_hz: float) -> Presentation
 def bare_nest(path: Path, threads: int, duration_ms: float, rate_hz: float) -> dict[str, Any]:
     """Stages of bare NEST, s, and peak memory."""
     nest, _ = backend()
-    network = read_network(path)
+    network = open_network(path)
     types, cell_types = network.neurons.cell_type, network.cell_types
     order = np.argsort(types, kind="stable")
     node = np.empty(len(types), dtype=np.int64)
@@ -133,7 +133,7 @@ def ours(
     result: dict[str, Any] = {}
     clock = Clock()
     since = time.perf_counter()
-    network = read_network(path)
+    network = open_network(path)
     result["read"] = time.perf_counter() - since
     gate = Clock()
     checked = guard.admit(network, guard.Policy(require="any"))

@@ -56,11 +56,11 @@ def read_by_h5py(path: Path) -> dict[str, float]:
 
 def check_by_v1sim(path: Path) -> dict[str, float]:
     from v1sim import guard
-    from v1sim.sources.hdf5 import read_network
+    from v1sim.sources import open_network
 
     before = peak_mb()
     since = time.perf_counter()
-    network = read_network(path)
+    network = open_network(path)
     read, cpu = time.perf_counter(), time.process_time()
     report = guard.examine(network, guard.Policy(require="any"))
     done = time.perf_counter()

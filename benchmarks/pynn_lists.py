@@ -19,13 +19,13 @@ from v1sim.config import DT_MS
 from v1sim.model import RECEPTORS
 from v1sim.simulation.cells import create_population, glif3_parameters
 from v1sim.simulation.kernel import backend, reset_kernel
-from v1sim.sources.hdf5 import read_network
+from v1sim.sources import open_network
 
 
 def measure(path: Path, threads: int) -> dict[str, Any]:
     nest, pynn = backend()
     clock = Clock()
-    network = read_network(path)
+    network = open_network(path)
     reset_kernel(dt_ms=DT_MS, threads=threads, seed=1, max_delay_ms=4.0)
     # PyNN cannot make glif_psc by itself, so that the populations are v1sim's.
     types = network.neurons.cell_type

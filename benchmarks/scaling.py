@@ -43,7 +43,7 @@ from benchmarks.measurement import (
     write_json,
 )
 from benchmarks.sonata_network import write_sonata_network
-from v1sim.sources.hdf5 import read_network
+from v1sim.sources import open_network
 from v1sim.stimulus.spikes import draw_spikes
 
 PYNN, BMTK = "PyNN FromListConnector", "BMTK PointNet"
@@ -79,7 +79,7 @@ def make_network(n_neurons: int, folder: Path) -> Path:
 
 
 def case(path: Path, arguments: argparse.Namespace, folder: Path) -> Case:
-    network = read_network(path)
+    network = open_network(path)
     n_synapses = len(network.recurrent) + len(network.lgn)
     sonata = None
     if arguments.bmtk_python and n_synapses <= _ONCE_ABOVE:

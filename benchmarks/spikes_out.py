@@ -38,7 +38,7 @@ from v1sim.recording import Recording, read_nwb, write_nwb
 from v1sim.simulation import run
 from v1sim.simulation.kernel import Backend, backend
 from v1sim.simulation.plan import make_plan
-from v1sim.sources.hdf5 import read_network
+from v1sim.sources import open_network
 
 _KEEP_EVERY = 200
 
@@ -59,7 +59,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     import neo  # noqa: F401 -- its import is not what is measured
     import pynwb
 
-    network = read_network(arguments.network)
+    network = open_network(arguments.network)
     # Without its provenance, whose digests are of the whole network.
     network = replace(network, recurrent=thinned(network.recurrent), provenance=None)
     checked = guard.admit(network, guard.Policy(require="any"))

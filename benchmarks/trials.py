@@ -28,7 +28,7 @@ from v1sim.model import Trial
 from v1sim.simulation import run
 from v1sim.simulation.kernel import Backend, backend
 from v1sim.simulation.plan import make_plan
-from v1sim.sources.hdf5 import read_network
+from v1sim.sources import open_network
 from v1sim.stimulus.presentation import Presentation
 
 #: Dynamics, and what lies between trials.
@@ -64,7 +64,7 @@ def measure(kind: str, arguments: argparse.Namespace) -> dict[str, Any]:
             ends.append((len(pieces), Clock()))
 
     run.backend = lambda: Backend(timed, pynn)
-    checked = guard.admit(read_network(arguments.network), guard.Policy(require="any"))
+    checked = guard.admit(open_network(arguments.network), guard.Policy(require="any"))
     plan = make_plan(checked, background="mean", seed=full_size.SEED, dynamics=dynamics)
     shown = presentation(plan.n_lgn, arguments.trials, arguments.duration_ms, arguments.rate_hz)
     output = run.run_trials(

@@ -36,8 +36,9 @@ from v1sim import guard
 from v1sim.checks.registry import Context, registered_checks
 from v1sim.errors import NetworkFileError
 from v1sim.model import NetworkModel, Severity
+from v1sim.sources import open_network
 from v1sim.sources.column import build_column
-from v1sim.sources.hdf5 import read_network, write_network
+from v1sim.sources.hdf5 import write_network
 from v1sim.sources.provenance import ProvenanceDraft
 
 Arrays = dict[str, np.ndarray]
@@ -938,7 +939,7 @@ def good_columns() -> Iterator[tuple[str, NetworkModel]]:
 def judge(path: Path, policy: guard.Policy, variant: Variant | None = None) -> Outcome:
     """What the guards say of a file."""
     try:
-        report = guard.examine(read_network(path), policy)
+        report = guard.examine(open_network(path), policy)
     except NetworkFileError as error:
         findings, refused, verdict = list(error.findings), True, "unreadable"
         errors = frozenset(f.check for f in findings)
@@ -1036,7 +1037,7 @@ def run(pair: Pair, kinds: dict[str, guard.Policy], folder: Path) -> Result:
         good[name] = judge(path, guard.Policy(require=require))
     write_arrays(pair.untrained, path)
     good["the untrained network, where any is accepted"] = judge(path, guard.Policy(require="any"))
-    one_weight = one_weight_times_1000(read_network(whole), read_network(path))
+    one_weight = one_weight_times_1000(open_network(whole), open_network(path))
     return Result(bad, good, undecided, one_weight)
 
 

@@ -213,7 +213,7 @@ def check(
     """Say what a network file's weights are, and everything that is wrong with it."""
     from v1sim import guard
     from v1sim.report.terminal import check_report
-    from v1sim.sources.hdf5 import read_network
+    from v1sim.sources import open_network
 
     policy = guard.Policy(
         require=require,
@@ -223,7 +223,7 @@ def check(
         baseline=baseline,
     )
     try:
-        held = read_network(network)
+        held = open_network(network)
         report = guard.examine(held, policy)
     except NetworkFileError as error:
         content = guard.unreadable_to_json(error)
@@ -265,11 +265,12 @@ def build_column(
     seed: Annotated[int, typer.Option("--seed", min=0)] = 1,
 ) -> None:
     """Write the built-in column: constructed from published figures, not trained."""
-    from v1sim import pipeline
+    from v1sim.config import BuiltInColumn
+    from v1sim.sources.column import open_column
+    from v1sim.sources.hdf5 import write_network
 
-    network = pipeline.write_column(
-        out, neurons=neurons, lgn=lgn, seed=seed, command=shlex.join(sys.argv)
-    )
+    column = BuiltInColumn(neurons=neurons, lgn=lgn, seed=seed)
+    network = write_network(open_column(column, command=shlex.join(sys.argv)), out)
     _out.print(
         f"{out}: {network.n_neurons:,} neurons, {network.n_lgn:,} LGN cells, "
         f"{len(network.recurrent):,} recurrent and {len(network.lgn):,} LGN synapses "
@@ -394,11 +395,11 @@ def diff(
 ) -> None:
     """Say how two networks differ, by array, class pair and receptor, whatever their edge order."""
     from v1sim.report.conversion import difference_text
+    from v1sim.sources import open_network
     from v1sim.sources.difference import compare_networks, difference_to_dict
-    from v1sim.sources.hdf5 import read_network
 
-    other = read_network(after)
-    difference = compare_networks(read_network(before), other)
+    other = open_network(after)
+    difference = compare_networks(open_network(before), other)
     _write_json(json_file, difference_to_dict(difference))
     if html_file is not None:
         from v1sim import guard

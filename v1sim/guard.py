@@ -38,7 +38,7 @@ from v1sim.model import (
     Severity,
     Verdict,
 )
-from v1sim.sources.hdf5 import read_network
+from v1sim.sources import open_network
 
 __all__ = [
     "EVIDENCE",
@@ -201,7 +201,7 @@ def examination(network: NetworkModel, policy: Policy) -> Context:
     context = Context(
         network,
         policy.dt_ms,
-        baseline=None if policy.baseline is None else read_network(policy.baseline),
+        baseline=None if policy.baseline is None else open_network(policy.baseline),
         checkpoint_index=None if policy.checkpoint is None else read_index(policy.checkpoint),
     )
     try:

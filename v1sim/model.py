@@ -199,11 +199,15 @@ class Provenance:
 
 @dataclass(frozen=True)
 class SourceFile:
-    """The file a network was read from; ``stored_dtype`` by dataset, as it is on disk."""
+    """What a network was read from; ``stored_dtype`` by dataset, as it is on disk.
+
+    ``format`` is that of its reader (`v1sim.sources.READERS`), or what it was made by:
+    "column", "checkpoint" or "training_data".
+    """
 
     path: str
     sha256: str
-    format: Literal["hdf5", "sonata", "training_data", "column", "checkpoint"]
+    format: str
     stored_dtype: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 

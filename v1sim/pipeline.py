@@ -8,11 +8,10 @@ from __future__ import annotations
 import platform
 import resource
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -37,9 +36,9 @@ from v1sim.simulation.plan import BuildPlan, make_plan, memory_estimate_mb
 from v1sim.simulation.readback import read_back_findings
 from v1sim.simulation.run import Output, refuse_other_input, run_trials
 from v1sim.simulation.watch import watch_run
-from v1sim.sources.column import build_column
-from v1sim.sources.hdf5 import read_network, write_network
-from v1sim.sources.provenance import ProvenanceDraft
+from v1sim.sources import open_network
+from v1sim.sources.column import open_column
+from v1sim.sources.hdf5 import write_network
 from v1sim.stimulus.background import read_draws
 from v1sim.stimulus.from_config import presentation as make_presentation
 from v1sim.stimulus.presentation import Presentation
@@ -55,7 +54,6 @@ __all__ = [
     "preview",
     "renew_report",
     "run",
-    "write_column",
     "write_stimulus",
 ]
 
@@ -300,22 +298,6 @@ def _need(plan: BuildPlan, presentation: Presentation, threads: int) -> Need:
     )
 
 
-def write_column(
-    path: Path, *, neurons: int, lgn: int | None, seed: int, command: str
-) -> NetworkModel:
-    """Build the column and write it, marked as constructed, not trained."""
-    network = build_column(neurons, lgn, seed)
-    draft = ProvenanceDraft(
-        kind="constructed",
-        made_by=f"v1sim {__version__}",
-        origin="constructed",
-        command=command,
-        details={"what": "constructed, not trained", "neurons": neurons, "seed": seed},
-    )
-    write_network(network, path, provenance=draft)
-    return network
-
-
 def write_stimulus(config: RunConfig, path: Path, *, command: str) -> str:
     """Write what a run will be shown: LGN probabilities, and a picture beside them.
 
@@ -464,21 +446,16 @@ def _plan(
 def _load_network(
     config: RunConfig, folder: _RunFolder | None, command: str, shared: SharedInput | None = None
 ) -> NetworkModel:
-    """The configured network; the built-in column goes through a file like any other."""
+    """The configured network; a run keeps the built-in column, as it was simulated, in a file."""
     if isinstance(config.network, Path):
-        return read_network(config.network)
+        return open_network(config.network)
     if shared:
-        return read_network(shared.column_path(config.network.built_in))
+        return open_network(shared.column_path(config.network.built_in))
+    network = open_column(config.network.built_in, command=command)
     if folder is None:
-        with tempfile.TemporaryDirectory() as scratch:
-            return _load_network(config, _RunFolder(Path(scratch), Path(scratch)), command)
-    column = config.network.built_in
-    path = folder.temporary / "network.h5"
-    write_column(path, neurons=column.neurons, lgn=column.lgn, seed=column.seed, command=command)
-    network = read_network(path)
-    # The report names the file as it will be called when the folder is complete.
-    source = replace(network.source, path=str(folder.final / path.name))
-    return replace(network, source=source)
+        return network
+    name = "network.h5"
+    return write_network(network, folder.temporary / name, known_as=folder.final / name)
 
 
 def _dynamics(config: RunConfig, report: CheckReport) -> Dynamics:

@@ -30,13 +30,13 @@ from v1sim.simulation.kernel import available_threads
 from v1sim.simulation.plan import make_plan
 from v1sim.simulation.reference import Precision, ReferenceRun, integrate
 from v1sim.simulation.run import run_trials
+from v1sim.sources import open_network
 from v1sim.sources.ground_truth import (
     GroundTruth,
     read_ground_truth,
     read_input,
     truth_groups,
 )
-from v1sim.sources.hdf5 import read_network
 from v1sim.stimulus.background import DRAWS, event_weight, events
 from v1sim.stimulus.presentation import Presentation
 from v1sim.stimulus.spikes import draw_spikes
@@ -150,7 +150,7 @@ def verify_dynamics(
     InputError
         If a file is not what is expected, or no group belongs to the network.
     """
-    network = read_network(network_path)
+    network = open_network(network_path)
     waived = {guard.REQUIRED: "dynamics are compared, whatever the weights are"}
     checked = guard.admit(network, guard.Policy(require="any", waivers=waived))
     given = spikes or truth

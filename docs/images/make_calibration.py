@@ -31,8 +31,8 @@ from v1sim.checks.training import (
 )
 from v1sim.checks.units import STRONG_PRODUCT, TYPICAL, WEAK, synaptic_strength
 from v1sim.model import RECEPTORS, NetworkModel, SynapseTable
+from v1sim.sources import open_network
 from v1sim.sources.column import build_column
-from v1sim.sources.hdf5 import read_network
 
 STATES = ("untrained", "five steps", "trained")
 COLOURS = {"untrained": "#457b9d", "five steps": "#8a94a6", "trained": "#b5179e"}
@@ -223,7 +223,7 @@ def main() -> None:
     rows, mixed = [], []
     wrong: dict[str, list[Row]] = {"in pA": [], "normalised\ntwice": []}
     for name, *files in arguments.pair:
-        networks = [read_network(Path(file)) for file in files]
+        networks = [open_network(Path(file)) for file in files]
         for state, network in zip(STATES, networks, strict=True):
             rows.append(measure(name, state, network, networks[0]))
             for label, power in (("in pA", 1), ("normalised\ntwice", -1)):

@@ -21,7 +21,7 @@ from v1sim.simulation.kernel import backend
 from v1sim.simulation.plan import make_plan
 from v1sim.simulation.reference import integrate
 from v1sim.simulation.run import run_trials
-from v1sim.sources.hdf5 import read_network
+from v1sim.sources import open_network
 from v1sim.stimulus.background import DRAWS, event_weight
 from v1sim.stimulus.presentation import Presentation
 from v1sim.stimulus.probabilities import SCALE, file_presentation
@@ -257,7 +257,7 @@ def test_verification_of_analog_input(tmp_path):
 @pytest.mark.parametrize("divide_by", [1.0, SCALE])
 def test_the_trained_network_spikes_as_the_reference_does(shared_data, divide_by):
     folder = shared_data / "trained_a"
-    network = read_network(folder / "net_A_trained.h5")
+    network = open_network(folder / "net_A_trained.h5")
     samples = (0, 41)
     presentation = file_presentation(
         folder / "stimuli_A.h5",

@@ -15,7 +15,7 @@ from tests.behaviour.test_command_line import SMALL, assert_refused, v1sim
 from tests.networks import write_tiny
 from v1sim import guard
 from v1sim.errors import V1simError
-from v1sim.sources.hdf5 import read_network
+from v1sim.sources import open_network
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_random_bytes_over_a_network(tmp_path):
         path.write_bytes(data)
         try:
             policy = guard.Policy("any", baseline=tmp_path / "net.h5")
-            report = guard.examine(read_network(path), policy)
+            report = guard.examine(open_network(path), policy)
         except V1simError:
             continue
         n_reports += 1

@@ -12,7 +12,8 @@ import pytest
 
 from tests.checkpoints import save_trained, tensorflow
 from tests.networks import damaged, tiny_network
-from v1sim.sources.hdf5 import read_network, write_network
+from v1sim.sources import open_network
+from v1sim.sources.hdf5 import write_network
 
 NETWORK = tiny_network(seed=4, zeros=0.2)
 
@@ -37,7 +38,7 @@ def test_convert_then_check(checkpoint, tmp_path):
     assert "trained (the optimizer made 850 updates" in done.stdout
     assert "missing: positions of the neurons" in done.stdout
     assert done.stderr == ""  # TensorFlow is quiet
-    assert read_network(out).provenance.command.endswith(f"convert {checkpoint} --out {out}")
+    assert open_network(out).provenance.command.endswith(f"convert {checkpoint} --out {out}")
     checked = v1sim("check", out, "--strength", "proof")
     assert checked.returncode == 0
     assert "weights: trained (proof: provenance)" in checked.stdout
@@ -62,11 +63,11 @@ def test_stamp_and_refusal(checkpoint, tmp_path):
     assert "recurrent/weights: different, 1 of" in done.stdout
     assert f"1 of {len(NETWORK.recurrent)} changed" in done.stdout
     assert "class pairs changed" in done.stdout
-    assert read_network(path).provenance is None
+    assert open_network(path).provenance is None
     write_network(damaged(NETWORK, "recurrent"), path)
     done = v1sim("stamp", path, "--checkpoint", f"{checkpoint}.index")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert read_network(path).provenance.kind == "trained"
+    assert open_network(path).provenance.kind == "trained"
 
 
 def test_inspect_as_json(checkpoint):

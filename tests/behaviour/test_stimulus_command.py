@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests.networks import write_tiny
 from v1sim.config import load_config
-from v1sim.sources.hdf5 import read_network
+from v1sim.sources import open_network
 from v1sim.stimulus.from_config import presentation
 from v1sim.stimulus.spikes import draw_spikes
 
@@ -57,7 +57,7 @@ def test_file_and_picture(folder):
     with Image.open(folder / "s.png") as picture:
         assert np.asarray(picture.convert("L")).std() > 20
 
-    network = read_network(folder / "tiny.h5")
+    network = open_network(folder / "tiny.h5")
     shown = presentation(load_config(folder / "gratings.yaml"), network)
     same = f"{{kind: probabilities, file: {folder}/s.h5, trials: 3}}"
     again = presentation(load_config(folder / "gratings.yaml", [f"stimulus={same}"]), network)

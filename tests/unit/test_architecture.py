@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from v1sim.sources import READERS
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "v1sim"
 
@@ -98,6 +100,20 @@ def test_imports_point_one_way():
 def test_libraries_stay_at_home(library):
     users = {part for _, part, name in imports() if name.split(".")[0] == library}
     assert users <= HOME[library]
+
+
+def test_networks_are_opened_at_the_door_alone():
+    """`v1sim.sources.open_network` chooses the reader; nothing else knows of one."""
+    names = {type(reader).__name__ for reader in READERS} | {"read_file", "READERS"}
+    wrong = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if path.is_relative_to(PACKAGE / "sources"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("v1sim.sources"):
+                wrong += [f"{path.name}: {a.name}" for a in node.names if a.name in names]
+                wrong += [f"{path.name}: {node.module}"] * node.module.endswith(".reader")
+    assert wrong == []
 
 
 @pytest.mark.parametrize(

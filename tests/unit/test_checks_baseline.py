@@ -14,7 +14,8 @@ from v1sim.checks.baseline import baseline_weights, usable_baseline
 from v1sim.checks.registry import Context
 from v1sim.guard import Policy, examine
 from v1sim.model import NetworkModel, Severity, Verdict
-from v1sim.sources.hdf5 import read_network, write_network
+from v1sim.sources import open_network
+from v1sim.sources.hdf5 import write_network
 
 TINY = replace(tiny_network(), provenance=None)
 
@@ -22,7 +23,7 @@ TINY = replace(tiny_network(), provenance=None)
 @pytest.fixture(scope="module")
 def networks(shared_data) -> dict[str, NetworkModel]:
     names = ("untrained", "few_steps", "trained", "untrained_fallback_pA")
-    return {n: read_network(shared_data / "trained_a" / f"net_A_{n}.h5") for n in names}
+    return {n: open_network(shared_data / "trained_a" / f"net_A_{n}.h5") for n in names}
 
 
 def compared(before: NetworkModel, after: NetworkModel):

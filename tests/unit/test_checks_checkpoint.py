@@ -16,7 +16,7 @@ from v1sim.checks.registry import Context
 from v1sim.errors import CheckpointError
 from v1sim.guard import Policy, examine
 from v1sim.model import Severity, Verdict
-from v1sim.sources.hdf5 import read_network
+from v1sim.sources import open_network
 
 NAMES = {"untrained": 0, "few_steps": 5, "trained": 425}
 
@@ -27,7 +27,7 @@ def folder(shared_data):
 
 
 def network(folder, name):
-    return read_network(folder / f"net_A_{name}.h5")
+    return open_network(folder / f"net_A_{name}.h5")
 
 
 def index_of(folder, name, *, to=None):

@@ -14,8 +14,8 @@ from v1sim.checks.patterns import class_pair_separation, delay_separation
 from v1sim.checks.profile import SIZES, pair_codes, separation, weight_profile
 from v1sim.checks.registry import Context
 from v1sim.model import NetworkModel, Severity
+from v1sim.sources import open_network
 from v1sim.sources.column import build_column
-from v1sim.sources.hdf5 import read_network
 
 PATTERNS = (
     "patterns.class_pairs",
@@ -28,7 +28,7 @@ PATTERNS = (
 
 @pytest.fixture(scope="module")
 def trained(shared_data) -> NetworkModel:
-    return read_network(shared_data / "trained_a" / "net_A_trained.h5")
+    return open_network(shared_data / "trained_a" / "net_A_trained.h5")
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from v1sim.checks.training import (
     _zeros_of_cells,
     zero_evidence,
 )
-from v1sim.sources.hdf5 import read_network
+from v1sim.sources import open_network
 
 
 def evidence(network):
@@ -34,14 +34,14 @@ def evidence(network):
     ],
 )
 def test_reference_networks(shared_data, name, fraction, trained):
-    found = evidence(read_network(shared_data / "trained_a" / f"net_A_{name}.h5"))
+    found = evidence(open_network(shared_data / "trained_a" / f"net_A_{name}.h5"))
     assert found.fraction == pytest.approx(fraction, abs=1e-4)
     assert found.trained is trained
     assert bool(found.why_not) is not trained
 
 
 def reference(shared_data, name="trained"):
-    return read_network(shared_data / "trained_a" / f"net_A_{name}.h5")
+    return open_network(shared_data / "trained_a" / f"net_A_{name}.h5")
 
 
 @pytest.mark.parametrize("limit", [TRAINED_ZEROS, FEW_ZEROS])
@@ -115,7 +115,7 @@ def test_shuffles_are_found_in_small_networks_too(shared_data, share, tmp_path):
     n = len(whole["neurons/node_type_ids"])
     kept = np.sort(np.random.default_rng(2).permutation(n)[: round(share * n)])
     damage.write_arrays(damage.subnetwork(whole, kept), tmp_path / "part.h5")
-    network = read_network(tmp_path / "part.h5")
+    network = open_network(tmp_path / "part.h5")
     assert evidence(network).trained
     for seed in range(3):
         mixed = shuffled_weights(network, type_pairs(network), seed)
@@ -170,7 +170,7 @@ def test_sources_that_never_spiked_are_a_warning_only(shared_data):
 
 
 def test_a_block_of_zeros_is_no_training(shared_data):
-    network = read_network(shared_data / "trained_a" / "net_A_untrained.h5")
+    network = open_network(shared_data / "trained_a" / "net_A_untrained.h5")
     weight = network.recurrent.weight.copy()
     weight[: len(weight) // 4] = 0.0
     found = evidence(damaged(network, "recurrent", weight=weight))
@@ -180,7 +180,7 @@ def test_a_block_of_zeros_is_no_training(shared_data):
 
 
 def test_a_blanked_receptor_is_no_training(shared_data):
-    network = read_network(shared_data / "trained_a" / "net_A_untrained.h5")
+    network = open_network(shared_data / "trained_a" / "net_A_untrained.h5")
     table = network.recurrent
     weight = np.where(table.receptor == 1, np.float32(0), table.weight)
     found = evidence(damaged(network, "recurrent", weight=weight))

@@ -16,7 +16,7 @@ from v1sim.checks.units import (
     synaptic_strength,
 )
 from v1sim.model import CellTypeTable, NetworkModel
-from v1sim.sources.hdf5 import read_network
+from v1sim.sources import open_network
 from v1sim.units import peak_psp_mv_per_pa
 
 NET = tiny_network()
@@ -28,7 +28,7 @@ def with_types(**columns: np.ndarray) -> NetworkModel:
 
 
 def of_reference(shared_data, name: str) -> NetworkModel:
-    return read_network(shared_data / "trained_a" / f"net_A_{name}.h5")
+    return open_network(shared_data / "trained_a" / f"net_A_{name}.h5")
 
 
 def unit_findings(network: NetworkModel) -> set[str]:

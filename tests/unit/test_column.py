@@ -14,10 +14,10 @@ from v1sim.cell_classes import LAYER_TOP_UM, cell_classes, layer_of_depth
 from v1sim.digests import network_sha256
 from v1sim.errors import InputError
 from v1sim.guard import Policy, examine
-from v1sim.sources import column
+from v1sim.sources import column, open_network
 from v1sim.sources.column import build_column, default_n_lgn
 from v1sim.sources.column_figures import CLASSES, P_MAX, PSP_GROUPS, PSP_MV
-from v1sim.sources.hdf5 import read_network, write_network
+from v1sim.sources.hdf5 import write_network
 from v1sim.stimulus.lgn import lgn_filters
 
 NAMES = list(CLASSES)
@@ -258,7 +258,7 @@ def test_refuses(wrong, message):
 def test_survives_its_file(tmp_path):
     network = build_column(300, seed=5)
     write_network(network, tmp_path / "column.h5")
-    held = read_network(tmp_path / "column.h5")
+    held = open_network(tmp_path / "column.h5")
     assert network_sha256(held) == network_sha256(network)
     assert held.cell_types.cell_class == tuple(NAMES)
     np.testing.assert_array_equal(held.lgn_cells.model_id, network.lgn_cells.model_id)

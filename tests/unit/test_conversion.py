@@ -26,8 +26,8 @@ from v1sim import guard
 from v1sim.convert.conversion import convert
 from v1sim.errors import CheckpointError, InputError, MissingExtraError, OutputError
 from v1sim.model import NetworkModel
+from v1sim.sources import open_network
 from v1sim.sources.difference import compare_networks
-from v1sim.sources.hdf5 import read_network
 from v1sim.sources.provenance import TYPE_COLUMNS
 
 
@@ -46,7 +46,7 @@ def trained(tmp_path, network) -> Path:
 def converted(checkpoint: Path, **options) -> NetworkModel:
     out = checkpoint.parent / "net.h5"
     convert(checkpoint, out, command="v1sim convert", **options)
-    return read_network(out)
+    return open_network(out)
 
 
 def refused(checkpoint: Path, error: type = CheckpointError, **options) -> str:
@@ -98,7 +98,7 @@ def test_check_proves_it_from_the_provenance_and_notices_an_edit(trained):
     path = Path(made.source.path)
     with h5py.File(path, "r+") as file:
         file["recurrent/weights"][7] *= 1.001
-    report = guard.examine(read_network(path), guard.Policy())
+    report = guard.examine(open_network(path), guard.Policy())
     assert not report.passed
     assert "provenance.digests" in {f.check for f in report.blocking}
 
@@ -360,7 +360,7 @@ def test_reference_checkpoints_become_their_files(shared_data, tmp_path, folder,
         readout=reference / f"net_A_{folder}.h5",
         allow_untrained=kind == "untrained",
     )
-    difference = compare_networks(read_network(reference / f"net_A_{folder}.h5"), read_network(out))
+    difference = compare_networks(open_network(reference / f"net_A_{folder}.h5"), open_network(out))
     assert all(table.equal for table in difference.tables.values())
     # C_m and asc_amps are known to a rounding of the variables only; positions not at all.
     differing = {a.array: a.max_relative_change for a in difference.arrays}
@@ -368,7 +368,7 @@ def test_reference_checkpoints_become_their_files(shared_data, tmp_path, folder,
     assert set(differing) <= {"neurons/glif3_params/C_m", "neurons/glif3_params/asc_amps"}
     assert all(change < 1e-6 for change in differing.values())
     assert done.kind == kind
-    report = guard.examine(read_network(out), guard.Policy())
+    report = guard.examine(open_network(out), guard.Policy())
     assert (report.verdict, report.proof) == (kind, "provenance")
 
 

@@ -22,8 +22,8 @@ from v1sim.errors import GuardRefusal, NetworkFileError
 from v1sim.guard import CheckedNetwork, Policy, admit, examine, report_to_json
 from v1sim.model import CheckReport, NetworkModel, Severity, Verdict
 from v1sim.report.terminal import check_report
+from v1sim.sources import open_network
 from v1sim.sources.column import build_column
-from v1sim.sources.hdf5 import read_network
 
 NET = tiny_network()
 TRAINED = tiny_network(zeros=0.2)
@@ -115,7 +115,7 @@ def test_undetermined_weights_name_the_commands_that_settle_it():
     ],
 )
 def test_reference_networks(shared_data, name, passes):
-    network = read_network(shared_data / "trained_a" / f"net_A_{name}.h5")
+    network = open_network(shared_data / "trained_a" / f"net_A_{name}.h5")
     report = examine(network, Policy())
     assert report.passed is passes
     expected = {"trained": set(), "untrained_fallback_pA": {"guard.required", "units.psp"}}
@@ -127,8 +127,8 @@ def test_reference_networks(shared_data, name, passes):
 
 def test_a_pass_by_the_file_alone_says_what_the_file_cannot_show(shared_data):
     folder = shared_data / "trained_a"
-    network = read_network(folder / "net_A_trained.h5")
-    untrained = read_network(folder / "net_A_untrained.h5")
+    network = open_network(folder / "net_A_trained.h5")
+    untrained = open_network(folder / "net_A_untrained.h5")
     for lgn in (network.lgn, untrained.lgn):
         report = examine(replace(network, lgn=lgn), Policy())
         assert report.passed
@@ -266,7 +266,7 @@ def test_json_of_a_file_that_is_no_network(tmp_path):
     path = tmp_path / "net.h5"
     path.write_bytes(b"text")
     with pytest.raises(NetworkFileError) as caught:
-        read_network(path)
+        open_network(path)
     document = json.loads(json.dumps(guard.unreadable_to_json(caught.value)))
     assert document["passed"] is False
     assert document["verdict"] == "undetermined"

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from v1sim.sources import hdf5_compression
-from v1sim.sources.hdf5_compression import write_compressed
+from v1sim.sources.hdf5 import compression
+from v1sim.sources.hdf5.compression import write_compressed
 
 RNG = np.random.default_rng(0)
 
@@ -66,7 +66,7 @@ def test_h5py_reads_every_bit(values):
 )
 def test_whatever_the_length_of_the_last_chunk(values):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hdf5_compression, "_CHUNK_BYTES", 64)
+        patch.setattr(compression, "_CHUNK_BYTES", 64)
         stored = written(values)
     assert stored.values.tobytes() == values.tobytes()
     assert stored.chunks[0] <= 64

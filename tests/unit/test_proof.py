@@ -20,7 +20,8 @@ from v1sim.convert.conversion import stamp
 from v1sim.convert.inspection import inspect_checkpoint
 from v1sim.convert.proof import compare_with_checkpoint
 from v1sim.model import NetworkModel, SynapseTable
-from v1sim.sources.hdf5 import read_network, write_network
+from v1sim.sources import open_network
+from v1sim.sources.hdf5 import write_network
 
 NETWORK = tiny_network(seed=4, zeros=0.2)
 BARE = replace(NETWORK, provenance=None)
@@ -182,9 +183,9 @@ def test_other_checkpoint_of_the_same_training(index, tmp_path):
 def test_reference_files_are_proven_by_their_index(shared_data):
     reference = shared_data / "trained_a"
     index = read_index(reference / "trained/ckpt_1000-425.index")
-    assert compare_with_checkpoint(read_network(reference / "net_A_trained.h5"), index).equal
+    assert compare_with_checkpoint(open_network(reference / "net_A_trained.h5"), index).equal
     for other in ("untrained", "few_steps", "untrained_fallback_pA"):
-        compared = compare_with_checkpoint(read_network(reference / f"net_A_{other}.h5"), index)
+        compared = compare_with_checkpoint(open_network(reference / f"net_A_{other}.h5"), index)
         assert compared.status("recurrent/weights") == "different"
         assert compared.status("recurrent/sources") == "equal"
 
@@ -211,7 +212,7 @@ def old_file(tmp_path) -> Path:
 def test_stamp_proves_by_the_index_alone(old_file, index_alone, checkpoint):
     done = stamp(old_file, index_alone.path, command="v1sim stamp")
     assert done.comparison.equal
-    held = read_network(old_file)
+    held = open_network(old_file)
     assert held.provenance.kind == "trained"
     assert held.provenance.arrays["recurrent/weights"].origin == "trained variable"
     assert "not in the checkpoint" in held.provenance.arrays["readout/neuron_ids"].detail
@@ -221,7 +222,7 @@ def test_stamp_proves_by_the_index_alone(old_file, index_alone, checkpoint):
         assert file["notes"][()] == b"made by hand"
         assert file.attrs["author"] == "somebody"
     stamp(old_file, checkpoint, command="again")  # replaces the provenance
-    assert len(read_network(old_file).provenance.checkpoint["files"]) == 2
+    assert len(open_network(old_file).provenance.checkpoint["files"]) == 2
 
 
 def test_stamp_leaves_another_networks_file_alone(old_file, checkpoint):
@@ -241,7 +242,7 @@ def test_stamp_of_untrained_weights_says_untrained(tmp_path):
     path = tmp_path / "net.h5"
     write_network(BARE, path)
     stamp(path, start, command="")
-    report = guard.examine(read_network(path), guard.Policy())
+    report = guard.examine(open_network(path), guard.Policy())
     assert (report.verdict, report.proof, report.passed) == ("untrained", "provenance", False)
 
 

@@ -15,7 +15,7 @@ from v1sim.config import BuiltInColumn
 from v1sim.errors import GuardRefusal, InputError, NetworkFileError
 from v1sim.guard import Policy, admit, admit_by_pass, pass_to_json
 from v1sim.shared_input import SharedInput
-from v1sim.sources.hdf5 import read_network
+from v1sim.sources import open_network
 from v1sim.stimulus.gratings import Grating, grating_presentation
 
 POLICY = Policy("constructed", waivers={"units.psp": "a known outlier"})
@@ -36,19 +36,19 @@ def shared(tmp_path):
 
 
 def test_a_pass_gives_the_same_report_as_the_checks(network, shared):
-    checked = admit(read_network(network), POLICY)
+    checked = admit(open_network(network), POLICY)
     shared.keep_pass(checked, POLICY)
-    again = shared.admit(read_network(network), POLICY)
+    again = shared.admit(open_network(network), POLICY)
     assert again.report == checked.report
     assert guard.report_to_json(again.report) == guard.report_to_json(checked.report)
 
 
 def test_a_file_that_changed_has_no_pass(network, shared):
-    shared.keep_pass(admit(read_network(network), POLICY), POLICY)
+    shared.keep_pass(admit(open_network(network), POLICY), POLICY)
     with h5py.File(network, "r+") as file:
         file["recurrent/weights"][7] *= 1.01
     with pytest.raises(InputError, match="no pass of the gate"):
-        shared.admit(read_network(network), POLICY)
+        shared.admit(open_network(network), POLICY)
 
 
 @pytest.mark.parametrize(
@@ -61,16 +61,16 @@ def test_a_file_that_changed_has_no_pass(network, shared):
     ],
 )
 def test_a_pass_is_for_one_policy(network, shared, policy):
-    earlier = pass_to_json(admit(read_network(network), POLICY), POLICY)
-    shared.keep_pass(admit(read_network(network), POLICY), POLICY)
+    earlier = pass_to_json(admit(open_network(network), POLICY), POLICY)
+    shared.keep_pass(admit(open_network(network), POLICY), POLICY)
     with pytest.raises(InputError, match="no pass of the gate"):
-        shared.admit(read_network(network), policy)
+        shared.admit(open_network(network), policy)
     with pytest.raises(NetworkFileError, match="the policy"):
-        admit_by_pass(read_network(network), policy, earlier)
+        admit_by_pass(open_network(network), policy, earlier)
 
 
 def test_a_pass_of_other_bytes_network_or_version_is_no_pass(network):
-    read = read_network(network)
+    read = open_network(network)
     earlier = pass_to_json(admit(read, POLICY), POLICY)
     other = replace(tiny_network(2), source=read.source)
     with pytest.raises(NetworkFileError, match="the network's digest"):
@@ -82,7 +82,7 @@ def test_a_pass_of_other_bytes_network_or_version_is_no_pass(network):
 
 
 def test_a_report_that_refuses_is_no_pass(network):
-    read = read_network(network)
+    read = open_network(network)
     earlier = pass_to_json(admit(read, POLICY), POLICY)
     refused = guard.report_to_json(guard.examine(read, Policy("trained")))
     with pytest.raises(GuardRefusal):
@@ -90,7 +90,7 @@ def test_a_report_that_refuses_is_no_pass(network):
 
 
 def test_a_damaged_pass_is_no_pass(network, shared):
-    checked = admit(read_network(network), POLICY)
+    checked = admit(open_network(network), POLICY)
     shared.keep_pass(checked, POLICY)
     path = shared.pass_path(checked.network.source.sha256, POLICY)
     path.write_text(path.read_text()[:100])
@@ -131,7 +131,7 @@ def test_columns_are_kept_by_what_they_are_built_of(shared):
 
 
 def test_passes_are_plain_json(network, shared):
-    checked = admit(read_network(network), POLICY)
+    checked = admit(open_network(network), POLICY)
     shared.keep_pass(checked, POLICY)
     (path,) = shared.folder.iterdir()
     assert json.loads(path.read_text())["report"]["passed"] is True

@@ -22,7 +22,8 @@ from v1sim.digests import array_sha256, file_sha256, network_sha256
 from v1sim.errors import NetworkFileError, OutputError
 from v1sim.model import NetworkModel, SynapseTable
 from v1sim.paging import paged_array
-from v1sim.sources.hdf5 import add_provenance, read_network, write_network
+from v1sim.sources import open_network
+from v1sim.sources.hdf5 import add_provenance, write_network
 from v1sim.sources.provenance import canonical_arrays, verify
 
 SYNAPSE_DTYPES = {"pre": "i4", "post": "i4", "receptor": "u1", "delay_ms": "f4", "weight": "f4"}
@@ -38,7 +39,7 @@ def path(tmp_path: Path) -> Path:
 def problems(path: Path) -> dict[str, str]:
     """Check by dataset of everything that is wrong with a file."""
     with pytest.raises(NetworkFileError) as caught:
-        read_network(path)
+        open_network(path)
     assert caught.value.exit_code == 2
     assert caught.value.findings
     return {finding.where: finding.check for finding in caught.value.findings}
@@ -68,7 +69,7 @@ def assert_same(a: NetworkModel, b: NetworkModel) -> None:
 
 def test_a_written_network_reads_back_the_same(tmp_path):
     written = write_tiny(tmp_path / "net.h5", zeros=0.2)
-    network = read_network(tmp_path / "net.h5")
+    network = open_network(tmp_path / "net.h5")
     assert_same(network, written)
     assert network.provenance == written.provenance
     assert network.source.sha256 == file_sha256(tmp_path / "net.h5")
@@ -81,7 +82,7 @@ def test_a_written_network_reads_back_the_same(tmp_path):
 
 def test_the_reference_network_reads_as_h5py_does(shared_data):
     path = shared_data / "trained_a" / "net_A_trained.h5"
-    network = read_network(path)
+    network = open_network(path)
     with h5py.File(path) as file:
         for group, table in (("recurrent", network.recurrent), ("input", network.lgn)):
             np.testing.assert_array_equal(table.pre, file[f"{group}/sources"])
@@ -122,9 +123,9 @@ def test_the_reference_network_reads_as_h5py_does(shared_data):
 )
 @pytest.mark.parametrize("options", [{}, {"chunks": True, "compression": "lzf"}])
 def test_any_width_and_byte_order_reads_the_same(path, dataset, dtype, options):
-    before = read_network(path)
+    before = open_network(path)
     put(path, dataset, get(path, dataset).astype(dtype), **options)
-    after = read_network(path)
+    after = open_network(path)
     assert np.dtype(after.source.stored_dtype[dataset]) == np.dtype(dtype)
     if dtype == "f4" and dataset.endswith("C_m"):
         np.testing.assert_allclose(after.cell_types.c_m_pf, before.cell_types.c_m_pf, rtol=1e-7)
@@ -135,22 +136,22 @@ def test_any_width_and_byte_order_reads_the_same(path, dataset, dtype, options):
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("options", [{}, {"chunks": (100,), "compression": "gzip"}])
 def test_huge_tables_lie_in_scratch_files(path, monkeypatch, options, dtype):
-    monkeypatch.setattr("v1sim.sources.hdf5_datasets._BLOCK", 250)  # several blocks
+    monkeypatch.setattr("v1sim.sources.hdf5.datasets._BLOCK", 250)  # several blocks
     put(path, "recurrent/weights", get(path, "recurrent/weights").astype(dtype), **options)
-    in_memory = read_network(path)
+    in_memory = open_network(path)
     made = []
 
     def noted(n: int, dtype: object) -> np.ndarray:
         made.append(n)
         return paged_array(n, dtype)
 
-    monkeypatch.setattr("v1sim.sources.hdf5.paged_array", noted)
+    monkeypatch.setattr("v1sim.sources.hdf5.reader.paged_array", noted)
     n = len(in_memory.recurrent)
-    monkeypatch.setattr("v1sim.sources.hdf5._PAGED_ABOVE", n)
-    read_network(path)
+    monkeypatch.setattr("v1sim.sources.hdf5.reader._PAGED_ABOVE", n)
+    open_network(path)
     assert not made
-    monkeypatch.setattr("v1sim.sources.hdf5._PAGED_ABOVE", n - 1)
-    paged = read_network(path)
+    monkeypatch.setattr("v1sim.sources.hdf5.reader._PAGED_ABOVE", n - 1)
+    paged = open_network(path)
     assert made == [n] * 5
     assert_same(paged, in_memory)
     paged.recurrent.forget()
@@ -162,10 +163,10 @@ def test_no_room_for_scratch_files_is_one_clear_error(path, monkeypatch):
     def full(n: int, dtype: object) -> np.ndarray:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("v1sim.sources.hdf5.paged_array", full)
-    monkeypatch.setattr("v1sim.sources.hdf5._PAGED_ABOVE", 10)
+    monkeypatch.setattr("v1sim.sources.hdf5.reader.paged_array", full)
+    monkeypatch.setattr("v1sim.sources.hdf5.reader._PAGED_ABOVE", 10)
     with pytest.raises(NetworkFileError, match=r"scratch space.*No space left.*TMPDIR"):
-        read_network(path)
+        open_network(path)
 
 
 def test_optional_parts_may_be_absent(path):
@@ -178,7 +179,7 @@ def test_optional_parts_may_be_absent(path):
             del file[f"neurons/glif3_params/{name}"]
         for name in list(file.attrs):
             del file.attrs[name]
-    network = read_network(path)
+    network = open_network(path)
     assert network.neurons.position_um is None
     assert network.background_weight is None
     assert network.readout == ()
@@ -193,14 +194,14 @@ def test_unknown_datasets_are_left_alone(path):
     with h5py.File(path, "r+") as file:
         file["recurrent/notes"] = np.arange(3)
         file["elsewhere/table"] = [b"text"]
-    assert_same(read_network(path), tiny_network())
+    assert_same(open_network(path), tiny_network())
 
 
 def test_a_readout_without_its_number_of_groups_has_ten_where_they_divide(path):
     put(path, "readout/neuron_ids", np.arange(30, dtype=np.int32))
     with h5py.File(path, "r+") as file:
         del file.attrs["n_output"]
-    network = read_network(path)
+    network = open_network(path)
     assert [len(group) for group in network.readout] == [3] * 10
     findings = guard.examine(network, guard.Policy("any")).findings
     assert "structure.readout_groups" in {f.check for f in findings}
@@ -212,7 +213,7 @@ def test_wrong_values_that_can_be_held_are_read(path):
     put(path, "recurrent/weights", weight)
     put(path, "recurrent/sources", get(path, "recurrent/sources") + 10 * N_NEURONS)
     put(path, "recurrent/receptor_types", get(path, "recurrent/receptor_types") + 1)
-    network = read_network(path)
+    network = open_network(path)
     np.testing.assert_array_equal(network.recurrent.weight, weight)
     assert network.recurrent.receptor.max() == 4
 
@@ -305,7 +306,7 @@ def test_values_that_would_change_are_counted(path, dataset, change, n_bad):
     values = get(path, dataset)
     put(path, dataset, change(values))
     with pytest.raises(NetworkFileError) as caught:
-        read_network(path)
+        open_network(path)
     (finding,) = caught.value.findings
     assert (finding.check, finding.where) == ("structure.dtype", dataset)
     assert finding.n_seen == len(values)
@@ -324,7 +325,7 @@ def test_the_largest_value_that_fits_is_read(path, dataset, value):
     values = get(path, dataset).astype("i8")
     values[0] = value
     put(path, dataset, values)
-    network = read_network(path)
+    network = open_network(path)
     column = network.recurrent.pre if dataset.endswith("sources") else network.recurrent.receptor
     assert column[0] == value
 
@@ -336,7 +337,7 @@ def test_types_outside_the_table_are_counted(path):
     assert problems(path) == {"neurons/node_type_ids": "structure.type_range"}
     values[:2] = 4
     put(path, "neurons/node_type_ids", values)
-    read_network(path)
+    open_network(path)
 
 
 @pytest.mark.parametrize("name", ["n_neurons", "n_input", "n_output"])
@@ -413,7 +414,7 @@ def test_a_soft_link_within_the_file_is_followed(path):
     with h5py.File(path, "r+") as file:
         file.move("recurrent/weights", "elsewhere")
         file["recurrent/weights"] = h5py.SoftLink("/elsewhere")
-    assert_same(read_network(path), tiny_network())
+    assert_same(open_network(path), tiny_network())
 
 
 @pytest.mark.parametrize("options", [{}, {"chunks": (1 << 20,)}, {"chunks": (1 << 28,)}])
@@ -462,7 +463,7 @@ def test_files_that_are_no_files(tmp_path):
         elif name == "pipe.h5":
             os.mkfifo(target)
         with pytest.raises(NetworkFileError, match=name):
-            read_network(target)
+            open_network(target)
 
 
 def test_a_file_without_permission(path):
@@ -470,7 +471,7 @@ def test_a_file_without_permission(path):
     if os.access(path, os.R_OK):
         pytest.skip("this user may read everything")
     with pytest.raises(NetworkFileError, match="Permission"):
-        read_network(path)
+        open_network(path)
 
 
 def test_an_empty_file_and_a_text_file(tmp_path):
@@ -478,7 +479,7 @@ def test_an_empty_file_and_a_text_file(tmp_path):
         target = tmp_path / "net.h5"
         target.write_bytes(content)
         with pytest.raises(NetworkFileError, match=words):
-            read_network(target)
+            open_network(target)
 
 
 def test_a_file_cut_off_anywhere_gives_one_clear_error(path):
@@ -486,7 +487,7 @@ def test_a_file_cut_off_anywhere_gives_one_clear_error(path):
     for size in np.linspace(1, len(whole) - 1, 40).astype(int):
         path.write_bytes(whole[:size])
         with pytest.raises(NetworkFileError) as caught:
-            read_network(path)
+            open_network(path)
         assert str(path) in str(caught.value)
 
 
@@ -498,7 +499,7 @@ def test_any_bytes_give_one_clear_error(tmp_path, content, signed):
     target = tmp_path / "bytes.h5"
     target.write_bytes((b"\x89HDF\r\n\x1a\n" if signed else b"") + content)
     with pytest.raises(NetworkFileError):
-        read_network(target)
+        open_network(target)
 
 
 @settings(
@@ -517,7 +518,7 @@ def test_damaged_bytes_are_read_or_refused(path, data):
     target = path.with_name("damaged.h5")
     target.write_bytes(content)
     try:
-        network = read_network(target)
+        network = open_network(target)
     except NetworkFileError:
         return
     guard.examine(network, guard.Policy("any"))
@@ -530,12 +531,12 @@ def test_digests_are_those_of_the_values_in_the_file(tmp_path):
     path = tmp_path / "net.h5"
     network = replace(tiny_network(), provenance=None)
     write_network(network, path, provenance=DRAFT)
-    stated = read_network(path).provenance.arrays
+    stated = open_network(path).provenance.arrays
     for name, dtype in (("weights", "f4"), ("sources", "i4"), ("receptor_types", "u1")):
         stored = get(path, f"recurrent/{name}").astype(dtype)
         assert stated[f"recurrent/{name}"].sha256 == array_sha256(stored)
     assert set(stated) == set(canonical_arrays(network))
-    assert not verify(read_network(path))
+    assert not verify(open_network(path))
 
 
 def test_the_layout_is_the_one_in_use(path):
@@ -555,14 +556,14 @@ def test_input_delays_other_than_a_step_are_kept(tmp_path):
     lgn = replace(network.lgn, delay_ms=np.full(len(network.lgn), 2.0, np.float32))
     network = sealed(replace(network, lgn=lgn, provenance=None))
     write_network(network, tmp_path / "net.h5")
-    assert (read_network(tmp_path / "net.h5").lgn.delay_ms == 2).all()
+    assert (open_network(tmp_path / "net.h5").lgn.delay_ms == 2).all()
 
 
 def test_a_network_without_synapses_can_be_written(tmp_path):
     nothing = SynapseTable(**{name: np.zeros(0, dtype) for name, dtype in SYNAPSE_DTYPES.items()})
     network = replace(tiny_network(), recurrent=nothing, lgn=nothing, provenance=None)
     write_network(network, tmp_path / "net.h5")
-    assert network_sha256(read_network(tmp_path / "net.h5")) == network_sha256(network)
+    assert network_sha256(open_network(tmp_path / "net.h5")) == network_sha256(network)
 
 
 def test_a_readout_that_does_not_read_back_is_not_written(tmp_path):
@@ -571,7 +572,7 @@ def test_a_readout_that_does_not_read_back_is_not_written(tmp_path):
     unequal = replace(network, readout=(*readout, np.arange(5, 9, dtype=np.int32)))
     write_network(replace(network, readout=readout[:1]), tmp_path / "one.h5")
     write_network(replace(unequal, provenance=None), tmp_path / "net.h5")
-    read = read_network(tmp_path / "net.h5")
+    read = open_network(tmp_path / "net.h5")
     np.testing.assert_array_equal(np.concatenate(read.readout), np.concatenate(unequal.readout))
 
 
@@ -582,7 +583,7 @@ def test_a_failed_write_leaves_what_was_there(path, monkeypatch):
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("v1sim.sources.hdf5._write_provenance", fail)
+    monkeypatch.setattr("v1sim.sources.hdf5.writer._write_provenance", fail)
     with pytest.raises(OutputError, match="No space left"):
         write_network(damage, path, provenance=DRAFT)
     assert path.read_bytes() == before
@@ -650,7 +651,7 @@ def test_a_garbled_provenance_is_a_finding_and_no_crash(path, garbled):
             )
         else:
             file["provenance"] = garbled
-    network = read_network(path)
+    network = open_network(path)
     assert network.provenance is None
     assert network.provenance_problem
     report = guard.examine(network, guard.Policy("any"))
@@ -669,9 +670,9 @@ def test_texts_of_variable_length_are_refused(path):
 def test_provenance_is_that_of_the_file_not_of_what_was_read_before(tmp_path):
     path = tmp_path / "net.h5"
     write_network(tiny_network(seed=1), path)
-    stale = read_network(path)
+    stale = open_network(path)
     write_network(tiny_network(seed=2), path)
     held = add_provenance(path, DRAFT, stale)
     stated = held.provenance.arrays["recurrent/weights"].sha256
-    assert stated == array_sha256(read_network(path).recurrent.weight)
+    assert stated == array_sha256(open_network(path).recurrent.weight)
     assert stated != array_sha256(stale.recurrent.weight)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.networks import DRAFT, damaged, tiny_network, write_tiny
 from v1sim.model import NetworkModel
-from v1sim.sources.hdf5 import read_network
+from v1sim.sources import open_network
 from v1sim.sources.provenance import canonical_arrays, from_json, to_json, verify
 
 NET = tiny_network()
@@ -131,6 +131,6 @@ def test_rows_that_exchange_their_weights_are_noticed():
 
 def test_digests_hold_for_the_file(tmp_path):
     write_tiny(tmp_path / "net.h5")
-    assert not verify(read_network(tmp_path / "net.h5"))
+    assert not verify(open_network(tmp_path / "net.h5"))
     with pytest.raises(ValueError, match="no provenance"):
         verify(replace(NET, provenance=None))

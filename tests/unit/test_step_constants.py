@@ -14,7 +14,7 @@ from v1sim.simulation.step_constants import (
     tensorflow_exp,
     tensorflow_sigmoid,
 )
-from v1sim.sources.hdf5 import read_network
+from v1sim.sources import open_network
 
 _TENSORFLOW = """
 import sys, numpy as np, tensorflow as tf
@@ -65,7 +65,7 @@ def test_every_bit_is_tensorflows(tensorflow, name, ours):
 @pytest.mark.parametrize("name", CHECKPOINTS)
 def test_every_bit_is_the_checkpoints(tensorflow, shared_data, name):
     held = np.load(tensorflow / f"{CHECKPOINTS[name]}.npz")
-    network = read_network(shared_data / "trained_a" / f"net_A_{name}.h5")
+    network = open_network(shared_data / "trained_a" / f"net_A_{name}.h5")
     constants = step_constants(network.cell_types)[network.neurons.cell_type]
     expected = np.column_stack(
         [

@@ -17,8 +17,8 @@ from v1sim.convert.baseline import write_baseline
 from v1sim.convert.conversion import convert
 from v1sim.errors import InputError
 from v1sim.model import NetworkModel
+from v1sim.sources import open_network
 from v1sim.sources.difference import compare_networks
-from v1sim.sources.hdf5 import read_network
 from v1sim.sources.provenance import TYPE_COLUMNS
 from v1sim.sources.readout_groups import published_readout_groups, read_readout_groups
 from v1sim.sources.training_data import initial_network, open_folder, select_neurons
@@ -86,7 +86,7 @@ def test_published_delays_are_those_of_other_synapses(folder):
 def test_baseline_is_written_as_untrained(folder, tmp_path):
     out = tmp_path / "untrained.h5"
     write_baseline(folder, out, command="v1sim baseline", n_neurons=60)
-    made = read_network(out)
+    made = open_network(out)
     assert_same(made)
     report = guard.examine(made, guard.Policy())
     assert (report.verdict, report.proof, report.passed) == ("untrained", "provenance", False)
@@ -120,7 +120,7 @@ def test_conversion_takes_names_and_positions(folder, tmp_path):
     network = initial_network(data, select_neurons(data, 60))
     out = tmp_path / "net.h5"
     convert(save_trained(tmp_path / "ckpt", network), out, command="", data_dir=folder)
-    made = read_network(out)
+    made = open_network(out)
     assert compare_networks(network, made).equal
     assert made.cell_types.cell_class == NETWORK.cell_types.name
     assert np.array_equal(made.neurons.position_um, NETWORK.neurons.position_um)

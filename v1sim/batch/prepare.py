@@ -12,7 +12,9 @@ from v1sim.errors import InputError
 from v1sim.model import NetworkModel
 from v1sim.pipeline import Need
 from v1sim.shared_input import SharedInput
-from v1sim.sources.hdf5 import read_network
+from v1sim.sources import open_network
+from v1sim.sources.column import open_column
+from v1sim.sources.hdf5 import write_network
 from v1sim.stimulus.from_config import presentation as make_presentation
 
 __all__ = ["prepare"]
@@ -61,7 +63,7 @@ def prepare(
     for run in runs:
         by_path.setdefault(_network_path(run.config, shared, command), []).append(run)
     for i, (path, group) in enumerate(by_path.items()):
-        network = read_network(path)
+        network = open_network(path)
         checked = _checked(network, group, shared)
         alike: dict[str, Need] = {}
         for run in group:
@@ -88,9 +90,7 @@ def _network_path(config: RunConfig, shared: SharedInput, command: str) -> Path:
     column = config.network.built_in
     path = shared.column_path(column)
     if not path.exists():
-        pipeline.write_column(
-            path, neurons=column.neurons, lgn=column.lgn, seed=column.seed, command=command
-        )
+        write_network(open_column(column, command=command), path)
     return path
 
 

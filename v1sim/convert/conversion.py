@@ -27,7 +27,8 @@ from v1sim.convert.variables import Variables, find_variables
 from v1sim.errors import CheckpointError, OutputError
 from v1sim.model import NetworkModel
 from v1sim.output import replacing
-from v1sim.sources.hdf5 import add_provenance, read_network, write_network
+from v1sim.sources import open_network
+from v1sim.sources.hdf5 import add_provenance, write_network
 from v1sim.sources.provenance import ProvenanceDraft, canonical_arrays
 from v1sim.sources.readout_groups import read_readout_groups
 from v1sim.sources.training_data import open_folder
@@ -131,8 +132,8 @@ def convert(
         network=network, details={"missing": list(missing)},
     )  # fmt: skip
     with replacing(out) as temporary:
-        held = write_network(network, temporary, provenance=draft)
-        comparison = compare_with_checkpoint(held, index)
+        network = write_network(network, temporary, provenance=draft, known_as=out)
+        comparison = compare_with_checkpoint(network, index)
         if not comparison.equal:
             names = ", ".join(sorted({a for c in comparison.differing for a in c.arrays}))
             raise OutputError(
@@ -141,7 +142,6 @@ def convert(
                 hint="this is a fault of v1sim or of the disk; report it with the output of "
                 "v1sim inspect",
             )
-    network = replace(held, source=replace(held.source, path=str(out)))
     return Conversion(network, kind, reason, state, comparison, missing)
 
 
@@ -164,7 +164,7 @@ def stamp(network_file: Path, checkpoint: Path, *, command: str) -> Conversion:
     index = read_index(checkpoint)
     variables = find_variables(index)
     state = training_state(index, variables)
-    network = read_network(network_file)
+    network = open_network(network_file)
     comparison = compare_with_checkpoint(network, index)
     kind, reason = _judge(index, state, network, None, allow_untrained=True)
     if comparison.equal:

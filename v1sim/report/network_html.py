@@ -18,7 +18,7 @@ from v1sim.output import replacing
 from v1sim.report import figures, network_figures
 from v1sim.report.network_figures import LabelledNetwork
 from v1sim.report.page import facts, findings, gate, image, number, page, section, table
-from v1sim.sources.hdf5 import read_network
+from v1sim.sources import open_network
 
 __all__ = ["write_network_html", "write_unreadable_html"]
 
@@ -153,7 +153,7 @@ def _balance(content: Mapping[str, Any]) -> str:
 def _other(network: NetworkModel, policy: guard.Policy) -> LabelledNetwork | None:
     """The network to show beside it: the baseline, or what the checkpoint's data hold."""
     if policy.baseline is not None:
-        return LabelledNetwork("baseline", read_network(policy.baseline))
+        return LabelledNetwork("baseline", open_network(policy.baseline))
     if policy.checkpoint is not None:
         index = read_index(policy.checkpoint)
         if index.has_data:

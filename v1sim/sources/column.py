@@ -24,12 +24,14 @@ of the composite cells those with such an axis between them (Arkhipov et al. 201
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from v1sim import __version__
 from v1sim.cell_classes import LAYER_TOP_UM
+from v1sim.config import BuiltInColumn
 from v1sim.errors import InputError
 from v1sim.model import (
     CellTypeTable,
@@ -53,9 +55,17 @@ from v1sim.sources.column_figures import (
     TAU_SYN_MS,
     LgnInput,
 )
+from v1sim.sources.provenance import ProvenanceDraft
 from v1sim.units import peak_psp_mv_per_pa
 
-__all__ = ["MIN_LGN", "MIN_NEURONS", "N_READOUT_GROUPS", "build_column", "default_n_lgn"]
+__all__ = [
+    "MIN_LGN",
+    "MIN_NEURONS",
+    "N_READOUT_GROUPS",
+    "build_column",
+    "default_n_lgn",
+    "open_column",
+]
 
 F64 = NDArray[np.float64]
 I32 = NDArray[np.int32]
@@ -127,6 +137,31 @@ class _Cells:
 
     def of(self, index: int) -> slice:
         return slice(int(self.start[index]), int(self.start[index + 1]))
+
+
+def open_column(column: BuiltInColumn, *, command: str) -> NetworkModel:
+    """The configured column, with the provenance that calls it constructed, not trained.
+
+    Parameters
+    ----------
+    column : BuiltInColumn
+        From the configuration or the command line.
+    command : str
+        The command line, for the provenance.
+    """
+    network = build_column(column.neurons, column.lgn, column.seed)
+    draft = ProvenanceDraft(
+        kind="constructed",
+        made_by=f"v1sim {__version__}",
+        origin="constructed",
+        command=command,
+        details={
+            "what": "constructed, not trained",
+            "neurons": column.neurons,
+            "seed": column.seed,
+        },
+    )
+    return replace(network, provenance=draft.seal(network))
 
 
 def build_column(n_neurons: int = 2000, n_lgn: int | None = None, seed: int = 1) -> NetworkModel:

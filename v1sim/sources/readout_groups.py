@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from v1sim.errors import InputError
-from v1sim.sources.hdf5 import read_network
+from v1sim.sources import open_network
 
 __all__ = ["published_readout_groups", "read_readout_groups"]
 
@@ -114,7 +114,7 @@ def read_readout_groups(path: Path, n_neurons: int) -> Groups:
 def _load(path: Path) -> list[NDArray[np.int64]]:
     suffix = path.suffix.lower()
     if suffix in (".h5", ".hdf5"):
-        return [group.astype(np.int64) for group in read_network(path).readout]
+        return [group.astype(np.int64) for group in open_network(path).readout]
     if suffix == ".npy":
         rows: Any = np.load(path, allow_pickle=False)
     elif suffix == ".json":

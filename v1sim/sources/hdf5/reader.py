@@ -1,34 +1,10 @@
-"""Networks as HDF5 files: `read_network` and `write_network`.
-
-The layout is the one in use by the training code's users::
-
-    attrs n_neurons, n_input, n_output                             may be absent
-    neurons/node_type_ids [n], positions_x, _y, _z [n]             positions may be absent
-    neurons/glif3_params/{C_m, g, E_L, V_th, V_reset, t_ref} [t], {k, asc_amps} [t, 2],
-                         tau_syn [t, 4]
-    recurrent/{sources, targets, weights, receptor_types, delays} [s]
-    input/{sources, targets, weights, receptor_types} [si]
-    input/bkg_weights [n, 4]                                       may be absent
-    readout/neuron_ids [n_output * group]                          may be absent
-    readout/readout_weights [cells, n_output], readout_bias [n_output]   may be absent
-
-v1sim adds, and reads where it finds them: ``neurons/glif3_params/{name, cell_class}``
-(UTF-8 texts of fixed length), the group ``lgn`` with the columns of `LgnCellTable` and
-the attribute ``field_deg``, ``input/delays``, and the text dataset ``provenance`` (JSON;
-see `v1sim.sources.provenance`). Anything else in a file is left alone.
-
-Any integer or float type of any width and byte order is read, as long as no
-value changes on the way into the model's own type; float64 weights and delays
-are rounded to float32, which is what training and file use. Values that can be
-held but are wrong are the business of the checks.
-"""
+"""Reading a network file as it is: every value, nothing converted, nothing judged."""
 
 from __future__ import annotations
 
-import errno
 import math
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -41,7 +17,7 @@ import psutil
 from numpy.typing import DTypeLike, NDArray
 
 from v1sim.digests import file_sha256
-from v1sim.errors import NetworkFileError, OutputError
+from v1sim.errors import NetworkFileError
 from v1sim.model import (
     CellTypeTable,
     Finding,
@@ -53,45 +29,51 @@ from v1sim.model import (
     SourceFile,
     SynapseTable,
 )
-from v1sim.output import replacing
 from v1sim.paging import forget, paged_array
 from v1sim.sources import provenance as provenance_json
-from v1sim.sources.hdf5_compression import write_compressed
-from v1sim.sources.hdf5_datasets import (
+from v1sim.sources.hdf5.datasets import (
     blocks,
     chunk_bytes,
     storage_problem,
     text_problem,
     would_change,
 )
-from v1sim.sources.provenance import (
-    READOUT_DATASETS,
-    SYNAPSE_COLUMNS,
-    TYPE_COLUMNS,
-    ProvenanceDraft,
-)
+from v1sim.sources.provenance import READOUT_DATASETS, SYNAPSE_COLUMNS, TYPE_COLUMNS
 
-__all__ = ["DEFAULT_READOUT_GROUPS", "add_provenance", "read_network", "write_network"]
+__all__ = ["INPUT_DELAY_MS", "Hdf5Reader", "read_file"]
 
 #: Groups of a readout whose file does not say how many: the model's ten classes.
-DEFAULT_READOUT_GROUPS = 10
+_DEFAULT_READOUT_GROUPS = 10
 #: Input synapses act one step after the spike; the layout stores no delay for them.
-_INPUT_DELAY_MS = 1.0
+INPUT_DELAY_MS = 1.0
 #: Synapses of a table above which its columns lie in scratch files. Trained networks stay in
 #: memory; the whole column leaves it to NEST.
 _PAGED_ABOVE = 1 << 25
-#: Bytes of a file that are compared at a time.
-_READ_BYTES = 1 << 20
 _PAIR_COLUMNS = ("k_per_ms", "asc_amp_pa")
 
 
-def read_network(path: Path) -> NetworkModel:
-    """Read a network file as it is: every value, nothing converted, nothing judged.
+class Hdf5Reader:
+    """The door's reader of this layout; see `v1sim.sources.reader.Reader`."""
+
+    format = "hdf5"
+    reads = "a network in HDF5"
+
+    def recognises(self, path: Path) -> bool:
+        """Any file: what is no network in HDF5 is told so, and why."""
+        return path.is_file()
+
+    def read(self, path: Path) -> NetworkModel:
+        """The network in the file."""
+        return read_file(path)
+
+
+def read_file(path: Path) -> NetworkModel:
+    """Read a network file.
 
     Parameters
     ----------
     path : Path
-        An HDF5 file in the layout that the module describes.
+        An HDF5 file in the layout that the package describes.
 
     Raises
     ------
@@ -99,13 +81,6 @@ def read_network(path: Path) -> NetworkModel:
         If the file cannot become a network at all. Its ``findings`` name every
         problem that was seen, not the first only.
     """
-    if not path.is_file():
-        raise NetworkFileError(
-            "is a folder" if path.is_dir() else "no such file" if not path.exists() else "no file",
-            where=str(path),
-            expected="a network in HDF5",
-            hint="check the path",
-        )
     try:
         with ThreadPoolExecutor(max_workers=1) as pool:  # hashing runs beside the reading
             sha256 = pool.submit(file_sha256, path)
@@ -121,102 +96,6 @@ def read_network(path: Path) -> NetworkModel:
             where=str(path),
             hint="check its permissions and the disk",
         ) from error
-
-
-def write_network(
-    network: NetworkModel, path: Path, *, provenance: ProvenanceDraft | None = None
-) -> NetworkModel:
-    """Write a network in the layout in use; the file appears whole or not at all.
-
-    The file is read back before it gets its name. With ``provenance``, the
-    digests are those of the values that were read back.
-
-    Parameters
-    ----------
-    network : NetworkModel
-        Its own provenance is written unless ``provenance`` is given.
-    path : Path
-        An existing file is replaced.
-    provenance : ProvenanceDraft, optional
-        What the network is and where its arrays came from.
-
-    Returns
-    -------
-    NetworkModel
-        What the file holds, as it was read back from it.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written: folder, permission, disk full, or a disk
-        that gives back something else.
-    """
-    # HDF5 can crash the process when a disk is full, so it writes to memory only.
-    with replacing(path) as temporary, _in_memory(path.name) as file:
-        _write(file, network)
-        if provenance is None and network.provenance is not None:
-            _write_provenance(file, network.provenance)
-        _save(file, temporary)
-        held = read_network(temporary)
-        _compare(network, held, path)
-        if provenance is not None:
-            sealed = provenance.seal(held)
-            _write_provenance(file, sealed)
-            _save(file, temporary)
-            held = replace(held, provenance=sealed)
-        source = replace(held.source, path=str(path), sha256=file_sha256(temporary))
-    return replace(held, source=source)
-
-
-def add_provenance(
-    path: Path, provenance: ProvenanceDraft, network: NetworkModel | None = None
-) -> NetworkModel:
-    """Put a provenance into an existing network file; everything else in it stays as it is.
-
-    A provenance that the file has is replaced. The digests are those of the values
-    that are read from the file.
-
-    Parameters
-    ----------
-    path : Path
-        The network file.
-    provenance : ProvenanceDraft
-        What the network is and where its arrays came from.
-    network : NetworkModel, optional
-        What was read from the file; it is read again where its bytes are no longer those.
-
-    Returns
-    -------
-    NetworkModel
-        The network, read back from the file.
-
-    Raises
-    ------
-    NetworkFileError
-        If the file cannot be read as a network.
-    OutputError
-        If the file cannot be written.
-    """
-    if network is None or network.source.sha256 != file_sha256(path):
-        network = read_network(path)
-    sealed = provenance.seal(network)
-    with replacing(path) as temporary:
-        with _in_memory(path.name, path.read_bytes()) as file:
-            if "provenance" in file:
-                del file["provenance"]
-            _write_provenance(file, sealed)
-            _save(file, temporary)
-        held = read_network(temporary)
-        if held.provenance is None or provenance_json.verify(held):
-            raise OutputError(
-                "what was read back is not what was written",
-                where=str(path),
-                hint="check the disk; the file is as it was",
-            )
-    return held
-
-
-# --- reading ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -606,7 +485,7 @@ class _Reader:
         if ids is None or ids.size == 0:
             return ()
         if n_output is None:
-            n_output = DEFAULT_READOUT_GROUPS if ids.size % DEFAULT_READOUT_GROUPS == 0 else 1
+            n_output = _DEFAULT_READOUT_GROUPS if ids.size % _DEFAULT_READOUT_GROUPS == 0 else 1
         if not 1 <= n_output <= ids.size:
             self.problem(
                 "structure.attribute",
@@ -684,116 +563,9 @@ def _positions(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float64] | None
 def _synapses(arrays: Mapping[str, NDArray[Any]], group: str) -> SynapseTable:
     columns = {key: arrays.get(f"{group}/{name}") for key, name in SYNAPSE_COLUMNS.items()}
     if columns["delay_ms"] is None:
-        columns["delay_ms"] = np.full(len(arrays[f"{group}/sources"]), _INPUT_DELAY_MS, np.float32)
+        columns["delay_ms"] = np.full(len(arrays[f"{group}/sources"]), INPUT_DELAY_MS, np.float32)
     return SynapseTable(**columns)  # type: ignore[arg-type]
 
 
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
-
-
-# --- writing ---------------------------------------------------------------------------------
-
-
-def _in_memory(name: str, image: bytes | None = None) -> h5py.File:
-    """A file in memory: empty, or with the bytes of an existing one."""
-    if image is None:
-        return h5py.File(name, "w", driver="core", backing_store=False, block_size=1 << 24)
-    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
-    access.set_fapl_core(1 << 24, False)
-    access.set_file_image(image)
-    return h5py.File(h5py.h5f.open(name.encode(), h5py.h5f.ACC_RDWR, access))
-
-
-def _save(file: h5py.File, path: Path) -> None:
-    """Put a file that is in memory on disk, and make sure that the disk has it."""
-    file.flush()
-    image = file.id.get_file_image()
-    path.write_bytes(image)
-    same, start = path.stat().st_size == len(image), 0
-    with path.open("rb") as stream:
-        while same and (read := stream.read(_READ_BYTES)):
-            same = read == image[start : start + len(read)]
-            start += len(read)
-    if not same or start != len(image):
-        raise OSError(errno.EIO, "what was read back is not what was written")
-
-
-def _write(file: h5py.File, network: NetworkModel) -> None:
-    file.attrs["n_neurons"] = network.n_neurons
-    file.attrs["n_input"] = network.n_lgn
-    if network.readout:
-        file.attrs["n_output"] = len(network.readout)
-    neurons, types = network.neurons, network.cell_types
-    file["neurons/node_type_ids"] = neurons.cell_type.astype(np.int32)
-    if neurons.position_um is not None:
-        for axis, name in enumerate("xyz"):
-            file[f"neurons/positions_{name}"] = neurons.position_um[:, axis]
-    for key, name in TYPE_COLUMNS.items():
-        file[f"neurons/glif3_params/{name}"] = getattr(types, key)
-    for key in ("name", "cell_class"):
-        texts = getattr(types, key)
-        if texts is not None:
-            _write_texts(file, f"neurons/glif3_params/{key}", texts)
-    for group, table in (("recurrent", network.recurrent), ("input", network.lgn)):
-        for key, name in SYNAPSE_COLUMNS.items():
-            values = getattr(table, key)
-            if group == "input" and key == "delay_ms" and (values == _INPUT_DELAY_MS).all():
-                continue  # as in the layout in use
-            stored = np.int32 if key == "receptor" else values.dtype
-            write_compressed(file, f"{group}/{name}", values, stored)
-    if network.background_weight is not None:
-        write_compressed(file, "input/bkg_weights", network.background_weight)
-    if network.readout:
-        file["readout/neuron_ids"] = np.concatenate(network.readout)
-    for name, path in READOUT_DATASETS.items():
-        if getattr(network, name) is not None:
-            file[path] = getattr(network, name)
-    if network.lgn_cells is not None:
-        cells = network.lgn_cells
-        for f in fields(cells):
-            values = getattr(cells, f.name)
-            if f.name == "field_deg":
-                file.require_group("lgn").attrs["field_deg"] = values
-            elif values.dtype.kind == "U":
-                _write_texts(file, f"lgn/{f.name}", values.tolist())
-            else:
-                file[f"lgn/{f.name}"] = values
-
-
-def _write_texts(file: h5py.File, path: str, texts: Iterable[str]) -> None:
-    file[path] = _fixed_length([text.encode() for text in texts])
-
-
-def _write_provenance(file: h5py.File, provenance: Provenance) -> None:
-    file["provenance"] = _fixed_length([provenance_json.to_json(provenance).encode()])[0]
-
-
-def _fixed_length(texts: list[bytes]) -> NDArray[np.bytes_]:
-    length = max(map(len, texts), default=0)
-    return np.array(texts, dtype=h5py.string_dtype("utf-8", max(length, 1)))
-
-
-def _same_bits(meant: NDArray[np.generic], found: NDArray[np.generic]) -> bool:
-    if meant.dtype == found.dtype and meant.dtype.kind == "f":
-        word = np.dtype(f"u{meant.itemsize}")
-        return np.array_equal(meant.view(word), found.view(word))
-    return np.array_equal(meant, found)
-
-
-def _compare(network: NetworkModel, held: NetworkModel, path: Path) -> None:
-    """Raise unless the file holds what it was given."""
-    meant = provenance_json.canonical_arrays(network)
-    found = provenance_json.canonical_arrays(held)
-    differ = [
-        name
-        for name in sorted(set(meant) | set(found))
-        if name not in meant or name not in found or not _same_bits(meant[name], found[name])
-    ]
-    if differ:
-        raise OutputError(
-            f"what was read back is not what was written: {', '.join(differ)}",
-            where=str(path),
-            expected="the same values",
-            hint="check the disk, or a readout whose groups differ in size",
-        )
