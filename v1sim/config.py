@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import difflib
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +20,7 @@ from pydantic import BaseModel, Field, ValidationError
 from v1sim.config_perturb import Perturbation
 from v1sim.config_stimulus import DT_MS, Section, Stimulus
 from v1sim.errors import ConfigError
+from v1sim.yaml_reader import KeyPath, YamlReader, dotted, number_in_text
 
 __all__ = [
     "DT_MS",
@@ -41,8 +41,6 @@ __all__ = [
 #: What drives the file's background weights; "recorded" is written as ``{recorded: FILE}``.
 Background = Literal["none", "mean", "shared_binomial", "independent_poisson", "recorded"]
 Dynamics = Literal["glif_psc", "training", "training_float32"]
-
-_KeyPath = tuple[str | int, ...]
 
 
 class BuiltInColumn(Section):
@@ -129,7 +127,7 @@ class RunConfig(Section):
 
 
 #: Keys that name files to read ("*": every item); see the module for what they are relative to.
-_INPUT_PATHS: tuple[_KeyPath, ...] = (
+_INPUT_PATHS: tuple[KeyPath, ...] = (
     ("network",),
     ("checkpoint",),
     ("baseline",),
@@ -144,60 +142,7 @@ _INPUT_PATHS: tuple[_KeyPath, ...] = (
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-class _YamlReader:
-    """Plain values of a YAML text, with the line of every key and item."""
-
-    def __init__(self, text: str, where: str) -> None:
-        self.where = where
-        self.lines: dict[_KeyPath, int] = {}
-        try:
-            self._loader = yaml.SafeLoader(text)
-            node = self._loader.get_single_node()
-            self.value = {} if node is None else self._read(node, ())
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            line = f":{mark.line + 1}" if mark else ""
-            problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-            raise ConfigError(
-                f"this is not YAML: {problem}", where=f"{where}{line}", hint="check the indentation"
-            ) from None
-
-    def _read(self, node: yaml.Node, path: _KeyPath) -> Any:
-        self.lines[path] = node.start_mark.line + 1
-        if isinstance(node, yaml.MappingNode):
-            return self._read_mapping(node, path)
-        if isinstance(node, yaml.SequenceNode):
-            return [self._read(item, (*path, i)) for i, item in enumerate(node.value)]
-        value = self._loader.construct_object(node)
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(
-                f"{value} is not a usable number",
-                where=f"{self.where}:{self.lines[path]} ({_dotted(path)})",
-                expected="a finite number",
-            )
-        return value
-
-    def _read_mapping(self, node: yaml.MappingNode, path: _KeyPath) -> dict[str, Any]:
-        result: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            key = str(self._loader.construct_object(key_node))
-            line = key_node.start_mark.line + 1
-            if key in result:
-                raise ConfigError(
-                    f"the key is given twice; the first is on line {self.lines[(*path, key)]}",
-                    where=f"{self.where}:{line} ({_dotted((*path, key))})",
-                    hint="delete one of the two",
-                )
-            result[key] = self._read(value_node, (*path, key))
-            self.lines[(*path, key)] = line
-        return result
-
-
-def _dotted(path: Sequence[str | int]) -> str:
-    return ".".join(str(part) for part in path) or "the whole file"
-
-
-def load_yaml(path: Path) -> tuple[dict[str, Any], dict[_KeyPath, int]]:
+def load_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     """Mapping of a YAML file and the line of each key.
 
     Raises
@@ -214,7 +159,7 @@ def load_yaml(path: Path) -> tuple[dict[str, Any], dict[_KeyPath, int]]:
             where=str(path),
             expected="a YAML file, for example configs/drifting_gratings.yaml",
         ) from None
-    reader = _YamlReader(text, str(path))
+    reader = YamlReader(text, str(path))
     if not isinstance(reader.value, dict):
         raise ConfigError(
             f"the file holds a {type(reader.value).__name__}, not keys and values",
@@ -224,7 +169,7 @@ def load_yaml(path: Path) -> tuple[dict[str, Any], dict[_KeyPath, int]]:
     return reader.value, reader.lines
 
 
-def _apply_override(values: dict[str, Any], override: str) -> _KeyPath:
+def _apply_override(values: dict[str, Any], override: str) -> KeyPath:
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
         raise ConfigError(
@@ -232,15 +177,15 @@ def _apply_override(values: dict[str, Any], override: str) -> _KeyPath:
             where="--set",
             expected="key=value, for example stimulus.trials=2",
         )
-    value = _YamlReader(text, f"--set {key}").value
+    value = YamlReader(text, f"--set {key}").value
     # An empty override ("--set network=") reads as {} from the YAML reader: say null.
     value = None if value == {} and not text.strip() else value
     return _set_key(values, key.strip(), value, Path.cwd(), f"--set {override}")
 
 
-def _set_key(values: dict[str, Any], key: str, value: Any, base: Path, where: str) -> _KeyPath:
+def _set_key(values: dict[str, Any], key: str, value: Any, base: Path, where: str) -> KeyPath:
     """Set a dotted key; a path in the value is relative to ``base``."""
-    path: _KeyPath = tuple(key.split("."))
+    path: KeyPath = tuple(key.split("."))
     nested: Any = copy.deepcopy(value)
     for part in reversed(path):
         nested = {str(part): nested}
@@ -252,7 +197,7 @@ def _set_key(values: dict[str, Any], key: str, value: Any, base: Path, where: st
         if not isinstance(inner, dict):
             if inner is not None and not (i == 0 and part in ("network", "background")):
                 raise ConfigError(
-                    f"{_dotted(path[: i + 1])} holds {inner!r}, which has no keys of its own",
+                    f"{dotted(path[: i + 1])} holds {inner!r}, which has no keys of its own",
                     where=where,
                 )
             inner = {}
@@ -322,8 +267,8 @@ def validate(
     model: type[_Model],
     values: Mapping[str, Any],
     where: str,
-    lines: Mapping[_KeyPath, int] = MappingProxyType({}),
-    changed: Mapping[_KeyPath, str] = MappingProxyType({}),
+    lines: Mapping[KeyPath, int] = MappingProxyType({}),
+    changed: Mapping[KeyPath, str] = MappingProxyType({}),
 ) -> _Model:
     """``values`` as a ``model``; an error names its key, and its line or who ``changed`` it."""
     try:
@@ -341,7 +286,7 @@ def validate(
         line = next((lines[key[:i]] for i in range(len(key), 0, -1) if key[:i] in lines), None)
         by = next((b for o, b in changed.items() if key[: len(o)] == o or key == o[: len(key)]), "")
         place = by or (f"line {line}" if line else "missing")
-        messages.append((f"{_dotted(key)} ({place}): {seen}", expected))
+        messages.append((f"{dotted(key)} ({place}): {seen}", expected))
     if len(messages) == 1:
         raise ConfigError(messages[0][0], where=where, expected=messages[0][1])
     text = "".join(f"\n  - {m}" + (f"; expected {e}" if e else "") for m, e in messages)
@@ -350,7 +295,7 @@ def validate(
 
 def _describe(
     problem: Any, values: Mapping[str, Any], model: type[BaseModel]
-) -> tuple[_KeyPath, str, str | None]:
+) -> tuple[KeyPath, str, str | None]:
     """Key, what was seen, what was expected, of one pydantic error."""
     key = _strip_union_tags(tuple(problem["loc"]), values)
     kind, given = problem["type"], problem["input"]
@@ -372,20 +317,15 @@ def _describe(
     if kind == "value_error" and isinstance(given, Mapping):
         return key, expected, None  # a rule for several keys: it says itself what is wrong
     expected = {"path_type": "a path", "tuple_type": "a list"}.get(kind, expected)
-    if isinstance(given, str) and _is_number(given):
-        seen = f"{given!r} is text to YAML, not a number"
-        expected += f" (write it as {float(given)!r})"
+    if isinstance(given, str):
+        plain = number_in_text(given, whole="int" in kind or "integer" in expected)
+        if plain is not None and not kind.startswith(("path", "string", "literal")):
+            seen = f"{given!r} is text to YAML, not a number"
+            expected += f" (write it as {plain})"
     return key, seen, expected
 
 
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
-
-
-def _strip_union_tags(loc: _KeyPath, values: Mapping[str, Any]) -> _KeyPath:
+def _strip_union_tags(loc: KeyPath, values: Mapping[str, Any]) -> KeyPath:
     """Pydantic's location without the names of union members that it puts between keys."""
     key: list[str | int] = []
     here: Any = values

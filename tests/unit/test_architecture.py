@@ -18,6 +18,7 @@ PACKAGE = ROOT / "v1sim"
 #: Imports point up this list only.
 ORDER = [
     "errors",
+    "yaml_reader",
     "output",
     "paging",
     "units",

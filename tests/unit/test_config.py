@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -197,3 +198,20 @@ def test_configuration_is_frozen(write):
     with pytest.raises(ValueError, match="frozen"):
         config.seed = 3  # type: ignore[misc]
     assert isinstance(config, RunConfig)
+
+
+@pytest.mark.parametrize(
+    ("line", "parts"),
+    [
+        ("seed: 010\n", ["octal", "seed", "write it as 10"]),
+        ("seed: 08\n", ["text to YAML", "write it as 8)"]),
+        ("seed: 1e3\n", ["text to YAML", "write it as 1000)"]),
+        ("simulation: {threads: 08}\n", ["text to YAML", "write it as 8)"]),
+    ],
+)
+def test_a_hint_on_a_number_is_accepted_when_followed(write, line, parts):
+    message = error_of(write(GRATINGS + line))
+    assert all(part in message for part in parts)
+    hint = re.search(r"write it as ([^)\s]+)", message)[1]
+    odd = line.rstrip("}\n").rsplit(" ", 1)[1]
+    load_config(write(GRATINGS + line.replace(odd, hint)))
