@@ -40,6 +40,7 @@ from v1sim.sources import open_network
 from v1sim.sources.column import build_column
 from v1sim.sources.hdf5 import write_network
 from v1sim.sources.provenance import ProvenanceDraft
+from v1sim.verdict import FROZEN_INPUT
 
 Arrays = dict[str, np.ndarray]
 REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "data" / "trained_a"
@@ -1001,7 +1002,7 @@ class Result:
     @property
     def alarms(self) -> dict[str, Outcome]:
         """Good variants that are refused, or for another reason than a frozen input."""
-        frozen = {guard.FROZEN_INPUT}
+        frozen = {FROZEN_INPUT}
         wrong = {name: o for name, o in self.undecided.items() if o.errors != frozen}
         return {name: o for name, o in self.good.items() if o.refused} | wrong
 
@@ -1010,7 +1011,7 @@ def run(pair: Pair, kinds: dict[str, guard.Policy], folder: Path) -> Result:
     """Judge every variant of a pair under every kind of proof."""
     alone = kinds
     if pair.input_was_frozen:
-        known = {guard.FROZEN_INPUT: "training froze the input"}
+        known = {FROZEN_INPUT: "training froze the input"}
         kinds = {k: replace(p, waivers=known) if p.baseline else p for k, p in kinds.items()}
     bad: dict[str, dict[str, Outcome]] = {}
     path = folder / "variant.h5"

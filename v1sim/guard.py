@@ -1,34 +1,23 @@
-"""The gate: runs every check under a policy, gives the verdict, makes `CheckedNetwork`.
+"""The gate: runs every check, has the weights judged under a policy, makes `CheckedNetwork`.
 
-The verdict rests on the strongest proof there is: a provenance whose digests match, a
-checkpoint that the arrays are equal to, a baseline that they differ from, and last what
-the weights themselves show. `examine` reports, `admit` raises unless the report passes. Nothing
-else makes a `CheckedNetwork`, and the simulation accepts nothing else.
+What the weights are is `v1sim.verdict`'s to say. `examine` reports, `admit` raises unless the
+report passes. Nothing else makes a `CheckedNetwork`, and the simulation accepts nothing else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import InitVar, dataclass, field, replace
-from pathlib import Path
+from dataclasses import InitVar, dataclass
 from types import MappingProxyType
-from typing import Any, Literal
-
-import numpy as np
+from typing import Any
 
 from v1sim import __version__
-from v1sim.checks import families  # noqa: F401 -- registers the checks
-from v1sim.checks.baseline import baseline_weights
-from v1sim.checks.checkpoint import checkpoint_verdict, frozen_by
-from v1sim.checks.patterns import out_of_place
 from v1sim.checks.registry import CRASHED, SKIPPED, Context, registered_checks, run_checks
 from v1sim.checks.statistics import group_statistics
-from v1sim.checks.training import PARTLY, zero_evidence
 from v1sim.convert.bundle import read_index
-from v1sim.convert.proof import CheckpointComparison
 from v1sim.digests import network_sha256
-from v1sim.errors import GuardRefusal, NetworkFileError, V1simError
+from v1sim.errors import GuardRefusal, NetworkFileError
 from v1sim.model import (
     RECEPTORS,
     ArrayVerdict,
@@ -39,10 +28,16 @@ from v1sim.model import (
     Verdict,
 )
 from v1sim.sources import open_network
+from v1sim.verdict import (
+    CONTRADICTION,
+    FROZEN_INPUT,
+    REQUIRED,
+    Policy,
+    judge,
+    policy_to_json,
+)
 
 __all__ = [
-    "EVIDENCE",
-    "FROZEN_INPUT",
     "CheckedNetwork",
     "Policy",
     "admit",
@@ -51,55 +46,13 @@ __all__ = [
     "examine",
     "finding_to_json",
     "pass_to_json",
-    "policy_to_json",
     "report_to_json",
     "unreadable_to_json",
 ]
 
-#: Name of the finding about weights that are not what the policy requires. It can be waived:
-#: the untrained twin of a network is worth simulating, if the report says so.
-REQUIRED = "guard.required"
 #: Name of the finding about a waiver that names no check, or one that cannot be waived.
 WAIVER = "guard.waiver"
-#: Name of the finding about proofs that do not agree.
-CONTRADICTION = "guard.contradiction"
-#: Name of the finding about trained recurrent weights beside input weights that are the
-#: baseline's: training may have frozen them, or they got lost. Waived by who knows which.
-FROZEN_INPUT = "guard.frozen_input"
-#: Name of the finding that says what the file alone cannot show.
-EVIDENCE = "guard.evidence"
-
 _MAKER = object()
-
-
-@dataclass(frozen=True)
-class Policy:
-    """What is required of a network.
-
-    Parameters
-    ----------
-    require : str
-        "trained", "constructed", or "any", which accepts both and weights whose
-        history cannot be told.
-    strength : str
-        "proof" wants a provenance whose digests match; "evidence" is content
-        with what the weights show.
-    waivers : mapping of str to str
-        Reason by name of the check whose errors are accepted.
-    dt_ms : float
-        Time step of the simulation, which delays must be multiples of.
-    checkpoint : Path, optional
-        TensorFlow checkpoint that the network is to be equal to: its prefix or index.
-    baseline : Path, optional
-        The network's file before training.
-    """
-
-    require: Literal["trained", "constructed", "any"] = "trained"
-    strength: Literal["proof", "evidence"] = "evidence"
-    waivers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    dt_ms: float = 1.0
-    checkpoint: Path | None = None
-    baseline: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,20 +70,6 @@ class CheckedNetwork:
         if maker is not _MAKER:
             msg = "a CheckedNetwork is made by v1sim.guard.admit only"
             raise TypeError(msg)
-
-
-_Proof = Literal["provenance", "checkpoint", "baseline", "evidence"] | None
-#: Arrays that have a verdict of their own; the first two make that of the network.
-_WEIGHTS = ("recurrent/weights", "input/weights", "input/bkg_weights")
-
-
-@dataclass(frozen=True)
-class _Judgement:
-    verdict: Verdict
-    proof: _Proof
-    why: str = ""
-    #: What the baseline says of input weights that training may have frozen, or that got lost.
-    frozen_or_lost: str = ""
 
 
 def examine(network: NetworkModel, policy: Policy) -> CheckReport:
@@ -151,17 +90,10 @@ def examine(network: NetworkModel, policy: Policy) -> CheckReport:
         digest = pool.submit(network_sha256, network)
         groups = pool.submit(_statistics, network)
         findings = [*_waiver_findings(policy), *run_checks(context, checks)]
-    blocked = {f.where for f in findings if f.check in (SKIPPED, CRASHED)}
-    blocked |= {f.check for f in findings if f.severity is Severity.ERROR}
-    arrays = _array_verdicts(context, findings, blocked)
-    judgement = _judge(context, arrays, blocked)
-    findings = [_settled(finding, context, blocked) for finding in findings]
-    findings += _contradictions(context, arrays, blocked)
-    findings += _requirement_findings(judgement, policy, network)
-    findings += _limits_of_evidence(judgement, arrays, network)
+    judgement = judge(context, findings, policy)
     names = {*checks, *_OWN}
     return CheckReport(
-        findings=tuple(findings),
+        findings=judgement.findings,
         checks_run=tuple(name for name in checks if name not in _left_out(findings)),
         waived=MappingProxyType(
             {name: why for name, why in policy.waivers.items() if name in names & _waivable()}
@@ -172,7 +104,7 @@ def examine(network: NetworkModel, policy: Policy) -> CheckReport:
         network_path=network.source.path,
         require=policy.require,
         groups=MappingProxyType(groups.result()),
-        arrays=MappingProxyType(arrays),
+        arrays=judgement.arrays,
     )
 
 
@@ -204,12 +136,7 @@ def examination(network: NetworkModel, policy: Policy) -> Context:
         baseline=None if policy.baseline is None else open_network(policy.baseline),
         checkpoint_index=None if policy.checkpoint is None else read_index(policy.checkpoint),
     )
-    try:
-        _ = context.checkpoint
-    except V1simError:  # a checkpoint that cannot be used
-        raise
-    except Exception:
-        pass
+    _ = context.checkpoint_if_compared  # raises where the checkpoint cannot be used
     return context
 
 
@@ -273,18 +200,6 @@ def admit_by_pass(
     if not report.passed:
         raise GuardRefusal(report)
     return CheckedNetwork(network, report, _MAKER)
-
-
-def policy_to_json(policy: Policy) -> dict[str, Any]:
-    """A policy as plain values."""
-    return {
-        "require": policy.require,
-        "strength": policy.strength,
-        "waivers": dict(policy.waivers),
-        "dt_ms": policy.dt_ms,
-        "checkpoint": None if policy.checkpoint is None else str(policy.checkpoint),
-        "baseline": None if policy.baseline is None else str(policy.baseline),
-    }
 
 
 def report_to_json(report: CheckReport) -> dict[str, Any]:
@@ -396,298 +311,3 @@ def _waiver_findings(policy: Policy) -> list[Finding]:
         hint = f"checks that can be waived: {', '.join(sorted(_waivable()))}"
         found.append(Finding(WAIVER, Severity.ERROR, f"waiver {name}", message, hint, n_bad=1))
     return found
-
-
-def _array_verdicts(
-    context: Context, findings: list[Finding], blocked: set[str]
-) -> dict[str, ArrayVerdict]:
-    """What each array of weights is, each by the strongest proof that it has."""
-    arrays = _WEIGHTS if context.network.background_weight is not None else _WEIGHTS[:2]
-    sources = (_by_provenance, _by_checkpoint, _by_baseline, _by_evidence)
-    verdicts = {}
-    for array in arrays:
-        found = (source(context, array, blocked) for source in sources)
-        verdicts[array] = next(
-            (v for v in found if v is not None),
-            ArrayVerdict(Verdict.UNDETERMINED, None, _why_undetermined(context, array, blocked)),
-        )
-    return verdicts
-
-
-def _why_undetermined(context: Context, array: str, blocked: set[str]) -> str:
-    group, _, dataset = array.partition("/")
-    if dataset != "weights":
-        return "no look at a background tells whether it was trained"
-    if blocked & {*_SPOIL_EVIDENCE, "baseline.resemblance"}:
-        return "errors that were found leave nothing to go by"
-    evidence = zero_evidence(context, group)
-    why_not = evidence.why_not or "but neither they nor sizes depend on the cells, as if shuffled"
-    why = f"{evidence.fraction:.2%} are exactly zero: {why_not}"
-    if group == "input":
-        why += "; trained, initial and shuffled input weights look alike"
-    return why
-
-
-def _by_provenance(context: Context, array: str, blocked: set[str]) -> ArrayVerdict | None:
-    provenance = context.network.provenance
-    if provenance is None or "provenance.digests" in blocked:
-        return None
-    origin = provenance.arrays[array].origin
-    verdict = {
-        "trained variable": Verdict.TRAINED,
-        "initial value": Verdict.UNTRAINED,
-        "constructed": Verdict.CONSTRUCTED,
-    }.get(origin, Verdict(provenance.kind))
-    detail = provenance.arrays[array].detail
-    why = f"{origin}{f': {detail}' if detail else ''} ({provenance.made_by})"
-    return ArrayVerdict(verdict, "provenance", why)
-
-
-def _comparison(context: Context, blocked: set[str]) -> CheckpointComparison | None:
-    """The comparison with the checkpoint; None without one, or where it crashed."""
-    # A warning's name is among the blocked only where its check crashed.
-    return None if "checkpoint.updates" in blocked else context.checkpoint
-
-
-def _by_checkpoint(context: Context, array: str, blocked: set[str]) -> ArrayVerdict | None:
-    comparison = _comparison(context, blocked)
-    if comparison is None or comparison.status(array) != "equal":
-        return None
-    verdict = checkpoint_verdict(comparison, array)
-    why = f"equal to {comparison.checkpoint}"
-    if array == "input/weights" and frozen_by(context):
-        why += ", whose training froze them"
-    if verdict is Verdict.UNDETERMINED:
-        # No optimizer was saved with it. Before the first step there is none.
-        zeros = _by_evidence(context, array, blocked)
-        if zeros is not None:
-            return ArrayVerdict(zeros.verdict, zeros.proof, f"{why}; {zeros.why}")
-        if array == "recurrent/weights" and not (context.network.recurrent.weight == 0).any():
-            verdict = Verdict.UNTRAINED
-            why += ", which has no optimizer, and no weight is exactly zero"
-    return ArrayVerdict(verdict, "checkpoint", why)
-
-
-def _by_baseline(context: Context, array: str, blocked: set[str]) -> ArrayVerdict | None:
-    baseline, network = context.baseline, context.network
-    if baseline is None or blocked & {"baseline.usable", "baseline.same_network"}:
-        return None
-    if array == "input/bkg_weights":
-        before, after = baseline.background_weight, network.background_weight
-        if before is None or after is None or not np.array_equal(before, after):
-            return None
-        why = "identical to the baseline's, as training usually leaves it"
-        return ArrayVerdict(Verdict.UNTRAINED, "baseline", why)
-    compared = baseline_weights(context).get(array.partition("/")[0])
-    if compared is None or compared.verdict is Verdict.UNDETERMINED:
-        return None
-    if compared.verdict is Verdict.TRAINED and "baseline.signs" in blocked:
-        return None
-    return ArrayVerdict(compared.verdict, "baseline", compared.what)
-
-
-#: Errors under which zeros are no evidence of training.
-_SPOIL_EVIDENCE = {
-    "structure.index_range",
-    "structure.receptor_range",
-    "values.finite",
-    "values.weight_sign",
-    "values.constant",
-    "patterns.blank",
-    "provenance.digests",
-    "checkpoint.equal",
-}
-
-
-def _by_evidence(context: Context, array: str, blocked: set[str]) -> ArrayVerdict | None:
-    group, _, dataset = array.partition("/")
-    if dataset != "weights" or blocked & _SPOIL_EVIDENCE:
-        return None
-    if "baseline.resemblance" in blocked and "baseline.same_network" not in blocked:
-        return None  # compared, and unlike; not left out for want of a baseline
-    if group == "recurrent" and PARTLY in blocked:
-        why = "parts of the network have none of the exact zeros that training leaves"
-        return ArrayVerdict(Verdict.MIXED, "evidence", why)
-    zeros = zero_evidence(context, group)
-    if not zeros.trained or (group == "recurrent" and out_of_place(context)):
-        return None
-    why = f"{zeros.fraction:.1%} are exactly zero, as the sign constraint leaves them"
-    return ArrayVerdict(Verdict.TRAINED, "evidence", why)
-
-
-def _judge(context: Context, arrays: Mapping[str, ArrayVerdict], blocked: set[str]) -> _Judgement:
-    """What the weights are, by the strongest proof there is."""
-    provenance = context.network.provenance
-    if provenance is not None and "provenance.digests" not in blocked:
-        return _Judgement(Verdict(provenance.kind), "provenance")
-    recurrent, lgn = arrays["recurrent/weights"], arrays["input/weights"]
-    why = f"recurrent/weights: {recurrent.why}" if recurrent.why else ""
-    if recurrent.proof == "checkpoint" and lgn.proof == "checkpoint":
-        assert context.checkpoint is not None
-        # Input that was frozen on purpose leaves a network trained: the optimizer tells.
-        kind = Verdict(context.checkpoint.training.kind)
-        return _Judgement(recurrent.verdict if kind is Verdict.UNDETERMINED else kind, "checkpoint")
-    verdicts = {recurrent.verdict, lgn.verdict} - {Verdict.UNDETERMINED}
-    if recurrent.verdict is Verdict.UNDETERMINED:
-        return _Judgement(Verdict.UNDETERMINED, None, why)
-    if len(verdicts) > 1:
-        why = "; ".join(f"{name}: {arrays[name].why}" for name in _WEIGHTS[:2])
-        kept = lgn.proof == "baseline" and baseline_weights(context)["input"].kept != "no"
-        frozen = kept and recurrent.verdict is Verdict.TRAINED
-        return _Judgement(Verdict.MIXED, recurrent.proof, why, lgn.why if frozen else "")
-    return _Judgement(recurrent.verdict, recurrent.proof, why)
-
-
-def _contradictions(
-    context: Context, arrays: Mapping[str, ArrayVerdict], blocked: set[str]
-) -> list[Finding]:
-    """Weights that a stronger proof calls trained, but that are those of the baseline."""
-    found = []
-    for array in _WEIGHTS[:2]:
-        stated, compared = arrays[array], _by_baseline(context, array, blocked)
-        if (
-            compared is not None
-            and stated.verdict is Verdict.TRAINED
-            and stated.proof in ("provenance", "checkpoint")
-            and compared.verdict is not Verdict.TRAINED
-            and not _little_trained(context, array)
-        ):
-            found.append(
-                Finding(
-                    CONTRADICTION,
-                    Severity.ERROR,
-                    array,
-                    f"{stated.proof} says that the weights are trained, but they are "
-                    f"{compared.why} ({context.baseline.source.path if context.baseline else ''})",
-                    "is the baseline the network before training? if it is, do not trust "
-                    f"the {stated.proof}",
-                    n_bad=1,
-                )
-            )
-    return found
-
-
-def _little_trained(context: Context, array: str) -> bool:
-    """Whether an array is all but the baseline's: what is proven to be trained may be that."""
-    return baseline_weights(context)[array.partition("/")[0]].kept == "almost"
-
-
-#: Checks that go by what networks look like. Where the array that they name is proven to be what
-#: training left, its looks are no error.
-_BY_LOOKS = {
-    "baseline.jumps",
-    "patterns.blank",
-    "patterns.class_pairs",
-    "patterns.delays",
-    "patterns.input_types",
-    "patterns.outlier",
-    "training.few_zeros",
-    "training.shuffled",
-    "training.silent_sources",
-    PARTLY,
-}
-_MILDER = {Severity.ERROR: Severity.WARNING, Severity.WARNING: Severity.INFO}
-
-
-def _settled(finding: Finding, context: Context, blocked: set[str]) -> Finding:
-    """A finding by looks one step milder, where provenance or checkpoint prove the array."""
-    if finding.check not in _BY_LOOKS:
-        return finding
-    provenance, comparison = context.network.provenance, _comparison(context, blocked)
-    if provenance is not None and "provenance.digests" not in blocked:
-        proof = "provenance"
-    elif comparison is not None and comparison.status(finding.where) == "equal":
-        proof = "checkpoint"
-    else:
-        return finding
-    message = f"{finding.message}. The {proof} proves that this is how the network was made"
-    return replace(finding, severity=_MILDER[finding.severity], message=message, hint="")
-
-
-def _limits_of_evidence(
-    judgement: _Judgement, arrays: Mapping[str, ArrayVerdict], network: NetworkModel
-) -> list[Finding]:
-    """What the file alone does not show, where it is all that there is to go by."""
-    if judgement.proof != "evidence":
-        return []
-    lgn = arrays["input/weights"].verdict is Verdict.UNDETERMINED
-    message = (
-        "judged by the file alone, which cannot show "
-        + ("whether input weights are trained or in place, " if lgn else "")
-        + "whether edges here and there kept their initial weights, which checkpoint the weights "
-        "are from, whether readout groups are in the order of the classes, or what was learned"
-    )
-    path = network.source.path
-    hint = (
-        f"v1sim check {path} --checkpoint CKPT (its .index is enough) or --baseline UNTRAINED.h5 "
-        "tells more; what was learned, only a run with labels"
-    )
-    return [Finding(EVIDENCE, Severity.INFO, "weights", message, hint)]
-
-
-def _requirement_findings(
-    judgement: _Judgement, policy: Policy, network: NetworkModel
-) -> list[Finding]:
-    verdict, path = judgement.verdict, network.source.path
-    accepted = {
-        "trained": {Verdict.TRAINED},
-        "constructed": {Verdict.CONSTRUCTED},
-        "any": {Verdict.TRAINED, Verdict.CONSTRUCTED, Verdict.UNDETERMINED},
-    }[policy.require]
-    if judgement.frozen_or_lost:
-        message = (
-            "the recurrent weights are trained, the input weights are "
-            f"{judgement.frozen_or_lost}: training froze them, or they got lost on their way, "
-            "which a baseline cannot tell"
-        )
-        hint = (
-            f"v1sim check {path} --checkpoint CKPT (its .index is enough) proves which; where you "
-            f"know that training froze them: --waive {FROZEN_INPUT}='training froze the input'"
-        )
-        return [
-            Finding(FROZEN_INPUT, Severity.ERROR, "input/weights", message, hint, n_bad=1, n_seen=1)
-        ]
-    proven = judgement.proof not in (None, "evidence")
-    settle = (
-        f"v1sim check {path} --checkpoint CKPT; or v1sim check {path} --baseline UNTRAINED.h5; "
-        "or convert again with v1sim convert CKPT --out NETWORK.h5"
-    )
-    mend = "convert the trained checkpoint: v1sim convert CKPT --out NETWORK.h5"
-    if verdict not in accepted:
-        hint = {
-            Verdict.UNDETERMINED: f"settle it with {settle}",
-            Verdict.UNTRAINED: mend,
-            Verdict.MIXED: f"{mend}; where training left a part as it was, the checkpoint "
-            f"proves it: v1sim check {path} --checkpoint CKPT",
-            Verdict.CONSTRUCTED: "require 'constructed' if the built-in column is meant",
-            Verdict.TRAINED: "require 'trained' if the trained network is meant",
-        }[verdict]
-        message = {
-            Verdict.UNDETERMINED: "nothing shows that the weights are trained: they may be the "
-            "initial ones"
-            if policy.require == "trained"
-            else "nothing shows where the weights come from",
-        }.get(verdict, f"the weights are {verdict}")
-        if judgement.why:
-            message += f" ({judgement.why})"
-        if policy.require != "any":
-            message += f", and {policy.require} ones are required"
-    elif policy.strength == "proof" and not proven:
-        message = (
-            f"the weights are {verdict} by evidence only, and the policy wants proof"
-            if judgement.proof
-            else f"the weights are {verdict}, and the policy wants proof"
-        )
-        hint = f"prove it with {settle}"
-    else:
-        return []
-    return [
-        Finding(
-            REQUIRED,
-            Severity.ERROR,
-            "weights",
-            message,
-            hint,
-            observed=MappingProxyType({"verdict": str(verdict), "require": policy.require}),
-        )
-    ]

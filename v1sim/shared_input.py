@@ -22,6 +22,7 @@ from v1sim.errors import InputError
 from v1sim.model import NetworkModel
 from v1sim.output import replacing
 from v1sim.stimulus.presentation import Presentation
+from v1sim.verdict import Policy, policy_to_json
 
 __all__ = ["SharedInput"]
 
@@ -40,14 +41,12 @@ class SharedInput:
         content = column.model_dump_json() + __version__
         return self.folder / f"column-{_short_sha256(content)}.h5"
 
-    def pass_path(self, file_sha256: str, policy: guard.Policy) -> Path:
+    def pass_path(self, file_sha256: str, policy: Policy) -> Path:
         """Where the pass of a network file under a policy is."""
-        content = json.dumps(
-            [file_sha256, guard.policy_to_json(policy), __version__], sort_keys=True
-        )
+        content = json.dumps([file_sha256, policy_to_json(policy), __version__], sort_keys=True)
         return self.folder / f"pass-{_short_sha256(content)}.json"
 
-    def keep_pass(self, checked: guard.CheckedNetwork, policy: guard.Policy) -> None:
+    def keep_pass(self, checked: guard.CheckedNetwork, policy: Policy) -> None:
         """Write down that a network passed the gate.
 
         Raises
@@ -59,7 +58,7 @@ class SharedInput:
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(guard.pass_to_json(checked, policy)), encoding="utf-8")
 
-    def admit(self, network: NetworkModel, policy: guard.Policy) -> guard.CheckedNetwork:
+    def admit(self, network: NetworkModel, policy: Policy) -> guard.CheckedNetwork:
         """The network, by the pass that it has.
 
         Raises

@@ -40,6 +40,7 @@ from v1sim.sources.ground_truth import (
 from v1sim.stimulus.background import DRAWS, event_weight, events
 from v1sim.stimulus.presentation import Presentation
 from v1sim.stimulus.spikes import draw_spikes
+from v1sim.verdict import REQUIRED
 
 __all__ = ["Agreement", "GroupResult", "Verification", "verify_dynamics"]
 
@@ -151,7 +152,7 @@ def verify_dynamics(
         If a file is not what is expected, or no group belongs to the network.
     """
     network = open_network(network_path)
-    waived = {guard.REQUIRED: "dynamics are compared, whatever the weights are"}
+    waived = {REQUIRED: "dynamics are compared, whatever the weights are"}
     checked = guard.admit(network, guard.Policy(require="any", waivers=waived))
     given = spikes or truth
     lgn = read_input(given, network.n_lgn) if given else _drawn_input(network.n_lgn)

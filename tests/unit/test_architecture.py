@@ -31,6 +31,8 @@ ORDER = [
     "sources",
     "convert",
     "checks",
+    "verdict",
+    "conversion",
     "guard",
     "stimulus",
     "shared_input",

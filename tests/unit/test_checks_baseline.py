@@ -16,6 +16,7 @@ from v1sim.guard import Policy, examine
 from v1sim.model import NetworkModel, Severity, Verdict
 from v1sim.sources import open_network
 from v1sim.sources.hdf5 import write_network
+from v1sim.verdict import FROZEN_INPUT
 
 TINY = replace(tiny_network(), provenance=None)
 
@@ -158,11 +159,11 @@ def test_input_that_was_frozen_or_lost_is_mixed_until_somebody_says_which(
     policy = Policy(baseline=shared_data / "trained_a" / "net_A_untrained.h5")
     report = examine(frozen, policy)
     (finding,) = report.blocking
-    assert (finding.check, finding.where) == (guard.FROZEN_INPUT, "input/weights")
+    assert (finding.check, finding.where) == (FROZEN_INPUT, "input/weights")
     assert kept in finding.message
     assert "--checkpoint CKPT" in finding.hint
-    assert f"--waive {guard.FROZEN_INPUT}=" in finding.hint
-    waived = replace(policy, waivers={guard.FROZEN_INPUT: "training froze the input"})
+    assert f"--waive {FROZEN_INPUT}=" in finding.hint
+    waived = replace(policy, waivers={FROZEN_INPUT: "training froze the input"})
     report = examine(frozen, waived)
     assert (report.verdict, report.passed) == (Verdict.MIXED, True)
     assert dict(report.waived) == dict(waived.waivers)
@@ -196,7 +197,7 @@ def test_the_waiver_of_frozen_input_covers_nothing_else(networks, shared_data, d
             network = damaged(network, "lgn", weight=untrained.lgn.weight)
     policy = Policy(
         baseline=shared_data / "trained_a" / "net_A_untrained.h5",
-        waivers={guard.FROZEN_INPUT: "training froze the input"},
+        waivers={FROZEN_INPUT: "training froze the input"},
     )
     assert "guard.required" in {f.check for f in examine(network, policy).blocking}
 

@@ -24,6 +24,7 @@ from v1sim.model import CheckReport, NetworkModel, Severity, Verdict
 from v1sim.report.terminal import check_report
 from v1sim.sources import open_network
 from v1sim.sources.column import build_column
+from v1sim.verdict import EVIDENCE
 
 NET = tiny_network()
 TRAINED = tiny_network(zeros=0.2)
@@ -132,7 +133,7 @@ def test_a_pass_by_the_file_alone_says_what_the_file_cannot_show(shared_data):
     for lgn in (network.lgn, untrained.lgn):
         report = examine(replace(network, lgn=lgn), Policy())
         assert report.passed
-        (finding,) = [f for f in report.findings if f.check == guard.EVIDENCE]
+        (finding,) = [f for f in report.findings if f.check == EVIDENCE]
         assert ("whether input weights are trained" in finding.message) is (lgn is untrained.lgn)
         for words in ("readout groups", "which checkpoint", "what was learned"):
             assert words in finding.message
@@ -145,7 +146,7 @@ def test_a_pass_by_the_file_alone_says_what_the_file_cannot_show(shared_data):
     assert finding.message in shown
     assert "input/weights: undetermined" in shown
     proven = examine(network, Policy(baseline=folder / "net_A_untrained.h5"))
-    assert guard.EVIDENCE not in {f.check for f in proven.findings}
+    assert EVIDENCE not in {f.check for f in proven.findings}
 
 
 def test_weights_drawn_without_cell_types_are_no_damage():

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from v1sim.checks.checkpoint import frozen_by
 from v1sim.checks.profile import pair_codes
-from v1sim.checks.registry import Context, Observation, check
+from v1sim.checks.registry import Consequence, Context, Observation, check
 from v1sim.model import RECEPTORS, NetworkModel, Severity, SynapseTable, Verdict
 from v1sim.sources.difference import array_differences, match_synapses
 
@@ -313,6 +313,7 @@ _VALUES = ("structure.index_range", "structure.receptor_range", "values.finite")
     "untrained network look trained.",
     calibration=f"Exact zeros in more than {_BASELINE_ZEROS:.0%} of its recurrent weights (up to "
     "0.6 % after five steps), or a provenance that says so.",
+    consequence=Consequence.BASELINE_IS_VOID,
 )
 def usable(context: Context) -> Iterator[Observation]:
     """The baseline is an untrained network."""
@@ -332,6 +333,7 @@ def usable(context: Context) -> Iterator[Observation]:
     "changes neither.",
     calibration="Exact, whatever the order of the synapses.",
     needs=(*_VALUES, "baseline.usable"),
+    consequence=Consequence.BASELINE_IS_VOID,
 )
 def same_network(context: Context) -> Iterator[Observation]:
     """The baseline has the same cells, synapses and delays."""
@@ -373,6 +375,7 @@ def same_network(context: Context) -> Iterator[Observation]:
     reason="Training under Dale's law keeps the sign of every weight.",
     calibration="Exact: 0 of 92,245 weights change their sign in the trained network.",
     needs=(*_VALUES, "baseline.usable"),
+    consequence=Consequence.CHANGES_ARE_VOID,
 )
 def signs(context: Context) -> Iterator[Observation]:
     """No weight changed its sign."""
@@ -396,6 +399,7 @@ def signs(context: Context) -> Iterator[Observation]:
     calibration="Correlation within pairs of cell types: 0.61..0.98 in trained networks, 0.00 "
     f"once shuffled within such pairs; refused below {MIN_CORRELATION}.",
     needs=(*_VALUES, "baseline.same_network"),
+    consequence=Consequence.UNLIKE_BASELINE,
 )
 def resemblance(context: Context) -> Iterator[Observation]:
     """Weights resemble those that training started from."""
@@ -454,6 +458,7 @@ def unchanged(context: Context) -> Iterator[Observation]:
     f"{_BEYOND_CHANGES:g} and {_BEYOND_NEXT:g} times. Finds a trained weight times 1,000 in 95 of "
     "100 and more.",
     needs=(*_VALUES, "baseline.same_network"),
+    by_looks=True,
 )
 def jumps(context: Context) -> Iterator[Observation]:
     """No weight changed by far more than any other."""

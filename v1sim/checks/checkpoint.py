@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from v1sim.checks.registry import Context, Observation, check
+from v1sim.checks.registry import Consequence, Context, Observation, check
 from v1sim.convert.proof import ArrayComparison, CheckpointComparison
 from v1sim.model import Severity, Verdict
 
@@ -71,6 +71,7 @@ def _examples(compared: ArrayComparison) -> str:
     "is not what was trained.",
     calibration="Exact: CRC32C of every variable, rebuilt from the network in the checkpoint's "
     "order of synapses.",
+    consequence=Consequence.ZEROS_ARE_VOID,
 )
 def equal(context: Context) -> Iterator[Observation]:
     """All that the checkpoint holds is in the network."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from v1sim.checks.registry import Check, registered_checks
+from v1sim.checks.registry import Check, Consequence, registered_checks
 
 __all__ = ["checks_markdown"]
 
@@ -39,8 +39,8 @@ Besides the checks, the guard itself reports:
 What the weights are is settled by the strongest proof at hand: the provenance that v1sim's
 converter wrote (digests of every array), a checkpoint (`--checkpoint CKPT`, or its `.index`
 alone), the network before training (`--baseline UNTRAINED.h5`), and last the evidence in the
-file. Each array of weights has its own verdict. Checks that go by what networks look like
-(`patterns.*`, `training.*`, `baseline.jumps`) yield to proof: where provenance or checkpoint
+file. Each array of weights has its own verdict. Below, each check says what an error means for it.
+Checks that go by what networks look like yield to proof: where provenance or checkpoint
 prove the array that they name, their errors become warnings and their warnings information.
 [Calibration](calibration.md) says how limits were found, [what the guards find](guards.md) who
 finds which damage.
@@ -74,8 +74,10 @@ def mean(context: Context):
         yield Observation("recurrent/weights", f"the mean is {value:.2g}", "ask the lab")
 ```
 
-They run, refuse and are waived like v1sim's own. A module that cannot be imported refuses
-every network.
+They run, refuse and are waived like v1sim's own. What an error means for the verdict on the
+weights is stated in the decorator, as `consequence=Consequence.ZEROS_ARE_VOID` for a check that
+finds zeros which no training left; with `by_looks=True` a check yields to proof. A module that
+cannot be imported refuses every network.
 
 Files that cannot become a network at all are refused before any check runs, under names of the
 same form: `structure.file`, `structure.missing_dataset`, `structure.dataset` (a group where a
@@ -88,6 +90,17 @@ holds), `structure.external`, `structure.unreadable`, `structure.empty`.
 | check | severity | what it finds |
 |---|---|---|
 """
+
+#: What each consequence of an error means, in words.
+_MEANINGS = {
+    Consequence.PROVENANCE_IS_VOID: "the provenance proves nothing",
+    Consequence.BASELINE_IS_VOID: "nothing can be compared with the baseline",
+    Consequence.UNLIKE_BASELINE: "the weights did not come of training the baseline, and their "
+    "exact zeros are no evidence",
+    Consequence.CHANGES_ARE_VOID: "differences from the baseline do not show training",
+    Consequence.ZEROS_ARE_VOID: "exact zeros are no evidence of training",
+    Consequence.PARTLY_TRAINED: "the weights are `mixed`, if nothing stronger says otherwise",
+}
 
 
 def checks_markdown() -> str:
@@ -102,6 +115,11 @@ def _section(entry: Check) -> str:
     lines += [f"- Why: {entry.reason}", f"- Calibration: {entry.calibration}"]
     if entry.needs:
         lines.append(f"- Needs: {', '.join(f'`{need}`' for need in entry.needs)}.")
+    if entry.consequence:
+        meanings = "; ".join(_MEANINGS[one] for one in entry.consequence)
+        lines.append(f"- For the verdict an error means: {meanings}.")
+    if entry.by_looks:
+        lines.append("- Goes by looks: yields to proof.")
     if not entry.waivable:
         lines.append("- Cannot be waived.")
     return "\n".join(lines) + "\n"

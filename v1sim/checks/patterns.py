@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from v1sim.checks.examples import synapse_examples
 from v1sim.checks.profile import SIZES, Separation, separation
-from v1sim.checks.registry import Context, Observation, check
+from v1sim.checks.registry import Consequence, Context, Observation, check
 from v1sim.checks.training import RANDOM_SIGMAS, zero_evidence
 from v1sim.model import RECEPTORS, Severity
 
@@ -141,6 +141,7 @@ def _separated(context: Context) -> dict[str, Separation]:
     f"pairs by {_PLAIN_SIGMAS:g} or more, unless zeros lie as unevenly over cells as training "
     "leaves them: initial weights that were drawn without regard to cell types are no damage.",
     needs=(*_VALUES, "values.delay"),
+    by_looks=True,
 )
 def class_pairs(context: Context) -> Iterator[Observation]:
     """Weights depend on the cell types that they connect."""
@@ -170,6 +171,7 @@ def class_pairs(context: Context) -> Iterator[Observation]:
     calibration="Separation of target types by log |w| within a receptor, in standard deviations "
     "of chance: 40..540 in trained networks, -1..1 once shuffled.",
     needs=_VALUES,
+    by_looks=True,
 )
 def input_types(context: Context) -> Iterator[Observation]:
     """Input weights depend on the cell types of their targets."""
@@ -201,6 +203,7 @@ def input_types(context: Context) -> Iterator[Observation]:
     "4,100 in the reference networks, 0.6 shuffled; correlation with distance 0.60 and 0.00. Found "
     f"where both are at chance and weights separate the same pairs by {_PLAIN_SIGMAS:g} or more.",
     needs=(*_VALUES, "values.delay"),
+    by_looks=True,
 )
 def delays(context: Context) -> Iterator[Observation]:
     """Delays depend on the cells that they connect."""
@@ -296,6 +299,7 @@ def _distance_sigmas(context: Context) -> float:
     "found unless it was among the smallest of its pair: it then becomes an ordinary weight, which "
     "only provenance or a checkpoint tells.",
     needs=(*_VALUES, "values.weight_sign"),
+    by_looks=True,
 )
 def outlier(context: Context) -> Iterator[Observation]:
     """No weight is far beyond its like."""
@@ -369,6 +373,8 @@ def _expected_largest(counts: I64) -> float:
     f"{_MIN_BLANK_CELL} would not, at most 56 %. Found from {_BLANK:.0%} on, for cells from "
     f"{_MIN_BLANK_CELLS} on.",
     needs=(*_VALUES, "values.constant"),
+    consequence=Consequence.ZEROS_ARE_VOID,
+    by_looks=True,
 )
 def blank(context: Context) -> Iterator[Observation]:
     """No cell and no pair of cell types has only zeros."""

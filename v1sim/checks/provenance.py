@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from v1sim.checks.registry import Context, Observation, check
+from v1sim.checks.registry import Consequence, Context, Observation, check
 from v1sim.model import Severity
 
 __all__: list[str] = []
@@ -35,6 +35,7 @@ def readable(context: Context) -> Iterator[Observation]:
     reason="The maker of the file noted a digest of every array; an array that differs was "
     "edited afterwards, and what the provenance says of it is no longer true.",
     calibration="Exact: sha256. The order of synapses does not matter.",
+    consequence=Consequence.PROVENANCE_IS_VOID | Consequence.ZEROS_ARE_VOID,
 )
 def digests(context: Context) -> Iterator[Observation]:
     """Every array is as its provenance says."""

@@ -13,7 +13,9 @@ for each thing that is wrong. Everything else about it stands in its decorator::
     def weight_sign(context: Context) -> Iterator[Observation]: ...
 
 The runner adds name and severity, turns a crash into an error, and says which
-checks it left out because a check that they need had found errors.
+checks it left out because a check that they need had found errors. What an error means for
+the verdict on the weights (`Consequence`), and whether proof outranks the check, stand in
+its decorator too: `v1sim.verdict` knows no check by its name.
 
 Other packages add checks by naming a module in the entry point group `PLUGIN_GROUP`;
 importing it must register them. One that cannot be imported refuses every network: a
@@ -24,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import Flag, auto
 from functools import cache, cached_property
 from importlib.metadata import entry_points
 from types import MappingProxyType
@@ -36,6 +39,7 @@ from v1sim.checks.cells import CellCounts, cell_counts
 from v1sim.checks.profile import WeightProfile, pair_codes, weight_profile
 from v1sim.convert.bundle import CheckpointIndex
 from v1sim.convert.proof import CheckpointComparison, compare_with_checkpoint
+from v1sim.errors import V1simError
 from v1sim.model import (
     RECEPTORS,
     Finding,
@@ -51,6 +55,7 @@ __all__ = [
     "PLUGIN_GROUP",
     "SKIPPED",
     "Check",
+    "Consequence",
     "Context",
     "Observation",
     "check",
@@ -74,6 +79,24 @@ _SMALL_BLOCK = 1 << 16
 _MAX_FEW = 32
 
 _Value = TypeVar("_Value")
+
+
+class Consequence(Flag):
+    """What an error of a check, or its crash, means for the verdict on the weights."""
+
+    NOTHING = 0
+    #: Arrays are not what the provenance says: it proves nothing.
+    PROVENANCE_IS_VOID = auto()
+    #: The baseline is not this network before training: nothing can be compared with it.
+    BASELINE_IS_VOID = auto()
+    #: The weights are not those that training starting from the baseline leads to.
+    UNLIKE_BASELINE = auto()
+    #: The weights differ from the baseline's, but not by training.
+    CHANGES_ARE_VOID = auto()
+    #: Exact zeros among the weights are no evidence of training.
+    ZEROS_ARE_VOID = auto()
+    #: A part of the recurrent weights was not trained, or was reset.
+    PARTLY_TRAINED = auto()
 
 
 @dataclass(frozen=True)
@@ -116,6 +139,22 @@ class Context:
         if self.checkpoint_index is None:
             return None
         return compare_with_checkpoint(self.network, self.checkpoint_index)
+
+    @cached_property
+    def checkpoint_if_compared(self) -> CheckpointComparison | None:
+        """The same; None also where comparing crashed, which the checks that need it report.
+
+        Raises
+        ------
+        CheckpointError
+            If the checkpoint cannot be used.
+        """
+        try:
+            return self.checkpoint
+        except V1simError:
+            raise
+        except Exception:
+            return None
 
     @property
     def tables(self) -> Mapping[str, SynapseTable]:
@@ -252,6 +291,8 @@ class Check:
     """A check and all that is to be known about it.
 
     ``needs`` names the checks without whose success this one cannot be run.
+    ``consequence`` is what an error means for the verdict. A check that goes ``by_looks``
+    of networks yields where provenance or checkpoint prove the array that it names.
     A check that is not ``waivable`` guards the simulator itself. ``page`` is where
     the documentation explains it; that of another package has its own or none.
     """
@@ -262,6 +303,8 @@ class Check:
     calibration: str
     function: CheckFunction
     needs: tuple[str, ...] = ()
+    consequence: Consequence = Consequence.NOTHING
+    by_looks: bool = False
     waivable: bool = True
     page: str = "docs/checks.md"
 
@@ -286,6 +329,8 @@ def check(
     reason: str,
     calibration: str,
     needs: tuple[str, ...] = (),
+    consequence: Consequence = Consequence.NOTHING,
+    by_looks: bool = False,
     waivable: bool = True,
     page: str = "",
 ) -> Callable[[CheckFunction], CheckFunction]:
@@ -305,7 +350,18 @@ def check(
 
     def register(function: CheckFunction) -> CheckFunction:
         home = page or ("docs/checks.md" if function.__module__.startswith("v1sim.") else "")
-        _CHECKS[name] = Check(name, severity, reason, calibration, function, needs, waivable, home)
+        _CHECKS[name] = Check(
+            name=name,
+            severity=severity,
+            reason=reason,
+            calibration=calibration,
+            function=function,
+            needs=needs,
+            consequence=consequence,
+            by_looks=by_looks,
+            waivable=waivable,
+            page=home,
+        )
         return function
 
     return register

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from v1sim import units
 from v1sim.checks.examples import N_EXAMPLES, neuron_examples, synapse_examples
-from v1sim.checks.registry import Context, Observation, check, is_inhibitory
+from v1sim.checks.registry import Consequence, Context, Observation, check, is_inhibitory
 from v1sim.checks.statistics import count_values
 from v1sim.model import RECEPTORS, Severity, SynapseTable
 
@@ -44,6 +44,7 @@ def no_synapses(context: Context) -> Iterator[Observation]:
     severity=Severity.ERROR,
     reason="An index outside the network would connect cells that do not exist, or the wrong ones.",
     calibration="Exact. " + _NAMED,
+    consequence=Consequence.ZEROS_ARE_VOID,
     waivable=False,
 )
 def index_range(context: Context) -> Iterator[Observation]:
@@ -129,6 +130,7 @@ def _target_cause(table: SynapseTable, index: NDArray[np.int32], n: int) -> tupl
     severity=Severity.ERROR,
     reason="A receptor is 0..3; it chooses the synaptic time constant and the sign.",
     calibration="Exact. " + _NAMED,
+    consequence=Consequence.ZEROS_ARE_VOID,
     waivable=False,
 )
 def receptor_range(context: Context) -> Iterator[Observation]:

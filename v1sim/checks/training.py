@@ -18,14 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from v1sim.checks.profile import WeightProfile
-from v1sim.checks.registry import Context, Observation, check
+from v1sim.checks.registry import Consequence, Context, Observation, check
 from v1sim.model import RECEPTORS, Severity
 
 __all__ = [
     "FEW_ZEROS",
-    "PARTLY",
     "TRAINED_ZEROS",
-    "ZEROS",
     "Dispersion",
     "ZeroEvidence",
     "zero_evidence",
@@ -37,10 +35,6 @@ _End = Literal["targets", "sources"]
 
 #: Synapses handled at a time.
 _BLOCK = 1 << 17
-#: Name of the check whose ``observed["trained"]`` is the evidence of training.
-ZEROS = "training.zeros"
-#: Name of the check that finds parts without the zeros that the rest has.
-PARTLY = "training.partly"
 
 #: Fraction of recurrent weights that are exactly zero from which on they say
 #: "trained". Seen: 0.22 and 0.23 in two trained networks (0.18 in one trained on shuffled
@@ -251,7 +245,7 @@ _VALUES = ("structure.index_range", "structure.receptor_range", "values.finite")
 
 
 @check(
-    ZEROS,
+    "training.zeros",
     severity=Severity.INFO,
     reason="Training under the sign constraint leaves exact zeros, and no initial weights have "
     "them. They show that a training took place, not what it was for.",
@@ -296,6 +290,7 @@ def zeros(context: Context) -> Iterator[Observation]:
     calibration=f"Found from {TRAINED_ZEROS:.0%} to {FEW_ZEROS:.0%} of recurrent weights: 2..3 % "
     "after slow or strongly regularised trainings, and after 20 steps of others.",
     needs=_VALUES,
+    by_looks=True,
 )
 def few_zeros(context: Context) -> Iterator[Observation]:
     """Zeros are as many as a finished training leaves."""
@@ -324,6 +319,7 @@ def few_zeros(context: Context) -> Iterator[Observation]:
     "of what a network of that size would show, if that is "
     f"{_MIN_EXPECTED_SIGMAS:g} or more.",
     needs=_VALUES,
+    by_looks=True,
 )
 def shuffled(context: Context) -> Iterator[Observation]:
     """Zeros lie on cells as training leaves them, not at random."""
@@ -350,7 +346,7 @@ def shuffled(context: Context) -> Iterator[Observation]:
 
 
 @check(
-    PARTLY,
+    "training.partly",
     severity=Severity.ERROR,
     reason="A part of the network without a single zero, where the rest has many, kept or got back "
     "its initial weights.",
@@ -360,6 +356,8 @@ def shuffled(context: Context) -> Iterator[Observation]:
     "the targets and 1 % of the sources; found above "
     f"{_UNTOUCHED_TARGETS:.0%} and {_UNTOUCHED_SOURCES:.0%}.",
     needs=(*_VALUES, "values.weight_sign", "patterns.blank"),
+    consequence=Consequence.PARTLY_TRAINED,
+    by_looks=True,
 )
 def partly(context: Context) -> Iterator[Observation]:
     """No part of a trained network is without zeros."""
@@ -452,6 +450,7 @@ def _untouched_cells(context: Context) -> Iterator[Observation]:
     calibration="Zeros among a source type's synapses relative to those expected: at least 0.10 in "
     f"trained networks; found below {_ABSENT}.",
     needs=(*_VALUES, "values.weight_sign", "patterns.blank"),
+    by_looks=True,
 )
 def silent_sources(context: Context) -> Iterator[Observation]:
     """Synapses of every source type were trained."""

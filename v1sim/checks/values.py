@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from v1sim import units
 from v1sim.checks.examples import N_EXAMPLES, synapse_examples
-from v1sim.checks.registry import Context, Observation, check, is_inhibitory
+from v1sim.checks.registry import Consequence, Context, Observation, check, is_inhibitory
 from v1sim.model import RECEPTORS, Severity, SynapseTable
 from v1sim.sources.provenance import TYPE_COLUMNS
 
@@ -31,6 +31,7 @@ _BLOCK = 1 << 16
     reason="NEST takes a NaN weight as 'not given' and uses its default of 1 pA instead; an "
     "infinite one silences or explodes the target.",
     calibration="Exact.",
+    consequence=Consequence.ZEROS_ARE_VOID,
     waivable=False,
 )
 def finite(context: Context) -> Iterator[Observation]:
@@ -88,6 +89,7 @@ def _not_finite(
     calibration="Of 92,245 weights of the reference networks none has the wrong sign, trained or "
     "not. Zeros of either sign are right: training leaves -0.0 on inhibitory synapses.",
     needs=("structure.receptor_range",),
+    consequence=Consequence.ZEROS_ARE_VOID,
 )
 def weight_sign(context: Context) -> Iterator[Observation]:
     """Nonzero weights have the sign of their receptor."""
@@ -133,6 +135,7 @@ def _wrong_sign(table: SynapseTable, rows: slice) -> NDArray[np.bool_]:
     calibration=f"From {MIN_VARIED} synapses of a receptor on. The reference networks' receptors "
     "have thousands of different values.",
     needs=("structure.index_range", "structure.receptor_range", "values.finite"),
+    consequence=Consequence.ZEROS_ARE_VOID,
 )
 def constant(context: Context) -> Iterator[Observation]:
     """The weights of a receptor that are not zero are not all the same."""

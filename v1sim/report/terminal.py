@@ -12,8 +12,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 from rich.text import Text
 
-from v1sim.guard import EVIDENCE
 from v1sim.model import CheckReport, Severity
+from v1sim.verdict import EVIDENCE
 
 if TYPE_CHECKING:  # it imports scipy
     from v1sim.verify import Agreement, GroupResult, Verification

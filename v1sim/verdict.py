@@ -1,0 +1,489 @@
+"""Was it trained? What is required of a network, and what its weights are, by which proof.
+
+The verdict rests on the strongest proof there is: a provenance whose digests match, a
+checkpoint that the arrays are equal to, a baseline that they differ from, and last what
+the weights themselves show. This is the only home of that question: `v1sim.guard` asks `judge`
+of a network with all that its checks found, conversion asks `judge_weights` where no
+optimizer tells. No check is known by its name here: what an error means for the verdict
+stands beside the check (`v1sim.checks.registry.Consequence`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+
+from v1sim.checks import families  # noqa: F401 -- registers the checks
+from v1sim.checks.baseline import baseline_weights
+from v1sim.checks.checkpoint import checkpoint_verdict, frozen_by
+from v1sim.checks.patterns import out_of_place
+from v1sim.checks.registry import (
+    CRASHED,
+    SKIPPED,
+    Check,
+    Consequence,
+    Context,
+    registered_checks,
+    run_checks,
+)
+from v1sim.checks.training import zero_evidence
+from v1sim.model import ArrayVerdict, Finding, NetworkModel, Severity, Verdict
+
+__all__ = [
+    "CONTRADICTION",
+    "EVIDENCE",
+    "FROZEN_INPUT",
+    "REQUIRED",
+    "Judgement",
+    "Policy",
+    "judge",
+    "judge_weights",
+    "policy_to_json",
+]
+
+#: Name of the finding about weights that are not what the policy requires. It can be waived:
+#: the untrained twin of a network is worth simulating, if the report says so.
+REQUIRED = "guard.required"
+#: Name of the finding about proofs that do not agree.
+CONTRADICTION = "guard.contradiction"
+#: Name of the finding about trained recurrent weights beside input weights that are the
+#: baseline's: training may have frozen them, or they got lost. Waived by who knows which.
+FROZEN_INPUT = "guard.frozen_input"
+#: Name of the finding that says what the file alone cannot show.
+EVIDENCE = "guard.evidence"
+
+Proof = Literal["provenance", "checkpoint", "baseline", "evidence"] | None
+#: Arrays that have a verdict of their own; the first two make that of the network.
+_WEIGHTS = ("recurrent/weights", "input/weights", "input/bkg_weights")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What is required of a network.
+
+    Parameters
+    ----------
+    require : str
+        "trained", "constructed", or "any", which accepts both and weights whose
+        history cannot be told.
+    strength : str
+        "proof" wants a provenance whose digests match; "evidence" is content
+        with what the weights show.
+    waivers : mapping of str to str
+        Reason by name of the check whose errors are accepted.
+    dt_ms : float
+        Time step of the simulation, which delays must be multiples of.
+    checkpoint : Path, optional
+        TensorFlow checkpoint that the network is to be equal to: its prefix or index.
+    baseline : Path, optional
+        The network's file before training.
+    """
+
+    require: Literal["trained", "constructed", "any"] = "trained"
+    strength: Literal["proof", "evidence"] = "evidence"
+    waivers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    dt_ms: float = 1.0
+    checkpoint: Path | None = None
+    baseline: Path | None = None
+
+
+def policy_to_json(policy: Policy) -> dict[str, Any]:
+    """A policy as plain values."""
+    return {
+        "require": policy.require,
+        "strength": policy.strength,
+        "waivers": dict(policy.waivers),
+        "dt_ms": policy.dt_ms,
+        "checkpoint": None if policy.checkpoint is None else str(policy.checkpoint),
+        "baseline": None if policy.baseline is None else str(policy.baseline),
+    }
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a network's weights are, by the strongest proof there is.
+
+    ``arrays`` has a verdict for each array of weights. ``findings`` are those of the checks,
+    milder where proof outranks looks, and what the judgement itself adds to them.
+    """
+
+    verdict: Verdict
+    proof: Proof
+    arrays: Mapping[str, ArrayVerdict]
+    findings: tuple[Finding, ...]
+
+
+def judge(context: Context, findings: Iterable[Finding], policy: Policy) -> Judgement:
+    """Judge a network by what the checks found in it.
+
+    Parameters
+    ----------
+    context : Context
+        The network with the baseline and the checkpoint that it was checked against.
+    findings : iterable of Finding
+        Of all registered checks.
+    policy : Policy
+        What is required of it.
+    """
+    findings = tuple(findings)
+    checks, network = registered_checks(), context.network
+    outcome = _outcome(findings, checks)
+    arrays = _array_verdicts(context, outcome)
+    weights = _of_network(context, arrays, outcome)
+    own = (
+        *_contradictions(context, arrays, outcome),
+        *_requirement_findings(weights, policy, network),
+        *_limits_of_evidence(weights, arrays, network),
+    )
+    settled = (_settled(finding, context, checks, outcome) for finding in findings)
+    return Judgement(weights.verdict, weights.proof, MappingProxyType(arrays), (*settled, *own))
+
+
+def judge_weights(
+    network: NetworkModel, *, baseline: NetworkModel | None = None, dt_ms: float = 1.0
+) -> Mapping[str, ArrayVerdict]:
+    """What each array of weights is by a baseline, or by what the weights themselves show.
+
+    Parameters
+    ----------
+    network : NetworkModel
+        Its provenance, if it has one, is left aside.
+    baseline : NetworkModel, optional
+        The same network before training.
+    dt_ms : float
+        Time step, which delays are multiples of.
+
+    Returns
+    -------
+    mapping of str to ArrayVerdict
+        By "recurrent/weights", "input/weights" and, where there is a background,
+        "input/bkg_weights". ``why`` is a clause that says what the verdict rests on, or
+        why none can be given.
+    """
+    context = Context(replace(network, provenance=None), dt_ms, baseline=baseline)
+    checks = registered_checks()
+    wanted: set[str] = set()
+    for entry in reversed(list(checks.values())):  # a check stands after those that it needs
+        if entry.consequence or entry.name in wanted:
+            wanted |= {entry.name, *entry.needs}
+    chosen = {name: entry for name, entry in checks.items() if name in wanted}
+    return _array_verdicts(context, _outcome(run_checks(context, chosen), checks))
+
+
+# --- what errors of checks mean ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """Consequences of the checks that found errors or crashed, and of those left out."""
+
+    failed: Consequence
+    left_out: Consequence
+
+    def means(self, consequence: Consequence) -> bool:
+        """Whether any of these follows; what could not be checked is taken for the worst."""
+        return bool((self.failed | self.left_out) & consequence)
+
+
+def _outcome(findings: Iterable[Finding], checks: Mapping[str, Check]) -> _Outcome:
+    failed = left_out = Consequence.NOTHING
+    for finding in findings:
+        name = finding.where if finding.check in (CRASHED, SKIPPED) else finding.check
+        if name not in checks:
+            continue
+        if finding.check == SKIPPED:
+            left_out |= checks[name].consequence
+        elif finding.severity is Severity.ERROR:
+            failed |= checks[name].consequence
+    return _Outcome(failed, left_out)
+
+
+def _settled(
+    finding: Finding, context: Context, checks: Mapping[str, Check], outcome: _Outcome
+) -> Finding:
+    """A finding by looks one step milder, where provenance or checkpoint prove the array."""
+    if finding.check not in checks or not checks[finding.check].by_looks:
+        return finding
+    comparison = context.checkpoint_if_compared
+    if context.network.provenance is not None and not outcome.means(Consequence.PROVENANCE_IS_VOID):
+        proof = "provenance"
+    elif comparison is not None and comparison.status(finding.where) == "equal":
+        proof = "checkpoint"
+    else:
+        return finding
+    message = f"{finding.message}. The {proof} proves that this is how the network was made"
+    return replace(finding, severity=_MILDER[finding.severity], message=message, hint="")
+
+
+_MILDER = {Severity.ERROR: Severity.WARNING, Severity.WARNING: Severity.INFO}
+
+
+# --- what each array is --------------------------------------------------------------------------
+
+
+def _array_verdicts(context: Context, outcome: _Outcome) -> dict[str, ArrayVerdict]:
+    """What each array of weights is, each by the strongest proof that it has."""
+    arrays = _WEIGHTS if context.network.background_weight is not None else _WEIGHTS[:2]
+    sources = (_by_provenance, _by_checkpoint, _by_baseline, _by_evidence)
+    verdicts = {}
+    for array in arrays:
+        found = (source(context, array, outcome) for source in sources)
+        verdicts[array] = next(
+            (v for v in found if v is not None),
+            ArrayVerdict(Verdict.UNDETERMINED, None, _why_undetermined(context, array, outcome)),
+        )
+    return verdicts
+
+
+def _why_undetermined(context: Context, array: str, outcome: _Outcome) -> str:
+    group, _, dataset = array.partition("/")
+    if dataset != "weights":
+        return "no look at a background tells whether it was trained"
+    if outcome.means(
+        Consequence.PROVENANCE_IS_VOID | Consequence.ZEROS_ARE_VOID | Consequence.UNLIKE_BASELINE
+    ):
+        return "errors that were found leave nothing to go by"
+    evidence = zero_evidence(context, group)
+    why_not = evidence.why_not or "but neither they nor sizes depend on the cells, as if shuffled"
+    why = f"{evidence.fraction:.2%} are exactly zero: {why_not}"
+    if group == "input":
+        why += "; trained, initial and shuffled input weights look alike"
+    return why
+
+
+def _by_provenance(context: Context, array: str, outcome: _Outcome) -> ArrayVerdict | None:
+    provenance = context.network.provenance
+    if provenance is None or outcome.means(Consequence.PROVENANCE_IS_VOID):
+        return None
+    origin = provenance.arrays[array].origin
+    verdict = {
+        "trained variable": Verdict.TRAINED,
+        "initial value": Verdict.UNTRAINED,
+        "constructed": Verdict.CONSTRUCTED,
+    }.get(origin, Verdict(provenance.kind))
+    detail = provenance.arrays[array].detail
+    why = f"{origin}{f': {detail}' if detail else ''} ({provenance.made_by})"
+    return ArrayVerdict(verdict, "provenance", why)
+
+
+def _by_checkpoint(context: Context, array: str, outcome: _Outcome) -> ArrayVerdict | None:
+    comparison = context.checkpoint_if_compared
+    if comparison is None or comparison.status(array) != "equal":
+        return None
+    verdict = checkpoint_verdict(comparison, array)
+    why = f"equal to {comparison.checkpoint}"
+    if array == "input/weights" and frozen_by(context):
+        why += ", whose training froze them"
+    if verdict is Verdict.UNDETERMINED:
+        # No optimizer was saved with it. Before the first step there is none.
+        zeros = _by_evidence(context, array, outcome)
+        if zeros is not None:
+            return ArrayVerdict(zeros.verdict, zeros.proof, f"{why}; {zeros.why}")
+        if array == "recurrent/weights" and not (context.network.recurrent.weight == 0).any():
+            verdict = Verdict.UNTRAINED
+            why += ", which has no optimizer, and no weight is exactly zero"
+    return ArrayVerdict(verdict, "checkpoint", why)
+
+
+def _by_baseline(context: Context, array: str, outcome: _Outcome) -> ArrayVerdict | None:
+    baseline, network = context.baseline, context.network
+    if baseline is None or outcome.means(Consequence.BASELINE_IS_VOID):
+        return None
+    if array == "input/bkg_weights":
+        before, after = baseline.background_weight, network.background_weight
+        if before is None or after is None or not np.array_equal(before, after):
+            return None
+        why = "identical to the baseline's, as training usually leaves it"
+        return ArrayVerdict(Verdict.UNTRAINED, "baseline", why)
+    compared = baseline_weights(context).get(array.partition("/")[0])
+    if compared is None or compared.verdict is Verdict.UNDETERMINED:
+        return None
+    if compared.verdict is Verdict.TRAINED and outcome.means(Consequence.CHANGES_ARE_VOID):
+        return None
+    return ArrayVerdict(compared.verdict, "baseline", compared.what)
+
+
+def _by_evidence(context: Context, array: str, outcome: _Outcome) -> ArrayVerdict | None:
+    group, _, dataset = array.partition("/")
+    void = Consequence.PROVENANCE_IS_VOID | Consequence.ZEROS_ARE_VOID
+    if dataset != "weights" or outcome.means(void):
+        return None
+    if outcome.failed & Consequence.UNLIKE_BASELINE:
+        return None  # compared, and unlike; not left out for want of a baseline
+    if group == "recurrent" and outcome.failed & Consequence.PARTLY_TRAINED:
+        why = "parts of the network have none of the exact zeros that training leaves"
+        return ArrayVerdict(Verdict.MIXED, "evidence", why)
+    zeros = zero_evidence(context, group)
+    if not zeros.trained or (group == "recurrent" and out_of_place(context)):
+        return None
+    why = f"{zeros.fraction:.1%} are exactly zero, as the sign constraint leaves them"
+    return ArrayVerdict(Verdict.TRAINED, "evidence", why)
+
+
+# --- what the network is -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """What a network's weights are together."""
+
+    verdict: Verdict
+    proof: Proof
+    why: str = ""
+    #: What the baseline says of input weights that training may have frozen, or that got lost.
+    frozen_or_lost: str = ""
+
+
+def _of_network(
+    context: Context, arrays: Mapping[str, ArrayVerdict], outcome: _Outcome
+) -> _Weights:
+    provenance = context.network.provenance
+    if provenance is not None and not outcome.means(Consequence.PROVENANCE_IS_VOID):
+        return _Weights(Verdict(provenance.kind), "provenance")
+    recurrent, lgn = arrays["recurrent/weights"], arrays["input/weights"]
+    why = f"recurrent/weights: {recurrent.why}" if recurrent.why else ""
+    if recurrent.proof == "checkpoint" and lgn.proof == "checkpoint":
+        assert context.checkpoint is not None
+        # Input that was frozen on purpose leaves a network trained: the optimizer tells.
+        kind = Verdict(context.checkpoint.training.kind)
+        return _Weights(recurrent.verdict if kind is Verdict.UNDETERMINED else kind, "checkpoint")
+    verdicts = {recurrent.verdict, lgn.verdict} - {Verdict.UNDETERMINED}
+    if recurrent.verdict is Verdict.UNDETERMINED:
+        return _Weights(Verdict.UNDETERMINED, None, why)
+    if len(verdicts) > 1:
+        why = "; ".join(f"{name}: {arrays[name].why}" for name in _WEIGHTS[:2])
+        kept = lgn.proof == "baseline" and baseline_weights(context)["input"].kept != "no"
+        frozen = kept and recurrent.verdict is Verdict.TRAINED
+        return _Weights(Verdict.MIXED, recurrent.proof, why, lgn.why if frozen else "")
+    return _Weights(recurrent.verdict, recurrent.proof, why)
+
+
+def _contradictions(
+    context: Context, arrays: Mapping[str, ArrayVerdict], outcome: _Outcome
+) -> list[Finding]:
+    """Weights that a stronger proof calls trained, but that are those of the baseline."""
+    found = []
+    for array in _WEIGHTS[:2]:
+        stated, compared = arrays[array], _by_baseline(context, array, outcome)
+        if (
+            compared is not None
+            and stated.verdict is Verdict.TRAINED
+            and stated.proof in ("provenance", "checkpoint")
+            and compared.verdict is not Verdict.TRAINED
+            and not _little_trained(context, array)
+        ):
+            found.append(
+                Finding(
+                    CONTRADICTION,
+                    Severity.ERROR,
+                    array,
+                    f"{stated.proof} says that the weights are trained, but they are "
+                    f"{compared.why} ({context.baseline.source.path if context.baseline else ''})",
+                    "is the baseline the network before training? if it is, do not trust "
+                    f"the {stated.proof}",
+                    n_bad=1,
+                )
+            )
+    return found
+
+
+def _little_trained(context: Context, array: str) -> bool:
+    """Whether an array is all but the baseline's: what is proven to be trained may be that."""
+    return baseline_weights(context)[array.partition("/")[0]].kept == "almost"
+
+
+# --- what is required, and said ------------------------------------------------------------------
+
+
+def _limits_of_evidence(
+    weights: _Weights, arrays: Mapping[str, ArrayVerdict], network: NetworkModel
+) -> list[Finding]:
+    """What the file alone does not show, where it is all that there is to go by."""
+    if weights.proof != "evidence":
+        return []
+    lgn = arrays["input/weights"].verdict is Verdict.UNDETERMINED
+    message = (
+        "judged by the file alone, which cannot show "
+        + ("whether input weights are trained or in place, " if lgn else "")
+        + "whether edges here and there kept their initial weights, which checkpoint the weights "
+        "are from, whether readout groups are in the order of the classes, or what was learned"
+    )
+    path = network.source.path
+    hint = (
+        f"v1sim check {path} --checkpoint CKPT (its .index is enough) or --baseline UNTRAINED.h5 "
+        "tells more; what was learned, only a run with labels"
+    )
+    return [Finding(EVIDENCE, Severity.INFO, "weights", message, hint)]
+
+
+def _requirement_findings(
+    weights: _Weights, policy: Policy, network: NetworkModel
+) -> list[Finding]:
+    verdict, path = weights.verdict, network.source.path
+    accepted = {
+        "trained": {Verdict.TRAINED},
+        "constructed": {Verdict.CONSTRUCTED},
+        "any": {Verdict.TRAINED, Verdict.CONSTRUCTED, Verdict.UNDETERMINED},
+    }[policy.require]
+    if weights.frozen_or_lost:
+        message = (
+            "the recurrent weights are trained, the input weights are "
+            f"{weights.frozen_or_lost}: training froze them, or they got lost on their way, "
+            "which a baseline cannot tell"
+        )
+        hint = (
+            f"v1sim check {path} --checkpoint CKPT (its .index is enough) proves which; where you "
+            f"know that training froze them: --waive {FROZEN_INPUT}='training froze the input'"
+        )
+        return [
+            Finding(FROZEN_INPUT, Severity.ERROR, "input/weights", message, hint, n_bad=1, n_seen=1)
+        ]
+    proven = weights.proof not in (None, "evidence")
+    settle = (
+        f"v1sim check {path} --checkpoint CKPT; or v1sim check {path} --baseline UNTRAINED.h5; "
+        "or convert again with v1sim convert CKPT --out NETWORK.h5"
+    )
+    mend = "convert the trained checkpoint: v1sim convert CKPT --out NETWORK.h5"
+    if verdict not in accepted:
+        hint = {
+            Verdict.UNDETERMINED: f"settle it with {settle}",
+            Verdict.UNTRAINED: mend,
+            Verdict.MIXED: f"{mend}; where training left a part as it was, the checkpoint "
+            f"proves it: v1sim check {path} --checkpoint CKPT",
+            Verdict.CONSTRUCTED: "require 'constructed' if the built-in column is meant",
+            Verdict.TRAINED: "require 'trained' if the trained network is meant",
+        }[verdict]
+        message = {
+            Verdict.UNDETERMINED: "nothing shows that the weights are trained: they may be the "
+            "initial ones"
+            if policy.require == "trained"
+            else "nothing shows where the weights come from",
+        }.get(verdict, f"the weights are {verdict}")
+        if weights.why:
+            message += f" ({weights.why})"
+        if policy.require != "any":
+            message += f", and {policy.require} ones are required"
+    elif policy.strength == "proof" and not proven:
+        message = (
+            f"the weights are {verdict} by evidence only, and the policy wants proof"
+            if weights.proof
+            else f"the weights are {verdict}, and the policy wants proof"
+        )
+        hint = f"prove it with {settle}"
+    else:
+        return []
+    return [
+        Finding(
+            REQUIRED,
+            Severity.ERROR,
+            "weights",
+            message,
+            hint,
+            observed=MappingProxyType({"verdict": str(verdict), "require": policy.require}),
+        )
+    ]
