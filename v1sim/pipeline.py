@@ -23,6 +23,7 @@ from v1sim import __version__, guard
 from v1sim.analysis.readout import labels
 from v1sim.analysis.results import Results, analyse
 from v1sim.config import Background, Dynamics, RecordedBackground, RunConfig, dump_config
+from v1sim.cores import available_threads, core_limit
 from v1sim.errors import InputError
 from v1sim.model import CheckReport, Finding, NetworkModel, Verdict
 from v1sim.output import new_folder
@@ -30,7 +31,7 @@ from v1sim.recording import Recording, read_nwb, write_nwb, write_sonata
 from v1sim.report import description, digest, html
 from v1sim.shared_input import SharedInput
 from v1sim.simulation.group import ALONE, Group
-from v1sim.simulation.kernel import available_threads, backend
+from v1sim.simulation.kernel import backend
 from v1sim.simulation.native.library import has_native, native_module
 from v1sim.simulation.plan import BuildPlan, make_plan, memory_estimate_mb
 from v1sim.simulation.readback import read_back_findings
@@ -353,9 +354,14 @@ def describe_machine() -> dict[str, str]:
         "nest mpi": "yes" if build["have_mpi"] else "no",
         "nest built": str(build["built"]),
         "v1sim's nest module": _native_state(),
-        "usable cores": str(available_threads()),
+        "usable cores": _usable_cores(),
         "machine": f"{platform.system()} {platform.release()} {platform.machine()}",
     }
+
+
+def _usable_cores() -> str:
+    limit = core_limit()
+    return f"{limit.cores} ({limit.because})"
 
 
 def _native_state() -> str:

@@ -23,10 +23,10 @@ from v1sim.analysis.compare import (
     compare_voltages,
 )
 from v1sim.config import DT_MS, Background, Dynamics
+from v1sim.cores import available_threads
 from v1sim.errors import InputError
 from v1sim.model import NetworkModel, SpikeTable, Trial
 from v1sim.simulation.group import join
-from v1sim.simulation.kernel import available_threads
 from v1sim.simulation.plan import make_plan
 from v1sim.simulation.reference import Precision, ReferenceRun, integrate
 from v1sim.simulation.run import run_trials

@@ -11,7 +11,7 @@ from tests.networks import admitted, sealed, tiny_network
 from v1sim.errors import ReadbackError, SimulationError
 from v1sim.model import RECEPTORS, SpikeTable, Trial
 from v1sim.simulation.build import build
-from v1sim.simulation.kernel import available_threads, backend
+from v1sim.simulation.kernel import backend
 from v1sim.simulation.plan import make_plan
 from v1sim.simulation.readback import read_back
 from v1sim.simulation.run import run_trials
@@ -349,11 +349,3 @@ def test_a_network_that_never_rests_is_refused_by_gap(checked, monkeypatch):
     monkeypatch.setattr("v1sim.simulation.run._LONGEST_GAP_MS", 0.0)
     with pytest.raises(SimulationError, match="still fires"):
         simulate(checked, n_trials=2)
-
-
-def test_threads_respect_the_environment(monkeypatch):
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
-    assert available_threads() == 1
-    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "100000")
-    assert 1 <= available_threads() < 100000

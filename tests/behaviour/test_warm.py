@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 
 from tests.sweeps import batch, batch_command, runs_of, write_sweep
 from v1sim.batch.warm import WarmProcess, WarmProcesses
+from v1sim.cores import core_limit
 
 
 @pytest.fixture
@@ -179,3 +181,19 @@ def test_sigterm_ends_run_and_warm_process(processes, tmp_path):
     assert not list(tmp_path.glob(".out.*"))
     assert not process.is_idle
     assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+@pytest.mark.skipif(core_limit().cores < 2, reason="needs two cores")
+def test_runs_that_openmp_would_bind_to_one_core_get_their_own(tmp_path, monkeypatch):
+    """With OMP_PROC_BIND each process binds its threads to the first of the cores it may use."""
+    monkeypatch.setenv("OMP_PROC_BIND", "true")
+    monkeypatch.setenv("OMP_PLACES", "cores")
+    sweep = write_sweep(tmp_path, {"grid": {"seed": [1, 2]}})
+    text = batch(sweep, "-j", "2", "--threads", "1")
+    assert "each had its own" in text
+    cores, machines = set(), 0
+    for path in (sweep.parent / "sweeps" / "sweep" / "runs").glob("*/report.json"):
+        cores.add(json.loads(path.read_text())["machine"]["usable cores"])
+        machines += 1
+    assert machines == 2
+    assert cores == {"1 (CPU affinity: 1 CPUs on 1 cores)"}

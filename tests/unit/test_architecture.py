@@ -18,6 +18,8 @@ PACKAGE = ROOT / "v1sim"
 #: Imports point up this list only.
 ORDER = [
     "errors",
+    "cgroups",
+    "cores",
     "yaml_reader",
     "output",
     "paging",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from v1sim.batch.local import run_local
 from v1sim.batch.prepare import prepare
 from v1sim.batch.sweep import Sweep, SweepRun, load_sweep
 from v1sim.batch.warm import WarmProcesses
+from v1sim.cores import separate_cores, variables_that_bind
 from v1sim.errors import InputError, SimulationError
 from v1sim.shared_input import SharedInput
 
@@ -77,8 +78,10 @@ def start(request: Request, progress: Progress) -> str:
             return _summary(sweep, folder, states)
         n_jobs = min(request.jobs or 1, len(pending))
         threads = request.threads or threads_for(n_jobs)
+        binding = variables_that_bind() if n_jobs > 1 and not request.slurm else []
+        cpus = separate_cores(n_jobs, threads) if binding else None
         if not request.slurm:
-            processes.warm_up(n_jobs, environment(threads))
+            processes.warm_up(n_jobs, environment(threads, bind=not binding or bool(cpus)), cpus)
         needs = prepare(
             pending,
             SharedInput(folder.shared),
@@ -99,9 +102,23 @@ def start(request: Request, progress: Progress) -> str:
         run_local(folder, list(needs), processes, n_jobs=n_jobs, threads=threads, progress=progress)
     states = _states(sweep, folder)
     text = _summary(sweep, folder, states)
+    if binding:
+        text += "\n" + _on_binding(binding, cpus)
     if any(states[run.name].status is not Status.DONE for run in pending):
         raise SimulationError(f"not all runs are done\n{text}", hint="see the logs; then run again")
     return text
+
+
+def _on_binding(variables: Sequence[str], cpus: Sequence[Sequence[int]] | None) -> str:
+    """What was done about variables that bind every run to the same cores."""
+    names = " and ".join(variables)
+    if cpus is None:
+        return (
+            f"{names} would bind every run to the same cores: the runs were not bound, as there "
+            "are fewer cores than they have threads together"
+        )
+    listed = "; ".join(",".join(map(str, of_run)) for of_run in cpus)
+    return f"{names} would bind every run to the same cores: each had its own (CPUs {listed})"
 
 
 def _is_pending(state: RunState, request: Request) -> bool:

@@ -15,8 +15,8 @@ from typing import IO, Any, Protocol
 from v1sim.batch.folder import Status, SweepFolder
 from v1sim.batch.sweep import run_name
 from v1sim.config import load_config
+from v1sim.cores import LISTS_OF_CORES, available_threads
 from v1sim.errors import ConfigError
-from v1sim.simulation.kernel import available_threads
 
 __all__ = ["Job", "RunProcess", "environment", "launch", "threads_for"]
 
@@ -63,10 +63,17 @@ class Launch(Protocol):
     ) -> RunProcess: ...
 
 
-def environment(threads: int) -> dict[str, str]:
-    """What a run's process is started with."""
+def environment(threads: int, *, bind: bool = True) -> dict[str, str]:
+    """What a run's process is started with.
+
+    Lists of cores that OpenMP is to bind threads to are left out: they are the same for every
+    run. ``bind=False`` keeps OpenMP from binding at all.
+    """
+    kept = {name: value for name, value in os.environ.items() if name not in LISTS_OF_CORES}
+    if not bind:
+        kept["OMP_PROC_BIND"] = "false"
     return {
-        **os.environ,
+        **kept,
         "OMP_NUM_THREADS": str(threads),
         "OPENBLAS_NUM_THREADS": str(threads),
     }

@@ -30,6 +30,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import IO, NoReturn
 
+from v1sim.cores import restrict_to
+
 __all__ = ["WarmProcess", "WarmProcesses", "import_what_runs_need"]
 
 #: What a run imports, apart from NEST itself: PyNEST imports pandas, PyNN neo.
@@ -49,13 +51,16 @@ class WarmProcess:
     ----------
     environment : mapping
         Its environment and that of its runs.
+    cpus : sequence of int, optional
+        CPUs that they may use alone.
     """
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], cpus: Sequence[int] = ()) -> None:
+        self.cpus = cpus
         self._channel, its_end = socket.socketpair()
         with its_end:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "v1sim.batch.warm"],
+                [sys.executable, "-m", "v1sim.batch.warm", *map(str, cpus)],
                 stdin=its_end.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -102,6 +107,11 @@ class WarmProcess:
         """Whether it can be given a run."""
         return not (self._is_busy or self._is_ending) and self._process.poll() is None
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether it has ended, and no run in it."""
+        return not self._is_busy and self._process.poll() is not None
+
     def terminate(self) -> None:
         """Ask the run to end; the process ends after it."""
         self._signal(signal.SIGTERM)
@@ -128,9 +138,11 @@ class WarmProcesses:
     def __init__(self) -> None:
         self._processes: list[WarmProcess] = []
 
-    def warm_up(self, n: int, environment: Mapping[str, str]) -> None:
-        """Begin ``n`` of them, to be ready when they are needed."""
-        self._processes += [WarmProcess(environment) for _ in range(n)]
+    def warm_up(
+        self, n: int, environment: Mapping[str, str], cpus: Sequence[Sequence[int]] | None = None
+    ) -> None:
+        """Begin ``n`` of them, to be ready when they are needed; ``cpus`` of each, if given."""
+        self._processes += [WarmProcess(environment, cpus[i] if cpus else ()) for i in range(n)]
 
     def launch(
         self,
@@ -143,7 +155,11 @@ class WarmProcesses:
         """Start ``v1sim ARGUMENTS`` in the first that is idle, or a new one."""
         process = next((p for p in self._processes if p.is_idle), None)
         if process is None:
-            process = WarmProcess(environment)
+            gone = next((p for p in self._processes if p.is_gone), None)
+            process = WarmProcess(environment, gone.cpus if gone else ())
+            if gone:
+                gone.close()
+                self._processes.remove(gone)
             self._processes.append(process)
         process.start(arguments, log, lock)
         return process
@@ -216,6 +232,9 @@ def _run(arguments: list[str]) -> NoReturn:
 
 
 def _main() -> None:
+    cpus = [int(cpu) for cpu in sys.argv[1:]]
+    if cpus:
+        restrict_to(cpus)
     arguments = _serve(socket.socket(fileno=0))
     if arguments is not None:
         _run(arguments)

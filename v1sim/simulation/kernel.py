@@ -13,7 +13,6 @@ import functools
 import io
 import logging
 import os
-import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import NamedTuple
 
 from v1sim.errors import InputError
 
-__all__ = ["Backend", "available_threads", "backend", "reset_kernel"]
+__all__ = ["Backend", "backend", "reset_kernel"]
 
 _log = logging.getLogger("v1sim")
 
@@ -73,51 +72,6 @@ def backend() -> Backend:
     warnings.filterwarnings("ignore", message=r"\s*[SG]etStatus\(\) is deprecated")
     logging.getLogger("PyNN").setLevel(logging.ERROR)
     return Backend(nest, pynn)
-
-
-def available_threads() -> int:
-    """Physical cores that this process may use: affinity, cgroup and Slurm limits respected."""
-    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else {*range(_cpus())}
-    cores = {_core_of(cpu) for cpu in allowed}
-    limits = [len(cores), _cgroup_cpus(), _environment_cpus()]
-    return max(1, min(limit for limit in limits if limit is not None))
-
-
-def _cpus() -> int:
-    return os.cpu_count() or 1
-
-
-def _core_of(cpu: int) -> tuple[int, str]:
-    """The CPUs that share a physical core give the same answer."""
-    siblings = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
-    try:
-        return 0, siblings.read_text().strip()
-    except OSError:
-        return 1, str(cpu)
-
-
-def _cgroup_cpus() -> int | None:
-    """CPU quota of this process's cgroup (version 2, then 1), in whole cores, at least one."""
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-    except (OSError, ValueError):
-        try:
-            folder = Path("/sys/fs/cgroup/cpu")
-            quota = (folder / "cpu.cfs_quota_us").read_text().strip()
-            period = (folder / "cpu.cfs_period_us").read_text().strip()
-        except OSError:
-            return None
-    if not re.fullmatch(r"\d+", quota) or not int(period):
-        return None
-    return max(1, int(quota) // int(period))
-
-
-def _environment_cpus() -> int | None:
-    for name in ("SLURM_CPUS_PER_TASK", "OMP_NUM_THREADS"):
-        value = os.environ.get(name, "")
-        if value.isdigit() and int(value) > 0:
-            return int(value)
-    return None
 
 
 def reset_kernel(*, dt_ms: float, threads: int, seed: int, max_delay_ms: float) -> None:
