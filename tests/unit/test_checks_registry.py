@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import MappingProxyType
@@ -11,7 +13,7 @@ import pytest
 from tests.networks import tiny_network
 from v1sim import guard  # noqa: F401 -- registers the checks
 from v1sim.checks import registry
-from v1sim.checks.documentation import checks_markdown
+from v1sim.checks.documentation import checks_markdown, with_limits
 from v1sim.checks.registry import (
     CRASHED,
     SKIPPED,
@@ -129,9 +131,52 @@ def test_every_check_is_explained():
         assert entry.function.__doc__
 
 
+DOCS = Path(__file__).parents[2] / "docs"
+
+
 def test_the_page_of_checks_is_up_to_date():
-    """Write it again with ``python -m v1sim.checks.documentation docs/checks.md``."""
-    page = (Path(__file__).parents[2] / "docs" / "checks.md").read_text(encoding="utf-8")
+    """Write it again with ``python -m v1sim.checks.documentation docs``."""
+    page = (DOCS / "checks.md").read_text(encoding="utf-8")
     assert page == checks_markdown()
     for entry in registered_checks().values():
         assert f"## {entry.anchor.partition('#')[2]}\n" in page
+
+
+#: Words after which a limit is written.
+_LIMITED = re.compile(
+    r"(\blimit( is|:)?|\b[Ff]ound (below|above|beyond|from)|\brefused (below|above|from)|\ballowed|"
+    r"\bevidence from)\s+(?=[-\d.])"
+)
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
+def test_limits_in_the_documentation_are_those_of_the_code(page):
+    """Write them again with ``python -m v1sim.checks.documentation docs``."""
+    text = page.read_text(encoding="utf-8")
+    assert with_limits(text) == text
+
+
+def test_no_limit_is_written_by_hand():
+    """A limit stands once, in the code: words about it take it from there."""
+    assert "<!--limit training.TRAINED_ZEROS" in (DOCS / "calibration.md").read_text()
+    assert not _LIMITED.search((DOCS / "calibration.md").read_text(encoding="utf-8"))
+    for module in sorted(Path(registry.__file__).parent.glob("*.py")):
+        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.keyword) and node.arg == "calibration":
+                for part in ast.walk(node.value):
+                    if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                        assert not _LIMITED.search(part.value), (module.name, part.value)
+
+
+@pytest.mark.parametrize(
+    "mark", ["training.NO_SUCH_LIMIT", "no_such_module.ABSENT", "baseline.ALMOST_UNCHANGED[other]"]
+)
+def test_a_mark_that_names_no_limit(mark):
+    with pytest.raises((AttributeError, KeyError, ModuleNotFoundError)):
+        with_limits(f"<!--limit {mark}-->1<!--/limit-->")
+
+
+def test_a_limit_that_changes_is_written_anew(monkeypatch):
+    text = "from <!--limit training.TRAINED_ZEROS .1%-->2.0 %<!--/limit--> on"
+    monkeypatch.setattr("v1sim.checks.training.TRAINED_ZEROS", 0.0345)
+    assert with_limits(text) == text.replace("2.0 %", "3.5 %")

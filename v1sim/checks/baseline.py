@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from statistics import NormalDist
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from v1sim.checks.checkpoint import frozen_by
 from v1sim.checks.profile import pair_codes
 from v1sim.checks.registry import Consequence, Context, Observation, check
+from v1sim.checks.tail import MIN_TAIL, TAIL, expected_largest
 from v1sim.model import RECEPTORS, NetworkModel, Severity, SynapseTable, Verdict
 from v1sim.sources.difference import array_differences, match_synapses
 
@@ -36,7 +36,7 @@ PARTLY_UNCHANGED = 0.1
 #: Share of a cell type's synapses that are unchanged from which on it was left out. Where that
 #: are few cells, they may all have been silent in training, which is no fault.
 _UNCHANGED_TYPE = 0.95
-_MIN_OF_TYPE, _MIN_CELLS_OF_TYPE = 20, 5
+_MIN_OF_TYPE, MIN_CELLS_OF_TYPE = 20, 5
 #: The same for a pair of cell types, with as many source cells.
 _MIN_OF_PAIR = 50
 #: Correlation with the baseline within pairs of cell types: 0.61..0.98 in trained networks,
@@ -47,9 +47,7 @@ _MIN_FOR_CORRELATION = 500
 _ONE_FACTOR = 1e-3
 #: A change beyond the largest that the tail of all changes leads one to expect by this factor, and
 #: beyond all others by the second, is none of training. Seen at most: 1.0 and 1.05.
-_BEYOND_CHANGES, _BEYOND_NEXT = 3.0, 2.0
-#: The percentiles that the tail is continued from, as a lognormal one; changes that it takes.
-_TAIL, _MIN_CHANGES = (0.99, 0.999), 1000
+BEYOND_CHANGES, _BEYOND_NEXT = 3.0, 2.0
 #: Share of exact zeros from which on a baseline is not untrained: up to 0.006 after five steps.
 _BASELINE_ZEROS = 0.01
 
@@ -201,14 +199,12 @@ def _compare(
 def _jumps(change: F64) -> NDArray[np.intp]:
     """Changes far beyond all others, each of whose size training cannot have been; usually none."""
     n = len(change)
-    if n < _MIN_CHANGES:
+    if n < MIN_TAIL:
         return np.empty(0, dtype=np.intp)
-    low, high = (float(v) for v in np.quantile(change, _TAIL))
+    low, high = (float(v) for v in np.quantile(change, TAIL))
     if low <= 0:
         return np.empty(0, dtype=np.intp)
-    z_low, z_high, z_end = (NormalDist().inv_cdf(p) for p in (*_TAIL, 1 - 0.5 / n))
-    expected = high * (high / low) ** max((z_end - z_high) / (z_high - z_low), 0.0)
-    beyond = change > _BEYOND_CHANGES * expected
+    beyond = change > BEYOND_CHANGES * expected_largest(low, high, n)
     found = np.flatnonzero(beyond)
     if len(found) and change[found].min() < _BEYOND_NEXT * change[~beyond].max():
         return found[:0]
@@ -260,7 +256,7 @@ def _unchanged_parts(
     ``codes`` are those of the pairs of types (`pair_codes`), all arrays but the table by ``rows``.
     """
     types, n_types = network.neurons.cell_type, len(network.cell_types)
-    many = np.bincount(types, minlength=n_types) >= _MIN_CELLS_OF_TYPE
+    many = np.bincount(types, minlength=n_types) >= MIN_CELLS_OF_TYPE
     names = network.cell_types.name or tuple(f"type {i}" for i in range(n_types))
     divisions: list[tuple[str, tuple[str, ...], NDArray[np.integer], NDArray[np.bool_]]] = [
         ("receptor", RECEPTORS, table.receptor[rows], np.ones(len(RECEPTORS), dtype=bool)),
@@ -283,7 +279,7 @@ def _unchanged_parts(
         n, n_unchanged = _tally(codes, unchanged, nonzero & ~named, int(codes.max(initial=0)) + 1)
         for code in np.flatnonzero(_left_out(n, n_unchanged, _MIN_OF_PAIR)):
             first = rows[np.flatnonzero(codes == code)]
-            if len(np.unique(table.pre[first])) >= _MIN_CELLS_OF_TYPE:
+            if len(np.unique(table.pre[first])) >= MIN_CELLS_OF_TYPE:
                 pre, post = (types[end[first[0]]] for end in (table.pre, table.post))
                 pair = f"{names[pre]} -> {names[post]}"
                 found.append(f"{pair}: {n_unchanged[code]:,} of {n[code]:,} synapses")
@@ -426,7 +422,7 @@ def resemblance(context: Context) -> Iterator[Observation]:
     f"0.08 after five steps, limit {ALMOST_UNCHANGED['recurrent']}; of input weights 0.04..0.26 "
     f"and 0.01..0.02, limit {ALMOST_UNCHANGED['input']}. Unchanged weights: at most 1.3 % in "
     f"trained networks; a part is untrained from {PARTLY_UNCHANGED:.0%} on, or where "
-    f"{_UNCHANGED_TYPE:.0%} of a receptor's are, of a cell type's of {_MIN_CELLS_OF_TYPE} or more "
+    f"{_UNCHANGED_TYPE:.0%} of a receptor's are, of a cell type's of {MIN_CELLS_OF_TYPE} or more "
     f"cells, or of a pair's with {_MIN_OF_PAIR} or more synapses of as many cells.",
     needs=(*_VALUES, "baseline.same_network"),
 )
@@ -453,10 +449,10 @@ def unchanged(context: Context) -> Iterator[Observation]:
     severity=Severity.ERROR,
     reason="Training moves weights by small steps, so that the largest changes are of one size. A "
     "weight that changed by several times as much as any other was damaged afterwards.",
-    calibration="The largest change is at most as large as the tail of all (99 and 99.9 %, "
-    "continued as a lognormal) leads one to expect, and 1.05 times the next; found beyond "
-    f"{_BEYOND_CHANGES:g} and {_BEYOND_NEXT:g} times. Finds a trained weight times 1,000 in 95 of "
-    "100 and more.",
+    calibration="The largest change is at most as large as the tail of all (from "
+    f"{TAIL[0]:.0%} and {TAIL[1]:.1%} continued as a lognormal) leads one to expect, and 1.05 "
+    f"times the next; found beyond {BEYOND_CHANGES:g} and {_BEYOND_NEXT:g} times. Finds a trained "
+    "weight times 1,000 in 95 of 100 and more.",
     needs=(*_VALUES, "baseline.same_network"),
     by_looks=True,
 )

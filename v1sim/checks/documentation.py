@@ -1,23 +1,28 @@
-"""The page of checks, ``docs/checks.md``, from the registry.
+"""What the documentation says of checks, from the registry and from their limits.
 
-``python -m v1sim.checks.documentation docs/checks.md`` writes it again.
+``python -m v1sim.checks.documentation docs`` writes ``checks.md`` again, and in all pages the
+limits that stand between marks, as in ``<!--limit units.WEAK .0%-->20 %<!--/limit-->``: the
+name of a constant in `v1sim.checks`, by a key in brackets where it is a dictionary, and how it is
+written. The marks are not seen in the rendered page.
 """
 
 from __future__ import annotations
 
+import re
 import sys
+from importlib import import_module
 from pathlib import Path
 
 from v1sim.checks.registry import Check, Consequence, registered_checks
 
-__all__ = ["checks_markdown"]
+__all__ = ["checks_markdown", "with_limits"]
 
 _HEAD = """\
 # The checks
 
 Every check reads every value. An **error** refuses the network, a warning and information do not.
 `--waive CHECK=REASON` accepts the errors of one check, and stands in every report afterwards. This
-page is made from the checks themselves: `python -m v1sim.checks.documentation docs/checks.md`.
+page is made from the checks themselves: `python -m v1sim.checks.documentation docs`.
 
 Besides the checks, the guard itself reports:
 
@@ -110,6 +115,31 @@ def checks_markdown() -> str:
     return _HEAD + "\n".join(rows) + "\n" + "".join(_section(c) for c in checks)
 
 
+_LIMIT = re.compile(
+    r"(<!--limit (?P<module>\w+)\.(?P<name>\w+)(?:\[(?P<key>\w+)\])?(?: (?P<form>[^\s>-]+))?-->)"
+    r".*?(<!--/limit-->)"
+)
+
+
+def with_limits(text: str) -> str:
+    """A page with the limits between its marks as they stand in the code.
+
+    Raises
+    ------
+    AttributeError, KeyError, ModuleNotFoundError
+        If a mark names none.
+    """
+
+    def written(mark: re.Match[str]) -> str:
+        limit = getattr(import_module(f"v1sim.checks.{mark['module']}"), mark["name"])
+        if mark["key"]:
+            limit = limit[mark["key"]]
+        value = format(limit, mark["form"] or "g").replace("%", " %")
+        return f"{mark[1]}{value}{mark.groups()[-1]}"
+
+    return _LIMIT.sub(written, text)
+
+
 def _section(entry: Check) -> str:
     lines = [f"\n## {_anchor(entry)}\n", f"`{entry.name}`: {_first_line(entry)}\n"]
     lines += [f"- Why: {entry.reason}", f"- Calibration: {entry.calibration}"]
@@ -136,4 +166,7 @@ def _first_line(entry: Check) -> str:
 if __name__ == "__main__":
     import v1sim.checks.families  # noqa: F401 -- registers the checks
 
-    Path(sys.argv[1]).write_text(checks_markdown(), encoding="utf-8")
+    folder = Path(sys.argv[1])
+    (folder / "checks.md").write_text(checks_markdown(), encoding="utf-8")
+    for page in folder.glob("*.md"):
+        page.write_text(with_limits(page.read_text(encoding="utf-8")), encoding="utf-8")

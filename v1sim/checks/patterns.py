@@ -8,7 +8,6 @@ synapses, lose that; values of one kind that keep it show that the other had it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from v1sim.checks.examples import synapse_examples
 from v1sim.checks.profile import SIZES, Separation, separation
 from v1sim.checks.registry import Consequence, Context, Observation, check
+from v1sim.checks.tail import MIN_TAIL, TAIL, expected_largest
 from v1sim.checks.training import RANDOM_SIGMAS, zero_evidence
 from v1sim.model import RECEPTORS, Severity
 
@@ -45,10 +45,8 @@ _MIN_ASCENDING = 50
 #: beyond all others of its pair of cell types by the second. Seen at most: 0.8 and, of weights
 #: beyond the 99.9 %, 26. One of median size becomes 25 and 100 when multiplied by 1,000.
 _BEYOND_RECEPTOR, _BEYOND_PAIR = 2.0, 10.0
-#: The percentiles that the tail is continued from, as a lognormal one.
-_TAIL = (0.99, 0.999)
-#: Nonzero weights of a pair, and of a receptor, that one is compared with.
-_MIN_LIKE, _MIN_TAIL = 8, 1000
+#: Nonzero weights of a pair that one is compared with.
+_MIN_LIKE = 8
 
 #: Weights that are not zero which a pair of cell types would have at its table's share, and that
 #: cannot all be missing by training: at most 65 % are zero in the trained network (of such pairs).
@@ -169,7 +167,7 @@ def class_pairs(context: Context) -> Iterator[Observation]:
     reason="In a network whose recurrent weights depend on cell types, input weights mostly do "
     "too. Where they do not, they may stand on other synapses than they belong to.",
     calibration="Separation of target types by log |w| within a receptor, in standard deviations "
-    "of chance: 40..540 in trained networks, -1..1 once shuffled.",
+    f"of chance: 40..540 in trained networks, -1..1 once shuffled. Found below {_CHANCE_SIGMAS:g}.",
     needs=_VALUES,
     by_looks=True,
 )
@@ -200,8 +198,9 @@ def input_types(context: Context) -> Iterator[Observation]:
     reason="Delays depend on distance and cell types. In a network whose weights depend on the "
     "cell types, delays that depend on nothing stand in another order than the synapses.",
     calibration="Separation of pairs of cell types by delay, in standard deviations of chance: "
-    "4,100 in the reference networks, 0.6 shuffled; correlation with distance 0.60 and 0.00. Found "
-    f"where both are at chance and weights separate the same pairs by {_PLAIN_SIGMAS:g} or more.",
+    "4,100 in the reference networks, 0.6 shuffled; of the correlation with distance (0.60 and "
+    f"0.00) 170 and 0. Found below {_CHANCE_SIGMAS:g} and {_MAX_DISTANCE_SIGMAS:g}, where weights "
+    f"separate the same pairs by {_PLAIN_SIGMAS:g} or more.",
     needs=(*_VALUES, "values.delay"),
     by_looks=True,
 )
@@ -294,7 +293,7 @@ def _distance_sigmas(context: Context) -> float:
     reason="One weight far beyond all others of its receptor and of its pair of cell types is a "
     "damaged value.",
     calibration=f"Found {_BEYOND_RECEPTOR:g} times beyond the largest that the receptor's tail "
-    "(99 and 99.9 %, continued as a lognormal) leads one to expect, and "
+    f"(from {TAIL[0]:.0%} and {TAIL[1]:.1%} continued as a lognormal) leads one to expect, and "
     f"{_BEYOND_PAIR:g} times beyond all others of its pair of cell types. A weight times 1,000 is "
     "found unless it was among the smallest of its pair: it then becomes an ordinary weight, which "
     "only provenance or a checkpoint tells.",
@@ -336,7 +335,7 @@ def _suspects(context: Context, group: str) -> dict[int, float]:
     for receptor in range(len(RECEPTORS)):
         pairs, counts = profile.nonzero(receptor)
         total = counts.sum(axis=0)
-        if total.sum() < _MIN_TAIL:
+        if total.sum() < MIN_TAIL:
             continue
         receptor_limit = _expected_largest(total) * _BEYOND_RECEPTOR
         n_like = counts.sum(axis=1)
@@ -357,10 +356,8 @@ def _suspects(context: Context, group: str) -> dict[int, float]:
 def _expected_largest(counts: I64) -> float:
     """The largest of as many values, if their tail goes on as a lognormal one."""
     n = int(counts.sum())
-    low, high = (float(SIZES[np.searchsorted(np.cumsum(counts), n * p)]) for p in _TAIL)
-    z_low, z_high = (NormalDist().inv_cdf(p) for p in _TAIL)
-    beyond = (NormalDist().inv_cdf(1 - 0.5 / n) - z_high) / (z_high - z_low)
-    return high * (high / low) ** max(beyond, 0.0)
+    low, high = (float(SIZES[np.searchsorted(np.cumsum(counts), n * p)]) for p in TAIL)
+    return expected_largest(low, high, n)
 
 
 @check(

@@ -67,7 +67,7 @@ RANDOM_SIGMAS = 3.0
 #: unit of it in those networks. Where 0.1 would show by so many standard deviations, a network is
 #: judged, and a quarter of that is enough.
 _EXCESS_PER_VARIANCE = 0.1
-_MIN_EXPECTED_SIGMAS, _SHARE_OF_EXPECTED = 4.5, 0.25
+MIN_EXPECTED_SIGMAS, SHARE_OF_EXPECTED = 4.5, 0.25
 #: Cells whose expected number of zeros varies less than this say nothing.
 _MIN_VARIANCE = 0.5
 
@@ -75,7 +75,7 @@ _MIN_VARIANCE = 0.5
 #: expected ones below which they are absent: initial weights have none. Seen at least: 0.11 of what
 #: is expected among cell types as targets and pairs of types, 0.10 as sources.
 _EXPECTED_IN_TYPE, _EXPECTED_IN_PAIR = 25.0, 60.0
-_ABSENT = 0.01
+ABSENT = 0.01
 #: Zeros that a cell would have from which on their absence means something: by chance it
 #: happens to one cell in three thousand.
 _EXPECTED_IN_CELL = 8.0
@@ -237,8 +237,8 @@ def _at_random(*parts: Dispersion) -> bool:
     root = len(parts) ** 0.5
     expected = sum(part.sigmas_if_trained for part in parts) / root
     seen = sum(part.sigmas for part in parts) / root
-    limit = min(RANDOM_SIGMAS, _SHARE_OF_EXPECTED * expected)
-    return expected >= _MIN_EXPECTED_SIGMAS and seen < limit
+    limit = min(RANDOM_SIGMAS, SHARE_OF_EXPECTED * expected)
+    return expected >= MIN_EXPECTED_SIGMAS and seen < limit
 
 
 _VALUES = ("structure.index_range", "structure.receptor_range", "values.finite")
@@ -315,9 +315,9 @@ def few_zeros(context: Context) -> Iterator[Observation]:
     "same cell types, or zeros were put in by hand. Such zeros count as no evidence of training.",
     calibration="Variance of zeros over cells relative to chance: 1.2..3.8 in trained networks "
     "(7..67 standard deviations of chance), 0.9..1.0 once weights are shuffled within pairs of "
-    f"cell types (-2..1). Found below {RANDOM_SIGMAS:g} standard deviations, and below a quarter "
-    "of what a network of that size would show, if that is "
-    f"{_MIN_EXPECTED_SIGMAS:g} or more.",
+    f"cell types (-2..1). Found below {RANDOM_SIGMAS:g} standard deviations, and below "
+    f"{SHARE_OF_EXPECTED:.0%} of what a network of that size would show, if that is "
+    f"{MIN_EXPECTED_SIGMAS:g} or more.",
     needs=_VALUES,
     by_looks=True,
 )
@@ -351,7 +351,7 @@ def shuffled(context: Context) -> Iterator[Observation]:
     reason="A part of the network without a single zero, where the rest has many, kept or got back "
     "its initial weights.",
     calibration="Zeros relative to those expected from the receptor: at least 0.11 for every "
-    f"target type and pair of types in trained networks; found below {_ABSENT}, as initial weights "
+    f"target type and pair of types in trained networks; found below {ABSENT}, as initial weights "
     f"have none. Cells without any, of those that would have {_EXPECTED_IN_CELL:g}: at most 4 % of "
     "the targets and 1 % of the sources; found above "
     f"{_UNTOUCHED_TARGETS:.0%} and {_UNTOUCHED_SOURCES:.0%}.",
@@ -400,7 +400,7 @@ def _zeros_of_pairs(profile: WeightProfile) -> tuple[F64, I64]:
 
 
 def _absent(seen: NDArray[np.integer], expected: F64, least: float) -> NDArray[np.bool_]:
-    return (expected >= least) & (seen < _ABSENT * expected)
+    return (expected >= least) & (seen < ABSENT * expected)
 
 
 def _untouched_types(context: Context, without: NDArray[np.bool_]) -> Iterator[Observation]:
@@ -448,7 +448,7 @@ def _untouched_cells(context: Context) -> Iterator[Observation]:
     reason="A cell type whose outgoing synapses have no zeros either never spiked in training or "
     "got its initial weights back; the file cannot tell which.",
     calibration="Zeros among a source type's synapses relative to those expected: at least 0.10 in "
-    f"trained networks; found below {_ABSENT}.",
+    f"trained networks; found below {ABSENT}.",
     needs=(*_VALUES, "values.weight_sign", "patterns.blank"),
     by_looks=True,
 )
