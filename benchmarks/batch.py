@@ -47,8 +47,8 @@ _SEED = 1
 _START_UPS = {
     "bare run": "import numpy, nest",
     "any PyNN run": "import numpy, nest, pyNN.nest",
-    "v1sim run": "import v1sim.cli, v1sim.pipeline as p; p.backend(); import v1sim.report.figures, "
-    "pynwb",
+    "v1sim run": "import v1sim.cli, v1sim.pipeline, v1sim.report.run_folder, pynwb; "
+    "from v1sim.simulation.kernel import backend; backend()",
     "each of the batch's jobs, once": "import v1sim.batch.warm as w; w.import_what_runs_need()",
 }
 

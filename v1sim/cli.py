@@ -100,8 +100,8 @@ def run(
     """Check a network, simulate it, and leave a folder with spikes, figure and report."""
     from v1sim import pipeline
     from v1sim.config import load_config
+    from v1sim.inputs.shared import SharedInput
     from v1sim.report.terminal import StageProgress, check_report
-    from v1sim.shared_input import SharedInput
     from v1sim.simulation.group import join
 
     group = join()
@@ -119,7 +119,7 @@ def run(
             out=out,
             progress=progress,
             command=shlex.join(sys.argv),
-            shared=SharedInput(shared) if shared else None,
+            inputs=SharedInput(shared) if shared else None,
             group=group,
         )
     if result is not None:
@@ -468,11 +468,11 @@ def stimulus(
     overrides: _Set = None,
 ) -> None:
     """Write what a run will be shown: LGN probabilities, and a picture of them."""
-    from v1sim import pipeline
     from v1sim.config import load_config
+    from v1sim.report.stimulus_file import write_stimulus
 
     settings = load_config(config, overrides or ())
-    text = pipeline.write_stimulus(settings, out, command=shlex.join(sys.argv))
+    text = write_stimulus(settings, out, command=shlex.join(sys.argv))
     _out.print(text, markup=False, soft_wrap=True)
 
 
@@ -481,17 +481,17 @@ def report(
     folder: Annotated[Path, typer.Argument(help="A run folder.")],
 ) -> None:
     """Analyse a run's spikes again and renew its figure, tables and report."""
-    from v1sim import pipeline
+    from v1sim.report.run_folder import renew_report
 
-    _print(f"{pipeline.renew_report(folder)}")
+    _print(f"{renew_report(folder)}")
 
 
 @_command("info")
 def info() -> None:
     """Print versions, threads and the NEST build."""
-    from v1sim import pipeline
+    from v1sim.simulation.machine import describe_machine
 
-    for name, value in pipeline.describe_machine().items():
+    for name, value in describe_machine().items():
         _out.print(f"{name:<22}{value}")
 
 

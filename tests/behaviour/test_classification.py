@@ -14,6 +14,7 @@ from v1sim import pipeline
 from v1sim.analysis.readout import wilson_interval
 from v1sim.config import load_config
 from v1sim.errors import InputError
+from v1sim.report.run_folder import renew_report
 
 CLASSIFY = Path(__file__).parents[2] / "configs" / "classify.yaml"
 
@@ -42,7 +43,7 @@ def test_a_run_on_real_stimuli(shared_data, tmp_path):
             rows = list(csv.DictReader(file))
         assert len(rows) == 80
         assert sum(int(row["right"]) for row in rows) == round(80 * found["accuracy"])
-        pipeline.renew_report(tmp_path / name)
+        renew_report(tmp_path / name)
         renewed = json.loads((tmp_path / name / "report.json").read_text())
         assert renewed["results"]["classification"] == found
         assert "Accuracy" in (tmp_path / name / "report.html").read_text()

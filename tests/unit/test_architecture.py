@@ -37,7 +37,7 @@ ORDER = [
     "conversion",
     "guard",
     "stimulus",
-    "shared_input",
+    "inputs",
     "simulation",
     "recording",
     "analysis",

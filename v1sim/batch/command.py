@@ -18,7 +18,7 @@ from v1sim.batch.sweep import Sweep, SweepRun, load_sweep
 from v1sim.batch.warm import WarmProcesses
 from v1sim.cores import separate_cores, variables_that_bind
 from v1sim.errors import InputError, SimulationError
-from v1sim.shared_input import SharedInput
+from v1sim.inputs.shared import SharedInput
 
 __all__ = ["Request", "collect", "dry_run", "start", "status"]
 

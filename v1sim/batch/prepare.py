@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from v1sim import guard, pipeline
+from v1sim import guard
 from v1sim.batch.sweep import SweepRun
 from v1sim.config import RunConfig
 from v1sim.errors import InputError
+from v1sim.inputs.protocol import policy_of
+from v1sim.inputs.shared import SharedInput
 from v1sim.model import NetworkModel
-from v1sim.pipeline import Need
-from v1sim.shared_input import SharedInput
+from v1sim.simulation.cost import Need, expected_need
+from v1sim.simulation.from_config import configured_plan
 from v1sim.sources import open_network
 from v1sim.sources.column import open_column
 from v1sim.sources.hdf5 import write_network
@@ -75,9 +77,8 @@ def prepare(
                     shared.keep_presentation(shown)
                 admitted = checked[_policy_key(run.config)]
                 given = run.config.simulation.threads
-                alike[key] = pipeline.expected_need(
-                    run.config, admitted, shown, threads if given == "auto" else given
-                )
+                plan = configured_plan(run.config, admitted, shown)
+                alike[key] = expected_need(plan, shown, threads if given == "auto" else given)
             needs[run.name] = alike[key]
         progress("networks", i + 1, len(by_path))
     return needs
@@ -100,18 +101,18 @@ def _checked(
     """The network through the gate, once for each policy that a run has."""
     checked: dict[str, guard.CheckedNetwork] = {}
     for run in runs:
-        key, policy = _policy_key(run.config), pipeline.policy_of(run.config)
+        key, policy = _policy_key(run.config), policy_of(run.config)
         if key in checked:
             continue
         try:
-            checked[key] = shared.admit(network, policy)
+            checked[key] = shared.admit_by_pass(network, policy)
         except InputError:
             checked[key] = guard.admit(network, policy)
             shared.keep_pass(checked[key], policy)
     return checked
 
 
-#: Keys of a configuration that make its policy (`pipeline.policy_of`).
+#: Keys of a configuration that make its policy (`v1sim.inputs.protocol.policy_of`).
 _POLICY_KEYS = {"require", "strength", "waive", "checkpoint", "baseline"}
 
 

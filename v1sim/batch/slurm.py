@@ -31,7 +31,7 @@ from v1sim.errors import InputError, MissingExtraError
 from v1sim.output import replacing
 
 if TYPE_CHECKING:
-    from v1sim.pipeline import Need
+    from v1sim.simulation.cost import Need
 
 __all__ = ["SlurmJob", "runs_in_queue", "submit"]
 

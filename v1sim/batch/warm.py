@@ -36,7 +36,7 @@ __all__ = ["WarmProcess", "WarmProcesses", "import_what_runs_need"]
 
 #: What a run imports, apart from NEST itself: PyNEST imports pandas, PyNN neo.
 _IMPORTED = (
-    *("v1sim.cli", "v1sim.pipeline", "v1sim.report.figures"),
+    *("v1sim.cli", "v1sim.pipeline", "v1sim.report.run_folder"),
     *("pandas", "neo", "pynwb"),
 )
 

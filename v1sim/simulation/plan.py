@@ -31,7 +31,6 @@ __all__ = [
     "ProjectionPlan",
     "Synapses",
     "make_plan",
-    "memory_estimate_mb",
 ]
 
 #: Synapses handed over at a time: bounds the 64-bit arrays that nest.Connect needs.
@@ -256,13 +255,3 @@ def _background_table(weight: NDArray[np.float32]) -> SynapseTable:
         delay_ms=np.full(len(post), DT_MS, dtype=np.float32),
         weight=weight[post, receptor],
     )
-
-
-def memory_estimate_mb(plan: BuildPlan) -> float:
-    """Peak memory that the run is expected to need, MB.
-
-    Per synapse: 17 bytes of file columns, 48 in NEST (measured: 46-48 after
-    connecting). Per neuron: 2 kB of glif_psc and its buffers and 33 kB that NEST
-    spends on each recorded neuron. 400 MB for Python, NEST and the libraries.
-    """
-    return 400 + plan.n_synapses * 65e-6 + plan.n_neurons * 35e-3 + plan.n_lgn * 1e-3

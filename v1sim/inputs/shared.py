@@ -17,10 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from v1sim import __version__, guard
-from v1sim.config import BuiltInColumn
+from v1sim.config import BuiltInColumn, RunConfig
 from v1sim.errors import InputError
+from v1sim.inputs.protocol import policy_of
 from v1sim.model import NetworkModel
 from v1sim.output import replacing
+from v1sim.sources import open_network
+from v1sim.stimulus.from_config import presentation
 from v1sim.stimulus.presentation import Presentation
 from v1sim.verdict import Policy, policy_to_json
 
@@ -29,12 +32,26 @@ __all__ = ["SharedInput"]
 
 @dataclass(frozen=True)
 class SharedInput:
-    """A folder of shared input.
+    """A folder of shared input: for its runs a `v1sim.inputs.protocol.RunInput`.
 
-    ``has_*`` and ``keep_*`` are for the one who fills it, the others for the runs.
+    ``*_path``, ``keep_*`` and ``admit_by_pass`` are for the one who fills it.
     """
 
     folder: Path
+
+    def network(self, config: RunConfig) -> NetworkModel:
+        """The configured network; a built-in column is one that the batch has written."""
+        if isinstance(config.network, Path):
+            return open_network(config.network)
+        return open_network(self.column_path(config.network.built_in))
+
+    def admit(self, config: RunConfig, network: NetworkModel) -> guard.CheckedNetwork:
+        """The network, by the pass that it has."""
+        return self.admit_by_pass(network, policy_of(config))
+
+    def presentation(self, config: RunConfig, network: NetworkModel) -> Presentation:
+        """The stimulus, read from what is kept where it is."""
+        return self.kept(presentation(config, network))
 
     def column_path(self, column: BuiltInColumn) -> Path:
         """Where the file of a built-in column is."""
@@ -58,7 +75,7 @@ class SharedInput:
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(guard.pass_to_json(checked, policy)), encoding="utf-8")
 
-    def admit(self, network: NetworkModel, policy: Policy) -> guard.CheckedNetwork:
+    def admit_by_pass(self, network: NetworkModel, policy: Policy) -> guard.CheckedNetwork:
         """The network, by the pass that it has.
 
         Raises
@@ -94,7 +111,7 @@ class SharedInput:
                 with replacing(path) as temporary:
                     np.save(temporary, presentation.load(stimulus))
 
-    def presentation(self, presentation: Presentation) -> Presentation:
+    def kept(self, presentation: Presentation) -> Presentation:
         """The same presentation, read from what is kept where it is."""
         key = presentation.key
         if key is None:

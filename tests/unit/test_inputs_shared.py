@@ -14,7 +14,7 @@ from v1sim import guard
 from v1sim.config import BuiltInColumn
 from v1sim.errors import GuardRefusal, InputError, NetworkFileError
 from v1sim.guard import Policy, admit, admit_by_pass, pass_to_json
-from v1sim.shared_input import SharedInput
+from v1sim.inputs.shared import SharedInput
 from v1sim.sources import open_network
 from v1sim.stimulus.gratings import Grating, grating_presentation
 
@@ -38,7 +38,7 @@ def shared(tmp_path):
 def test_a_pass_gives_the_same_report_as_the_checks(network, shared):
     checked = admit(open_network(network), POLICY)
     shared.keep_pass(checked, POLICY)
-    again = shared.admit(open_network(network), POLICY)
+    again = shared.admit_by_pass(open_network(network), POLICY)
     assert again.report == checked.report
     assert guard.report_to_json(again.report) == guard.report_to_json(checked.report)
 
@@ -48,7 +48,7 @@ def test_a_file_that_changed_has_no_pass(network, shared):
     with h5py.File(network, "r+") as file:
         file["recurrent/weights"][7] *= 1.01
     with pytest.raises(InputError, match="no pass of the gate"):
-        shared.admit(open_network(network), POLICY)
+        shared.admit_by_pass(open_network(network), POLICY)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_pass_is_for_one_policy(network, shared, policy):
     earlier = pass_to_json(admit(open_network(network), POLICY), POLICY)
     shared.keep_pass(admit(open_network(network), POLICY), POLICY)
     with pytest.raises(InputError, match="no pass of the gate"):
-        shared.admit(open_network(network), policy)
+        shared.admit_by_pass(open_network(network), policy)
     with pytest.raises(NetworkFileError, match="the policy"):
         admit_by_pass(open_network(network), policy, earlier)
 
@@ -95,14 +95,14 @@ def test_a_damaged_pass_is_no_pass(network, shared):
     path = shared.pass_path(checked.network.source.sha256, POLICY)
     path.write_text(path.read_text()[:100])
     with pytest.raises(InputError, match="no pass of the gate"):
-        shared.admit(checked.network, POLICY)
+        shared.admit_by_pass(checked.network, POLICY)
 
 
 def test_kept_probabilities_are_those_of_the_stimulus_bit_by_bit(shared):
     shown = grating_presentation(tiny_lgn_cells(), [Grating(0), Grating(30)], repeats=2)
     shared.keep_presentation(shown)
     assert len(list(shared.folder.glob("*.npy"))) == 2
-    kept = shared.presentation(replace(shown, load=pytest.fail))
+    kept = shared.kept(replace(shown, load=pytest.fail))
     for trial in range(4):
         np.testing.assert_array_equal(kept.probability(trial), shown.probability(trial))
 
@@ -120,7 +120,7 @@ def test_probabilities_are_kept_once_by_what_they_are_made_of(shared):
 
 def test_what_is_not_kept_is_computed(shared):
     shown = grating_presentation(tiny_lgn_cells(), [Grating(0)])
-    np.testing.assert_array_equal(shared.presentation(shown).probability(0), shown.probability(0))
+    np.testing.assert_array_equal(shared.kept(shown).probability(0), shown.probability(0))
     assert not list(shared.folder.iterdir())
 
 

@@ -1,0 +1,57 @@
+"""What a run asks of its input, however that was made."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from v1sim.config import RunConfig
+from v1sim.guard import CheckedNetwork
+from v1sim.model import NetworkModel
+from v1sim.stimulus.presentation import Presentation
+from v1sim.verdict import Policy
+
+__all__ = ["RunInput", "policy_of"]
+
+
+class RunInput(Protocol):
+    """Gives a run its network, lets it through the gate, and gives its stimulus."""
+
+    def network(self, config: RunConfig) -> NetworkModel:
+        """The configured network, not checked yet.
+
+        Raises
+        ------
+        NetworkFileError
+            If it cannot be read.
+        """
+
+    def admit(self, config: RunConfig, network: NetworkModel) -> CheckedNetwork:
+        """The network, checked for what the configuration requires.
+
+        Raises
+        ------
+        GuardRefusal
+            If it is refused.
+        InputError
+            If it cannot be checked.
+        """
+
+    def presentation(self, config: RunConfig, network: NetworkModel) -> Presentation:
+        """The configured stimulus, for the network's LGN cells.
+
+        Raises
+        ------
+        StimulusError
+            If it cannot be made.
+        """
+
+
+def policy_of(config: RunConfig) -> Policy:
+    """What a run requires of its network."""
+    return Policy(
+        require=config.require,
+        strength=config.strength,
+        waivers=config.waive,
+        checkpoint=config.checkpoint,
+        baseline=config.baseline,
+    )

@@ -1,0 +1,77 @@
+"""What a run's folder holds beside its spikes, written once and renewed from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from v1sim.analysis.results import Results, analyse
+from v1sim.config import RunConfig, dump_config
+from v1sim.recording import Recording, read_nwb, write_nwb, write_sonata
+from v1sim.report import digest, figures, html
+
+__all__ = ["renew_report", "write_recording", "write_report"]
+
+
+def write_recording(
+    folder: Path, config: RunConfig, recording: Recording, results: Results, network_path: str
+) -> None:
+    """Write spikes, the summary figure and the resolved configuration.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    if config.recording.nwb:
+        write_nwb(recording, folder / "spikes.nwb")
+    if config.recording.sonata:
+        write_sonata(recording, folder / "spikes.h5")
+    _write_figure(folder, config.name, recording, results, network_path)
+    (folder / "config.yaml").write_text(dump_config(config), encoding="utf-8")
+
+
+def write_report(
+    folder: Path, report: dict[str, Any], recording: Recording, results: Results
+) -> None:
+    """Write the report as data, as tables and as a page; the summary figure is there.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    digest.write_json(report, folder / "report.json")
+    digest.write_tables(results, recording.classes, folder)
+    html.write_html(report, folder / "summary.png", folder / "report.html")
+
+
+def renew_report(folder: Path) -> Path:
+    """Analyse a run's spikes again and renew its figure, tables and reports.
+
+    What was simulated and the guards' report stay as the run wrote them.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    InputError
+        If the folder is not a run's, or its spikes are not there.
+    """
+    report = digest.read_json(folder)
+    recording = read_nwb(folder / "spikes.nwb")
+    results = analyse(recording)
+    _write_figure(folder, report["config"]["name"], recording, results, report["network"]["path"])
+    write_report(folder, digest.with_results(report, results), recording, results)
+    return folder / "report.html"
+
+
+def _write_figure(
+    folder: Path, name: str, recording: Recording, results: Results, network_path: str
+) -> None:
+    title = f"{name}: {recording.n_neurons:,} neurons, {Path(network_path).name}"
+    figure = figures.summary_figure(recording, results, title=title)
+    figures.save_png(figure, folder / "summary.png")

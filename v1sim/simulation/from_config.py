@@ -1,0 +1,104 @@
+"""What a configuration leaves open, settled: the plan, dynamics, threads, return between trials."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from v1sim.config import Background, Dynamics, RecordedBackground, RunConfig
+from v1sim.cores import available_threads
+from v1sim.errors import InputError
+from v1sim.guard import CheckedNetwork
+from v1sim.model import CheckReport, NetworkModel, Verdict
+from v1sim.simulation.native.library import has_native, native_module
+from v1sim.simulation.plan import BuildPlan, make_plan
+from v1sim.simulation.run import refuse_other_input
+from v1sim.stimulus.background import read_draws
+from v1sim.stimulus.presentation import Presentation
+
+__all__ = [
+    "configured_plan",
+    "configured_threads",
+    "configured_voltage_neurons",
+    "return_between_trials",
+]
+
+
+def configured_plan(
+    config: RunConfig, checked: CheckedNetwork, presentation: Presentation
+) -> BuildPlan:
+    """The plan of a network that passed the guards, as the configuration wants it simulated.
+
+    Raises
+    ------
+    InputError
+        If a recorded background, a perturbation or the stimulus does not fit.
+    """
+    if isinstance(config.background, RecordedBackground):
+        n_steps = [presentation.n_steps(trial.index) for trial in presentation.trials]
+        background: Background = "recorded"
+        draws = read_draws(config.background.recorded, n_steps)
+    else:
+        background, draws = config.background, None
+    plan = make_plan(
+        checked,
+        background=background,
+        seed=config.seed,
+        dynamics=_dynamics(config, checked.report),
+        draws=draws,
+        perturb=config.perturb,
+    )
+    refuse_other_input(plan, presentation)
+    return plan
+
+
+def _dynamics(config: RunConfig, report: CheckReport) -> Dynamics:
+    """The neuron model: that of training for networks that come from training, if it is there."""
+    asked = config.simulation.dynamics
+    if asked != "auto":
+        return asked
+    from_training = report.verdict is not Verdict.CONSTRUCTED
+    return "training" if from_training and has_native() else "glif_psc"
+
+
+def return_between_trials(config: RunConfig) -> Literal["reset", "gap", "rebuild"]:
+    """How the network returns to its start between trials.
+
+    Raises
+    ------
+    InputError
+        If ``reset`` was asked for and v1sim's NEST module is not there.
+    """
+    asked = config.simulation.between_trials
+    if asked == "auto":
+        return "reset" if has_native() else "gap"
+    if asked == "reset":
+        native_module()  # raises, and says what to install, where it is not there
+    return asked
+
+
+def configured_threads(config: RunConfig) -> int:
+    """NEST's threads."""
+    threads = config.simulation.threads
+    return available_threads() if threads == "auto" else threads
+
+
+def configured_voltage_neurons(config: RunConfig, network: NetworkModel) -> NDArray[np.int32]:
+    """Neurons whose membrane potential is recorded.
+
+    Raises
+    ------
+    InputError
+        If one is not in the network.
+    """
+    wanted = np.array(config.recording.voltage_of, dtype=np.int64)
+    bad = wanted[wanted >= network.n_neurons]
+    if bad.size:
+        raise InputError(
+            f"neuron {bad[0]} is not in the network",
+            where="recording.voltage_of",
+            expected=f"indices from 0 to {network.n_neurons - 1}",
+        )
+    return wanted.astype(np.int32)
