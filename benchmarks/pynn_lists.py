@@ -16,7 +16,6 @@ import numpy as np
 
 from benchmarks.measurement import Clock, peak_mb
 from v1sim.config import DT_MS
-from v1sim.model import RECEPTORS
 from v1sim.simulation.cells import create_population, glif3_parameters
 from v1sim.simulation.kernel import backend, reset_kernel
 from v1sim.sources import open_network
@@ -44,7 +43,7 @@ def measure(path: Path, threads: int) -> dict[str, Any]:
     ):
         weight_na = table.weight_pa(network) / 1000
         columns = np.column_stack([pre_cell, cell[table.post], weight_na, table.delay_ms])
-        for index, receptor in enumerate(RECEPTORS):
+        for index, receptor in enumerate(network.receptors.names):
             chosen = columns[table.receptor == index].tolist()
             if chosen:
                 pynn.Projection(

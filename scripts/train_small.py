@@ -22,11 +22,13 @@ import tensorflow as tf
 
 from tests.checkpoints import CELL, INPUT_LAYER, model_variables, save
 from v1sim.model import NetworkModel, SynapseTable
+from v1sim.receptors import BILLEH_RECEPTORS, Kind
 from v1sim.sources.column import build_column
 from v1sim.sources.hdf5 import write_network
 
 T_MS, RESPONSE_MS = 120, slice(40, 120)
 N_CLASSES, BATCH = 10, 8
+N_RECEPTORS = BILLEH_RECEPTORS.n
 DAMPING = 0.3
 
 
@@ -56,8 +58,8 @@ class Network(tf.Module):
         batch = lgn_spikes.shape[1]
         shape = (batch, self.n)
         v, refractory = tf.zeros(shape), tf.zeros(shape)
-        rise = tf.zeros((*shape, 4))
-        current, asc = tf.zeros((*shape, 4)), tf.zeros((*shape, 2))
+        rise = tf.zeros((*shape, N_RECEPTORS))
+        current, asc = tf.zeros((*shape, N_RECEPTORS)), tf.zeros((*shape, 2))
         past = [tf.zeros(shape)] * 5
         total = tf.zeros((batch, N_CLASSES))
         spikes = 0.0
@@ -81,13 +83,18 @@ class Network(tf.Module):
         return total, spikes / T_MS * 1000
 
 
+def from_excitatory(table: SynapseTable) -> np.ndarray:
+    """Whether each synapse comes from an excitatory cell."""
+    return BILLEH_RECEPTORS.presynaptic_kind(table.receptor) == Kind.EXCITATORY
+
+
 class _Synapses:
     """One table: what arrives at each receptor, from the spikes of the last steps."""
 
     def __init__(self, table: SynapseTable, n: int, *, trainable: bool) -> None:
         self.weight = tf.Variable(table.weight, trainable=trainable)
-        self.positive = tf.constant(table.receptor % 2 == 0)
-        self.segment = tf.constant(table.post * 4 + table.receptor)
+        self.positive = tf.constant(from_excitatory(table))
+        self.segment = tf.constant(table.post * N_RECEPTORS + table.receptor)
         self.source = tf.constant(
             np.column_stack([table.delay_ms.astype(np.int32) - 1, table.pre]).astype(np.int32)
         )
@@ -95,8 +102,9 @@ class _Synapses:
 
     def arriving(self, past: tf.Tensor, batch: int) -> tf.Tensor:
         sent = tf.gather_nd(tf.transpose(past, (0, 2, 1)), self.source)
-        summed = tf.math.unsorted_segment_sum(sent * self.weight[:, None], self.segment, self.n * 4)
-        return tf.transpose(tf.reshape(summed, (self.n, 4, batch)), (2, 0, 1))
+        n_segments = self.n * N_RECEPTORS
+        summed = tf.math.unsorted_segment_sum(sent * self.weight[:, None], self.segment, n_segments)
+        return tf.transpose(tf.reshape(summed, (self.n, N_RECEPTORS, batch)), (2, 0, 1))
 
     def keep_signs(self) -> None:
         positive = tf.nn.relu(self.weight)
@@ -195,7 +203,7 @@ def save_checkpoint(prefix: Path, trained: Trained, learning_rate: float) -> Non
     }
     for name, moments in trained.moments.items():
         variable, table = slots[name]
-        order = np.lexsort((table.pre, table.post.astype(np.int64) * 4 + table.receptor))
+        order = np.lexsort((table.pre, table.post.astype(np.int64) * N_RECEPTORS + table.receptor))
         for slot, values in zip(("m", "v"), moments, strict=True):
             variables[f"{variable}/.OPTIMIZER_SLOT/optimizer/{slot}"] = values[order]
     variables["optimizer/iter"] = np.int64(trained.updates)
@@ -211,7 +219,7 @@ def plain(network: NetworkModel, seed: int) -> NetworkModel:
     for receptor in np.unique(table.receptor):
         of = table.receptor == receptor
         size[of] *= np.abs(table.weight[of]).mean() / size[of].mean()
-    weight = np.where(table.receptor % 2 == 0, size, -size).astype(np.float32)
+    weight = np.where(from_excitatory(table), size, -size).astype(np.float32)
     delay = rng.integers(1, 5, len(table)).astype(np.float32)
     return replace(network, recurrent=replace(table, weight=weight, delay_ms=delay))
 

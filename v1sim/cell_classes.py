@@ -3,7 +3,8 @@
 A class is what becomes one PyNN Population and one row of the results: "e4",
 "i23Pvalb". Trained files in use carry type numbers only. Their types are then
 excitatory or inhibitory by the receptors that they project to, and lie in the
-layer of their neurons' median depth: "e23", "i4".
+layer of their neurons' median depth: "e23", "i4". Types of which no receptor says what
+they are count as excitatory.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from v1sim.model import EXCITATORY_RECEPTORS, NetworkModel
+from v1sim.model import NetworkModel, SynapseTable
+from v1sim.receptors import KNOWN_KINDS, Kind
 
 __all__ = ["LAYER_TOP_UM", "CellClasses", "cell_classes", "layer_of_depth"]
 
@@ -43,18 +45,24 @@ def layer_of_depth(depth_um: NDArray[np.floating]) -> NDArray[np.intp]:
 
 def _excitatory_types(network: NetworkModel) -> NDArray[np.bool_]:
     """Whether each type is excitatory: by what it sends; silent types by what they receive."""
-    n_types = len(network.cell_types)
-    rec, lgn = network.recurrent, network.lgn
-    type_of = network.neurons.cell_type
-    sent = np.bincount(
-        type_of[rec.pre] * np.int64(2) + np.isin(rec.receptor, EXCITATORY_RECEPTORS),
-        minlength=2 * n_types,
-    ).reshape(n_types, 2)
-    post_type = np.concatenate([type_of[rec.post], type_of[lgn.post]]).astype(np.int64)
-    post_exc = np.concatenate([rec.receptor, lgn.receptor]) < 2
-    got = np.bincount(post_type * 2 + post_exc, minlength=2 * n_types).reshape(n_types, 2)
-    votes = np.where(sent.sum(1, keepdims=True) > 0, sent, got)
-    return votes[:, 1] >= votes[:, 0]
+    n_types, type_of = len(network.cell_types), network.neurons.cell_type
+    receptors = network.receptors
+    known = list(KNOWN_KINDS)
+
+    def votes_of(cell_type: NDArray[np.uint16], kind: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """How many synapses say of each type that it is of each known kind."""
+        code = cell_type * np.int64(len(Kind)) + kind
+        counts = np.bincount(code, minlength=len(Kind) * n_types)
+        return counts.reshape(n_types, len(Kind))[:, known]
+
+    def received(table: SynapseTable) -> NDArray[np.int64]:
+        post_type = type_of[table.post]
+        return votes_of(post_type, receptors.postsynaptic_kind(table.receptor, post_type))
+
+    sent = votes_of(type_of[network.recurrent.pre], network.presynaptic_kind(network.recurrent))
+    got = received(network.recurrent) + received(network.lgn)
+    votes = np.where(sent.sum(axis=1, keepdims=True) > 0, sent, got)
+    return votes[:, Kind.EXCITATORY] >= votes[:, Kind.INHIBITORY]
 
 
 def cell_classes(network: NetworkModel) -> CellClasses:

@@ -46,13 +46,14 @@ class Scale(Section):
     """The weights of some synapses, times a factor.
 
     A key that is left out does not narrow it. ``pre`` of the projections ``lgn`` and
-    ``background`` counts LGN cells and the one source: indices only.
+    ``background`` counts LGN cells and the one source: indices only. ``receptor`` is the name of
+    one of the network's: exc_to_exc, inh_to_exc, exc_to_inh, inh_to_inh in the Billeh model.
     """
 
     kind: Literal["scale"]
     projection: Literal["recurrent", "lgn", "background"]
     factor: Annotated[float, Field(ge=0)]
-    receptor: Literal["exc_to_exc", "inh_to_exc", "exc_to_inh", "inh_to_inh"] | None = None
+    receptor: str | None = None
     pre: Neurons | None = None
     post: Neurons | None = None
 

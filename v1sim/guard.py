@@ -19,7 +19,6 @@ from v1sim.convert.bundle import read_index
 from v1sim.digests import network_sha256
 from v1sim.errors import GuardRefusal, NetworkFileError
 from v1sim.model import (
-    RECEPTORS,
     ArrayVerdict,
     CheckReport,
     Finding,
@@ -116,7 +115,7 @@ def _statistics(network: NetworkModel) -> dict[str, dict[str, Any]]:
     for table, n_pre in ((network.recurrent, network.n_neurons), (network.lgn, network.n_lgn)):
         for index, n in ((table.pre, n_pre), (table.post, network.n_neurons)):
             usable = usable and (not len(index) or bool(index.min() >= 0 and index.max() < n))
-        usable = usable and (not len(table) or int(table.receptor.max()) < len(RECEPTORS))
+        usable = usable and (not len(table) or int(table.receptor.max()) < network.receptors.n)
     if not usable:
         return {}
     return {group: group_statistics(table, network) for group, table in tables.items()}

@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 
 from v1sim import units
 from v1sim.paging import forget
+from v1sim.receptors import BILLEH_RECEPTORS, ReceptorKinds
 
 __all__ = [
-    "EXCITATORY_RECEPTORS",
-    "RECEPTORS",
     "ArrayOrigin",
     "ArrayVerdict",
     "CellTypeTable",
@@ -39,11 +38,6 @@ __all__ = [
     "VoltageTraces",
 ]
 
-#: Receptor of a synapse by its index in the file, which is also the column of tau_syn.
-RECEPTORS = ("exc_to_exc", "inh_to_exc", "exc_to_inh", "inh_to_inh")
-#: Receptors whose presynaptic cell is excitatory; their weights are >= 0.
-EXCITATORY_RECEPTORS = (0, 2)
-
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
@@ -61,7 +55,7 @@ class CellTypeTable:
     """GLIF3 parameters, one row a cell type, in NEST's units.
 
     Shapes are (t,), except ``k_per_ms`` and ``asc_amp_pa`` (t, 2) and
-    ``tau_syn_ms`` (t, 4). ``name`` and ``cell_class`` are None where the file
+    ``tau_syn_ms`` (t, receptors). ``name`` and ``cell_class`` are None where the file
     has none; `v1sim.cell_classes` then infers classes.
     """
 
@@ -76,6 +70,7 @@ class CellTypeTable:
     tau_syn_ms: F64
     name: tuple[str, ...] | None = None
     cell_class: tuple[str, ...] | None = None
+    receptors: ReceptorKinds = BILLEH_RECEPTORS
 
     def __post_init__(self) -> None:
         _freeze(self)
@@ -215,7 +210,7 @@ class SourceFile:
 class NetworkModel:
     """A network as its file says it is: nothing converted, nothing checked.
 
-    ``background_weight`` (n, 4) is normalised and ten times the training's
+    ``background_weight`` (n, receptors) is normalised and ten times the training's
     per-draw weight (see the file format); ``readout`` has one array of neuron
     indices a class; ``readout_weight`` (cells, classes) and ``readout_bias`` (classes,)
     are there where training used a dense readout. ``provenance_problem`` says why a
@@ -245,6 +240,23 @@ class NetworkModel:
     def n_neurons(self) -> int:
         """Number of V1 neurons."""
         return len(self.neurons)
+
+    @property
+    def receptors(self) -> ReceptorKinds:
+        """What the receptors of its cells are."""
+        return self.cell_types.receptors
+
+    def presynaptic_kind(
+        self, table: SynapseTable, rows: slice | NDArray[np.integer] = slice(None)
+    ) -> NDArray[np.uint8]:
+        """Kind of the cell that each synapse of a table comes from, by its receptor, shape (s,).
+
+        Receptors must be in range, and targets too where kinds depend on the cell type.
+        """
+        of_target = None
+        if not self.receptors.same_for_all_types:
+            of_target = self.neurons.cell_type[table.post[rows]]
+        return self.receptors.presynaptic_kind(table.receptor[rows], of_target)
 
     def without_synapses(self) -> NetworkModel:
         """Neurons, cell types, LGN cells and readout alone, for other processes to know."""

@@ -29,8 +29,9 @@ from v1sim.checks.training import (
     _zeros_of_cells,
     zero_evidence,
 )
-from v1sim.checks.units import STRONG_PRODUCT, TYPICAL, WEAK, synaptic_strength
-from v1sim.model import RECEPTORS, NetworkModel, SynapseTable
+from v1sim.checks.units import STRONG_PRODUCT, WEAK, synaptic_strength
+from v1sim.model import NetworkModel, SynapseTable
+from v1sim.receptors import BILLEH_RECEPTORS, Kind
 from v1sim.sources import open_network
 from v1sim.sources.column import build_column
 
@@ -59,12 +60,8 @@ def measure(pair: str, state: str, network: NetworkModel, baseline: NetworkModel
     context = Context(network, 1.0, baseline=baseline)
     products, largest = [], []
     for group in ("recurrent", "input"):
-        for name, strength in synaptic_strength(context, group).items():
-            typical = {k: TYPICAL[group][k][RECEPTORS.index(name)] for k in ("psp", "drive")}
-            ratios = (
-                strength.median_psp / typical["psp"],
-                strength.drive_per_hz / typical["drive"],
-            )
+        for strength in synaptic_strength(context, group).values():
+            ratios = (strength.psp_ratio, strength.drive_ratio)
             products.append(ratios[0] * ratios[1])
             largest.append(max(ratios))
     changed = baseline_weights(context)["recurrent"]
@@ -92,7 +89,7 @@ def folklore(table: SynapseTable) -> dict[str, float]:
     weight = table.weight.astype(np.float64)
     counts = np.histogram(weight, 100)[0]
     share = counts[counts > 0] / counts.sum()
-    excitatory = table.receptor % 2 == 0
+    excitatory = BILLEH_RECEPTORS.presynaptic_kind(table.receptor) == Kind.EXCITATORY
     return {
         "mean": weight.mean(),
         "s.d.": weight.std(),
@@ -106,7 +103,7 @@ def folklore(table: SynapseTable) -> dict[str, float]:
 def shuffled(network: NetworkModel, seed: int = 0) -> NetworkModel:
     """Weights dealt out anew within receptor and pair of cell types."""
     table, types = network.recurrent, network.neurons.cell_type.astype(np.int64)
-    key = (types[table.pre] * 10_000 + types[table.post]) * 4 + table.receptor
+    key = (types[table.pre] * 10_000 + types[table.post]) * BILLEH_RECEPTORS.n + table.receptor
     mixed = np.random.default_rng(seed).permutation(len(table))
     weight = np.empty_like(table.weight)
     order = np.argsort(key, kind="stable")

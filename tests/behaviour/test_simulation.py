@@ -9,7 +9,8 @@ import pytest
 
 from tests.networks import admitted, sealed, tiny_network
 from v1sim.errors import ReadbackError, SimulationError
-from v1sim.model import RECEPTORS, SpikeTable, Trial
+from v1sim.model import SpikeTable, Trial
+from v1sim.receptors import BILLEH_RECEPTORS
 from v1sim.simulation.build import build
 from v1sim.simulation.kernel import backend
 from v1sim.simulation.plan import make_plan
@@ -294,7 +295,7 @@ class _Moved:
     def __init__(self, other) -> None:
         self.source, self.target = other.source, other.target
         self.weight, self.delay = other.weight, other.delay
-        self.receptor = other.receptor % len(RECEPTORS) + 1
+        self.receptor = other.receptor % BILLEH_RECEPTORS.n + 1
 
 
 @pytest.mark.parametrize("damage", [change_weight, change_delay, lose, double, move_receptor])

@@ -24,6 +24,7 @@ ORDER = [
     "output",
     "paging",
     "units",
+    "receptors",
     "model",
     "digests",
     "cell_classes",
@@ -119,6 +120,66 @@ def test_networks_are_opened_at_the_door_alone():
                 wrong += [f"{path.name}: {a.name}" for a in node.names if a.name in names]
                 wrong += [f"{path.name}: {node.module}"] * node.module.endswith(".reader")
     assert wrong == []
+
+
+def _names_a_receptor(node: ast.AST) -> bool:
+    names = (
+        n.attr if isinstance(n, ast.Attribute) else getattr(n, "id", "") for n in ast.walk(node)
+    )
+    return any("receptor" in name.lower() for name in names)
+
+
+def _is_number(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and type(node.value) is int
+
+
+def receptors_by_number(tree: ast.AST) -> list[int]:
+    """Lines that take what a receptor is from its number: ``receptor & 1``, ``N_RECEPTORS = 4``."""
+    lines = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.BinOp):
+            by_parts = isinstance(node.op, ast.BitAnd | ast.Mod | ast.FloorDiv | ast.RShift)
+            sides = (node.left, node.right) if by_parts else ()
+        elif isinstance(node, ast.Compare):
+            # Whether an index is below 0 is a question of range.
+            sides = tuple(s for s in (node.left, *node.comparators) if ast.unparse(s) != "0")
+        elif isinstance(node, ast.Assign):
+            sides = (node.value, *node.targets)
+        elif isinstance(node, ast.Call):  # np.isin(receptor, (0, 2))
+            numbers = [a for a in node.args if isinstance(a, ast.Tuple | ast.List) and a.elts]
+            sides = (*node.args, *(e for a in numbers for e in a.elts if ast.unparse(e) != "0"))
+            sides = sides if ast.unparse(node.func).endswith(("isin", "reduceat")) else ()
+        else:
+            continue
+        if any(map(_is_number, sides)) and any(map(_names_a_receptor, sides)):
+            lines.append(node.lineno)
+    return lines
+
+
+def test_only_the_scheme_knows_what_a_receptor_is():
+    wrong = [
+        f"{path.relative_to(PACKAGE)}:{line}"
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if path.name != "receptors.py"
+        for line in receptors_by_number(ast.parse(path.read_text()))
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "receptor & 1",
+        "table.receptor % 2 == 0",
+        "np.concatenate([a.receptor]) < 2",
+        "receptor // 2",
+        "np.isin(table.receptor, (0, 2))",
+        "np.add.reduceat(by_receptor, (0, 2), axis=1)",
+        "N_RECEPTORS = 4",
+    ],
+)
+def test_a_receptor_taken_by_its_number_is_found(line):
+    assert receptors_by_number(ast.parse(line)) == [1]
 
 
 @pytest.mark.parametrize(

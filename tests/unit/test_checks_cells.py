@@ -17,9 +17,9 @@ NET = tiny_network(zeros=0.2)
 def test_they_are_those_of_a_plain_count(block, monkeypatch):
     monkeypatch.setattr(cells, "_BLOCK", block)
     table, n = NET.recurrent, NET.n_neurons
-    found = cell_counts(table, n, n)
+    found = cell_counts(table, NET, n)
     zero = (table.weight == 0).astype(int)
-    onto, sent = np.zeros((n, 4, 2), int), np.zeros((n, 2, 2), int)
+    onto, sent = np.zeros((n, 4, 2), int), np.zeros((n, 3, 2), int)
     np.add.at(onto, (table.post, table.receptor, zero), 1)
     np.add.at(sent, (table.pre, np.isin(table.receptor, (1, 3)).astype(int), zero), 1)
     np.testing.assert_array_equal(found.onto, onto)
@@ -35,9 +35,9 @@ def test_they_are_those_of_a_plain_count(block, monkeypatch):
 def test_an_empty_table_and_weights_that_are_not_finite():
     none = {name: getattr(NET.recurrent, name)[:0] for name in NET.recurrent.__dataclass_fields__}
     empty = damaged(NET, "recurrent", **none).recurrent
-    assert not cell_counts(empty, NET.n_neurons, NET.n_neurons).onto.any()
+    assert not cell_counts(empty, NET, NET.n_neurons).onto.any()
     weight = np.full(len(NET.recurrent), np.nan, np.float32)
-    found = cell_counts(damaged(NET, "recurrent", weight=weight).recurrent, 60, NET.n_neurons)
+    found = cell_counts(damaged(NET, "recurrent", weight=weight).recurrent, NET, NET.n_neurons)
     assert not found.incoming_zero.any()
     assert found.incoming.sum() == len(weight)
 

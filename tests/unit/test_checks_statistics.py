@@ -11,7 +11,6 @@ from hypothesis.extra import numpy as hnp
 from tests.networks import damaged, tiny_network
 from tests.unit.test_sources_provenance import permuted
 from v1sim.checks.statistics import PERCENTILES, count_values, group_statistics, size_counts
-from v1sim.model import RECEPTORS
 
 NET = tiny_network(zeros=0.2)
 
@@ -32,7 +31,7 @@ def test_they_are_those_of_numpy():
     assert found["n"] == len(table)
     assert found["n_zero"] == np.count_nonzero(table.weight == 0)
     parts = {None: np.ones(len(table), bool)} | {
-        name: table.receptor == i for i, name in enumerate(RECEPTORS)
+        name: table.receptor == i for i, name in enumerate(NET.receptors.names)
     }
     for name, chosen in parts.items():
         part = found if name is None else found["receptors"][name]
@@ -80,7 +79,7 @@ FLOATS = st.floats(-(2.0**99), 2.0**99, width=32)
 
 @given(values=hnp.arrays(np.float32, st.integers(1, 60), elements=FLOATS))
 def test_percentiles_lie_among_the_values(values):
-    counts = size_counts(values, np.zeros(len(values), np.uint8))
+    counts = size_counts(values, np.zeros(len(values), np.uint8), 1)
     size = np.sort(np.abs(values[np.abs(values) >= 1e-37]))
     for percent in (0, 50, 100):
         found = counts.percentile(percent, 0)

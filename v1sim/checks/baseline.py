@@ -18,7 +18,7 @@ from v1sim.checks.checkpoint import frozen_by
 from v1sim.checks.profile import pair_codes
 from v1sim.checks.registry import Consequence, Context, Observation, check
 from v1sim.checks.tail import MIN_TAIL, TAIL, expected_largest
-from v1sim.model import RECEPTORS, NetworkModel, Severity, SynapseTable, Verdict
+from v1sim.model import NetworkModel, Severity, SynapseTable, Verdict
 from v1sim.sources.difference import array_differences, match_synapses
 
 __all__ = ["BaselineWeights", "baseline_weights", "usable_baseline"]
@@ -132,10 +132,11 @@ def _compare(
     unchanged = nonzero & (a == b)
     flipped = np.flatnonzero(a * b < 0)
     jumps = _jumps(np.abs(difference))
+    names = network.receptors.names
 
     def examples(rows: NDArray[np.intp]) -> tuple[str, ...]:
         return tuple(
-            f"{after.pre[row_after[i]]} -> {post[i]} ({RECEPTORS[receptor[i]]}): "
+            f"{after.pre[row_after[i]]} -> {post[i]} ({names[receptor[i]]}): "
             f"{a[i]:g} became {b[i]:g}"
             for i in rows[:5]
         )
@@ -257,9 +258,10 @@ def _unchanged_parts(
     """
     types, n_types = network.neurons.cell_type, len(network.cell_types)
     many = np.bincount(types, minlength=n_types) >= MIN_CELLS_OF_TYPE
+    receptors = network.receptors.names
     names = network.cell_types.name or tuple(f"type {i}" for i in range(n_types))
     divisions: list[tuple[str, tuple[str, ...], NDArray[np.integer], NDArray[np.bool_]]] = [
-        ("receptor", RECEPTORS, table.receptor[rows], np.ones(len(RECEPTORS), dtype=bool)),
+        ("receptor", receptors, table.receptor[rows], np.ones(len(receptors), dtype=bool)),
         ("onto", names, types[table.post[rows]], many),
     ]
     if group == "recurrent":

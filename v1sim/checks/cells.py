@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from v1sim.model import RECEPTORS, SynapseTable
+from v1sim.model import NetworkModel, SynapseTable
+from v1sim.receptors import Kind
 
 __all__ = ["CellCounts", "cell_counts"]
 
@@ -21,8 +22,8 @@ _BLOCK = 1 << 16
 class CellCounts:
     """How many synapses each cell has; the last axis is 1 for weights that are exactly zero.
 
-    ``onto`` (n, 4, 2) counts those onto each neuron by receptor, ``sent`` (cells, 2, 2) those
-    from each cell by the receptor's presynaptic kind: excitatory, inhibitory.
+    ``onto`` (n, receptors, 2) counts those onto each neuron by receptor, ``sent`` (cells, kinds, 2)
+    those from each cell by the receptor's presynaptic kind.
     """
 
     onto: I64
@@ -47,22 +48,24 @@ class CellCounts:
         return n
 
 
-def cell_counts(table: SynapseTable, n_pre: int, n_neurons: int) -> CellCounts:
-    """Count a table whose indices and receptors are in range."""
-    onto = np.zeros((n_neurons, len(RECEPTORS), 2), dtype=np.int64)
-    sent = np.zeros((n_pre, 2, 2), dtype=np.int64)
+def cell_counts(table: SynapseTable, network: NetworkModel, n_pre: int) -> CellCounts:
+    """Count a table of a network whose indices and receptors are in range."""
+    n_receptors = network.receptors.n
+    onto = np.zeros((network.n_neurons, n_receptors, 2), dtype=np.int64)
+    sent = np.zeros((n_pre, len(Kind), 2), dtype=np.int64)
     key = np.empty(min(_BLOCK, len(table)), dtype=np.int64)
     for start in range(0, len(table), _BLOCK):
         part = slice(start, start + _BLOCK)
         receptor, zero = table.receptor[part], (table.weight[part] == 0).view(np.uint8)
         index = key[: len(zero)]
         index[:] = table.post[part]
-        index *= 2 * len(RECEPTORS)
-        index += (receptor << 1) | zero
+        index *= n_receptors
+        index += receptor
+        index *= 2
+        index += zero
         np.add.at(onto.reshape(-1), index, 1)
         index[:] = table.pre[part]
-        index *= 4
-        # Receptors of inhibitory cells are the odd ones.
-        index += ((receptor & 1) << 1) | zero
+        index *= 2 * len(Kind)
+        index += (network.presynaptic_kind(table, part) << 1) | zero
         np.add.at(sent.reshape(-1), index, 1)
     return CellCounts(onto, sent)

@@ -12,12 +12,11 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from v1sim.checks.examples import synapse_examples
 from v1sim.checks.profile import SIZES, Separation, separation
 from v1sim.checks.registry import Consequence, Context, Observation, check
 from v1sim.checks.tail import MIN_TAIL, TAIL, expected_largest
 from v1sim.checks.training import RANDOM_SIGMAS, zero_evidence
-from v1sim.model import RECEPTORS, Severity
+from v1sim.model import Severity
 
 __all__ = ["class_pair_separation", "delay_separation", "out_of_place"]
 
@@ -63,7 +62,7 @@ def class_pair_separation(context: Context, group: str) -> dict[str, Separation]
     profile = context.profile(group)
     octave = np.log2(np.maximum(SIZES, SIZES[1]))
     found = {}
-    for receptor, name in enumerate(RECEPTORS):
+    for receptor, name in enumerate(context.network.receptors.names):
         _, counts = profile.nonzero(receptor)
         if counts.sum() >= _MIN_SYNAPSES:
             found[name] = separation(counts, octave)
@@ -249,14 +248,15 @@ def _ascend_with_source(context: Context) -> bool:
     """
     table, n = context.network.recurrent, context.network.n_neurons
     delays = context.delays_ms("recurrent")
-    shape = (n * len(RECEPTORS), len(delays))
+    n_receptors = context.network.receptors.n
+    shape = (n * n_receptors, len(delays))
     lowest = np.full(shape[0] * shape[1], np.iinfo(np.int32).max, dtype=np.int32)
     highest = np.full(shape[0] * shape[1], -1, dtype=np.int32)
     index_of = _index_of_step(delays, context.dt_ms)
     n_groups = 0
     for start in range(0, len(table), _BLOCK):
         part = slice(start, start + _BLOCK)
-        key = table.post[part].astype(np.int64) * len(RECEPTORS) + table.receptor[part]
+        key = table.post[part].astype(np.int64) * n_receptors + table.receptor[part]
         key *= len(delays)
         key += index_of[_steps(table.delay_ms[part], context.dt_ms)]
         np.minimum.at(lowest, key, table.pre[part])
@@ -320,7 +320,7 @@ def outlier(context: Context) -> Iterator[Observation]:
             "go back to the checkpoint: these values are damaged",
             n_bad=n_bad,
             n_seen=len(table),
-            examples=synapse_examples(table, bad),
+            examples=context.examples(table, bad),
         )
 
 
@@ -332,7 +332,7 @@ def _suspects(context: Context, group: str) -> dict[int, float]:
     """Pairs with weights that are far beyond their like, and the size from which on they are."""
     profile = context.profile(group)
     found: dict[int, float] = {}
-    for receptor in range(len(RECEPTORS)):
+    for receptor in range(context.network.receptors.n):
         pairs, counts = profile.nonzero(receptor)
         total = counts.sum(axis=0)
         if total.sum() < MIN_TAIL:

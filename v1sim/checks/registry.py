@@ -1,7 +1,8 @@
 """The registry of checks, what a check is given, and the runner.
 
 A check is a small function that reads a `Context` and yields an `Observation`
-for each thing that is wrong. Everything else about it stands in its decorator::
+for each thing that is wrong, and a `LeftOut` for what it cannot judge. Everything else about
+it stands in its decorator::
 
     @check(
         "values.weight_sign",
@@ -36,30 +37,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from v1sim.checks.cells import CellCounts, cell_counts
+from v1sim.checks.examples import synapse_examples
 from v1sim.checks.profile import WeightProfile, pair_codes, weight_profile
 from v1sim.convert.bundle import CheckpointIndex
 from v1sim.convert.proof import CheckpointComparison, compare_with_checkpoint
 from v1sim.errors import V1simError
 from v1sim.model import (
-    RECEPTORS,
     Finding,
     NetworkModel,
     Severity,
     SynapseTable,
 )
+from v1sim.receptors import KNOWN_KINDS, Kind
 from v1sim.sources.provenance import ProvenanceMismatch, verify
 from v1sim.units import peak_psp_mv_per_pa
 
 __all__ = [
     "CRASHED",
+    "LEFT_OUT",
     "PLUGIN_GROUP",
     "SKIPPED",
     "Check",
     "Consequence",
     "Context",
+    "LeftOut",
     "Observation",
     "check",
-    "is_inhibitory",
     "registered_checks",
     "run_checks",
 ]
@@ -71,6 +74,8 @@ PLUGIN_GROUP = "v1sim.checks"
 CRASHED = "guard.crash"
 #: Name of the finding about a check that could not be run.
 SKIPPED = "guard.skipped"
+#: Name of the finding about values that a check could not judge.
+LEFT_OUT = "guard.left_out"
 #: Synapses handled at a time: the work arrays stay small beside the columns.
 _BLOCK = 1 << 20
 #: The same where several work arrays are to stay in the CPU's cache.
@@ -110,6 +115,16 @@ class Observation:
     n_seen: int = 0
     examples: tuple[str, ...] = ()
     observed: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What a check could not judge, and why: information, no fault of the network."""
+
+    where: str
+    why: str
+    n_left_out: int
+    n_seen: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,16 +183,24 @@ class Context:
 
     @cached_property
     def sends(self) -> NDArray[np.int64]:
-        """Synapses that each neuron sends through excitatory and inhibitory receptors, (n, 2)."""
+        """Synapses that each neuron sends through excitatory and inhibitory receptors, (n, 2).
+
+        Receptors whose presynaptic kind is unknown do not count.
+        """
         n: NDArray[np.int64] = self.cells("recurrent").sent.sum(axis=-1)
-        return n
+        return n[:, list(KNOWN_KINDS)]
 
     @cached_property
     def receives(self) -> NDArray[np.int64]:
-        """Synapses that each neuron receives as an excitatory and an inhibitory cell, (n, 2)."""
+        """Synapses that each neuron receives as an excitatory and an inhibitory cell, (n, 2).
+
+        Receptors whose postsynaptic kind is unknown do not count.
+        """
         by_receptor = sum(self.cells(group).onto.sum(axis=-1) for group in self.tables)
-        n: NDArray[np.int64] = np.add.reduceat(by_receptor, (0, 2), axis=1)
-        return n
+        kinds = self.network.receptors.postsynaptic
+        if len(kinds) > 1:
+            kinds = kinds[self.network.neurons.cell_type]
+        return np.stack([(by_receptor * (kinds == kind)).sum(axis=1) for kind in KNOWN_KINDS], 1)
 
     @cached_property
     def receives_kind(self) -> NDArray[np.int64]:
@@ -201,10 +224,24 @@ class Context:
         network = self.network
         return {
             group: cell_counts(
-                table, network.n_lgn if group == "input" else network.n_neurons, network.n_neurons
+                table, network, network.n_lgn if group == "input" else network.n_neurons
             )
             for group, table in self.tables.items()
         }
+
+    def examples(self, table: SynapseTable, bad: NDArray[np.bool_]) -> tuple[str, ...]:
+        """A few of the bad synapses of a table, readable."""
+        return synapse_examples(table, bad, self.network.receptors)
+
+    def without_kind(self, group: str) -> Iterator[LeftOut]:
+        """The synapses of a table whose presynaptic kind is unknown, if there are any."""
+        network, table = self.network, self.tables[group]
+        if not (network.receptors.presynaptic == Kind.UNKNOWN).any():
+            return
+        n = int(np.count_nonzero(network.presynaptic_kind(table) == Kind.UNKNOWN))
+        if n:
+            why = "whether their receptors are for excitatory or inhibitory cells is not known"
+            yield LeftOut(group, why, n, len(table))
 
     def pair_codes(self, group: str) -> NDArray[np.uint16]:
         """Pair of cell types of each synapse of a table; needs indices in range."""
@@ -246,7 +283,7 @@ class Context:
         Needs indices and receptors in range and parameters that are physical.
         """
         gain = self.psp_gain_mv.astype(np.float32)
-        return _psp_mv(self.tables[group], gain[self.network.neurons.cell_type].reshape(-1))
+        return _psp_mv(self.tables[group], gain[self.network.neurons.cell_type])
 
 
 def _distinct(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -266,24 +303,20 @@ def _distinct(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _psp_mv(table: SynapseTable, gain_mv: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Sizes of potentials; ``gain_mv`` (n * 4) by neuron and receptor."""
+    """Sizes of potentials; ``gain_mv`` (n, receptors)."""
     size = np.empty(len(table), dtype=np.float32)
+    n_receptors = gain_mv.shape[1]
+    gain_mv = gain_mv.reshape(-1)
     for start in range(0, len(table), _BLOCK):
         part = slice(start, start + _BLOCK)
         index = table.post[part].astype(np.int64)
-        index *= len(RECEPTORS)
+        index *= n_receptors
         index += table.receptor[part]
         np.multiply(gain_mv[index], table.weight[part], out=size[part])
     return np.abs(size, out=size)
 
 
-def is_inhibitory(receptor: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Whether the presynaptic cell of each receptor (0..3) is inhibitory: the odd ones."""
-    odd: NDArray[np.bool_] = (receptor & 1).view(np.bool_)
-    return odd
-
-
-CheckFunction = Callable[[Context], Iterator[Observation]]
+CheckFunction = Callable[[Context], Iterator[Observation | LeftOut]]
 
 
 @dataclass(frozen=True)
@@ -448,7 +481,7 @@ def run_checks(context: Context, checks: Mapping[str, Check]) -> tuple[Finding, 
             )
             continue
         try:
-            seen = [_finding(entry, observation) for observation in entry.function(context)]
+            seen = list(entry.function(context))
             for table in context.tables.values():
                 table.forget()
         except Exception as error:  # a check that crashes refuses like one that fails
@@ -463,10 +496,26 @@ def run_checks(context: Context, checks: Mapping[str, Check]) -> tuple[Finding, 
                 )
             )
             continue
-        if seen and entry.severity is Severity.ERROR:
+        found_something = any(isinstance(one, Observation) for one in seen)
+        if found_something and entry.severity is Severity.ERROR:
             unusable.add(entry.name)
-        findings += seen
+        findings += [
+            _finding(entry, one) if isinstance(one, Observation) else _left_out(entry, one)
+            for one in seen
+        ]
     return tuple(findings)
+
+
+def _left_out(entry: Check, left_out: LeftOut) -> Finding:
+    return Finding(
+        LEFT_OUT,
+        Severity.INFO,
+        f"{entry.name}, {left_out.where}",
+        f"{entry.name} left out {left_out.n_left_out:,} of {left_out.n_seen:,} synapses: "
+        f"{left_out.why}",
+        n_bad=0,
+        n_seen=left_out.n_seen,
+    )
 
 
 def _finding(entry: Check, observation: Observation) -> Finding:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from v1sim.model import RECEPTORS, NetworkModel, SynapseTable
+from v1sim.model import NetworkModel, SynapseTable
 
 __all__ = ["PERCENTILES", "SizeCounts", "count_values", "group_statistics", "size_counts"]
 
@@ -29,7 +29,6 @@ _SMALL_BLOCK = 1 << 16
 #: Low bits of a float32 that a bin does not tell apart: a bin is 0.2 % wide.
 _DROPPED_BITS = 14
 _BIN_BITS = 31 - _DROPPED_BITS
-_N_RECEPTORS = len(RECEPTORS)
 #: Steps of the largest size in which values are summed. The sums over a block are
 #: whole numbers below 2**53, which float64 adds without rounding, in any order.
 _STEPS = 2.0**32
@@ -37,7 +36,7 @@ _STEPS = 2.0**32
 
 @dataclass(frozen=True, eq=False)
 class SizeCounts:
-    """How many values of each size there are, by receptor: ``counts`` (4, bins).
+    """How many values of each size there are, by receptor: ``counts`` (receptors, bins).
 
     A bin holds the float32 numbers whose leading bits are its index.
     """
@@ -71,17 +70,17 @@ def count_values(values: NDArray[np.integer], n: int) -> I64:
     return counts
 
 
-def size_counts(values: F32, receptor: NDArray[np.uint8]) -> SizeCounts:
-    """Count the sizes of float32 values by receptor (0..3)."""
-    counts = _no_sizes()
+def size_counts(values: F32, receptor: NDArray[np.uint8], n_receptors: int) -> SizeCounts:
+    """Count the sizes of float32 values by receptor."""
+    counts = _no_sizes(n_receptors)
     for start in range(0, len(values), _SMALL_BLOCK):
         part = slice(start, start + _SMALL_BLOCK)
         _count_sizes(counts, values[part], receptor[part])
     return SizeCounts(counts)
 
 
-def _no_sizes() -> I64:
-    return np.zeros((_N_RECEPTORS, 1 << _BIN_BITS), dtype=np.int64)
+def _no_sizes(n_receptors: int) -> I64:
+    return np.zeros((n_receptors, 1 << _BIN_BITS), dtype=np.int64)
 
 
 def _count_sizes(counts: I64, values: F32, receptor: NDArray[np.uint8]) -> None:
@@ -105,7 +104,7 @@ def group_statistics(table: SynapseTable, network: NetworkModel) -> dict[str, An
         weights (None where a value is not finite); ``receptors`` has the same for
         each receptor that occurs.
     """
-    sums = _sums(table, network)
+    sums, names = _sums(table, network), network.receptors.names
     n, n_zero = sums.sizes.counts.sum(axis=1), sums.n_zero
     scale = network.cell_types.voltage_scale_mv
     units: dict[str, dict[str, Any]] = {}
@@ -116,14 +115,14 @@ def group_statistics(table: SynapseTable, network: NetworkModel) -> dict[str, An
         # Each type has one factor, so that sums over a type need be taken once only.
         usable = sums.largest is not None and bool(np.isfinite(factor).all())
         units[unit] = (
-            _summaries(sums, factor, sizes) if usable else dict.fromkeys(("all", *RECEPTORS))
+            _summaries(sums, factor, sizes, names) if usable else dict.fromkeys(("all", *names))
         )
     receptors = {
         name: {
             **_shares(int(n[i]), int(n_zero[i])),
             **{unit: summaries[name] for unit, summaries in units.items()},
         }
-        for i, name in enumerate(RECEPTORS)
+        for i, name in enumerate(names)
         if n[i]
     }
     return {
@@ -161,19 +160,20 @@ def _sums(table: SynapseTable, network: NetworkModel) -> _Sums:
     largest = max(abs(end) for end in ends)
     finite = bool(np.isfinite(largest))
     per_step = _STEPS / (largest or 1.0)
-    shape = (len(network.cell_types), _N_RECEPTORS)
-    sizes, sizes_pa = _no_sizes(), _no_sizes()
-    n_zero = np.zeros(_N_RECEPTORS, dtype=np.int64)
+    n_receptors = network.receptors.n
+    shape = (len(network.cell_types), n_receptors)
+    sizes, sizes_pa = _no_sizes(n_receptors), _no_sizes(n_receptors)
+    n_zero = np.zeros(n_receptors, dtype=np.int64)
     steps, squares = (np.zeros(shape, dtype=np.int64) for _ in range(2))
     lowest, highest = (np.full(shape, end, dtype=np.float32) for end in (np.inf, -np.inf))
-    first = network.neurons.cell_type.astype(np.intp) * _N_RECEPTORS
-    scale = np.repeat(network.cell_types.voltage_scale_mv.astype(np.float32), _N_RECEPTORS)
+    first = network.neurons.cell_type.astype(np.intp) * n_receptors
+    scale = np.repeat(network.cell_types.voltage_scale_mv.astype(np.float32), n_receptors)
     for start in range(0, len(table), _SMALL_BLOCK):
         part = slice(start, start + _SMALL_BLOCK)
         values, receptor = table.weight[part], table.receptor[part]
         _count_sizes(sizes, values, receptor)
         zero = values == 0
-        n_zero += [np.count_nonzero(zero & (receptor == i)) for i in range(_N_RECEPTORS)]
+        n_zero += [np.count_nonzero(zero & (receptor == i)) for i in range(n_receptors)]
         if not finite:
             continue
         index = first.take(table.post[part])
@@ -216,10 +216,12 @@ def _add_moments(steps: I64, squares: I64, index: NDArray[np.intp], values: F64)
     squares += sums.imag.astype(np.int64)
 
 
-def _summaries(sums: _Sums, factor: F64, counts: SizeCounts) -> dict[str, Any]:
+def _summaries(
+    sums: _Sums, factor: F64, counts: SizeCounts, names: tuple[str, ...]
+) -> dict[str, Any]:
     """Moments and percentiles of all values and of those of each receptor."""
     summaries: dict[str, Any] = {}
-    for i, name in enumerate(("all", *RECEPTORS), start=-1):
+    for i, name in enumerate(("all", *names), start=-1):
         chosen = slice(None) if i < 0 else slice(i, i + 1)
         n = int(sums.sizes.counts[chosen].sum())
         if n == 0:

@@ -6,17 +6,19 @@ it could hold.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from v1sim import units
-from v1sim.checks.examples import N_EXAMPLES, neuron_examples, synapse_examples
-from v1sim.checks.registry import Consequence, Context, Observation, check, is_inhibitory
+from v1sim.checks.examples import N_EXAMPLES, neuron_examples
+from v1sim.checks.registry import Consequence, Context, LeftOut, Observation, check
 from v1sim.checks.statistics import count_values
-from v1sim.model import RECEPTORS, Severity, SynapseTable
+from v1sim.checks.values import MAX_DELAY_MS
+from v1sim.model import Severity, SynapseTable
+from v1sim.receptors import Kind
 
 __all__: list[str] = []
 
@@ -60,7 +62,8 @@ def index_range(context: Context) -> Iterator[Observation]:
             n_bad = int(np.count_nonzero(bad))
             cause, hint = "", "convert the network again"
             if dataset == "targets":
-                cause, hint = _target_cause(table, index, n_cells) or (cause, hint)
+                n_receptors = network.receptors.n
+                cause, hint = _target_cause(table, index, n_cells, n_receptors) or (cause, hint)
             elif group == "recurrent":
                 cause, hint = _source_cause(context, index, n_cells) or (cause, hint)
             yield Observation(
@@ -70,7 +73,7 @@ def index_range(context: Context) -> Iterator[Observation]:
                 hint,
                 n_bad=n_bad,
                 n_seen=len(index),
-                examples=synapse_examples(table, bad),
+                examples=context.examples(table, bad),
             )
     bad_type = network.neurons.cell_type >= len(network.cell_types)
     if bad_type.any():
@@ -105,22 +108,27 @@ def _source_cause(context: Context, index: NDArray[np.int32], n: int) -> tuple[s
     )
 
 
-def _target_cause(table: SynapseTable, index: NDArray[np.int32], n: int) -> tuple[str, str] | None:
-    """Targets as TensorFlow stores them: ``target * 4 + receptor``; or times 4; or overflown."""
+def _target_cause(
+    table: SynapseTable, index: NDArray[np.int32], n: int, n_receptors: int
+) -> tuple[str, str] | None:
+    """Targets as a checkpoint stores them: ``target * receptors + receptor``; or without it."""
     if index.min() < 0:
         return (
-            "; negative targets look like an overflow of 32-bit integers (target * 4)",
+            f"; negative targets look like an overflow of 32-bit integers (target * {n_receptors})",
             "convert the checkpoint again with 64-bit indices",
         )
-    if index.max() >= 4 * n:
+    if index.max() >= n_receptors * n:
         return None
-    remainder = index % 4
+    remainder = index % n_receptors
     if not remainder.any():
-        return "; targets are still times 4", "divide them by 4 or convert the checkpoint again"
+        return (
+            f"; targets are still times {n_receptors}",
+            f"divide them by {n_receptors} or convert the checkpoint again",
+        )
     if np.array_equal(remainder, table.receptor):
         return (
-            "; targets are still target * 4 + receptor",
-            "divide them by 4 (whole numbers) or convert the checkpoint again",
+            f"; targets are still target * {n_receptors} + receptor",
+            f"divide them by {n_receptors} (whole numbers) or convert the checkpoint again",
         )
     return None
 
@@ -128,28 +136,31 @@ def _target_cause(table: SynapseTable, index: NDArray[np.int32], n: int) -> tupl
 @check(
     "structure.receptor_range",
     severity=Severity.ERROR,
-    reason="A receptor is 0..3; it chooses the synaptic time constant and the sign.",
+    reason="A receptor is one of those that the network has, 0..3 in the Billeh model; it chooses "
+    "the synaptic time constant and, there, the sign.",
     calibration="Exact. " + _NAMED,
     consequence=Consequence.ZEROS_ARE_VOID,
     waivable=False,
 )
 def receptor_range(context: Context) -> Iterator[Observation]:
-    """Receptors are 0..3."""
+    """Receptors are among those of the network."""
+    n_receptors = context.network.receptors.n
     for group, table in context.tables.items():
-        if not len(table) or table.receptor.max() < len(RECEPTORS):
+        if not len(table) or table.receptor.max() < n_receptors:
             continue
-        bad = table.receptor >= len(RECEPTORS)
+        bad = table.receptor >= n_receptors
         n_bad = int(np.count_nonzero(bad))
         low, high = int(table.receptor.min()), int(table.receptor.max())
-        one_based = low >= 1 and high == len(RECEPTORS)
+        one_based = low >= 1 and high == n_receptors
         yield Observation(
             f"{group}/receptor_types",
-            f"{n_bad:,} of {len(table):,} receptors are outside 0..3 ({low}..{high})"
-            + ("; receptors look counted from 1 (1..4)" if one_based else ""),
+            f"{n_bad:,} of {len(table):,} receptors are outside 0..{n_receptors - 1} "
+            f"({low}..{high})"
+            + (f"; receptors look counted from 1 (1..{n_receptors})" if one_based else ""),
             "subtract 1 from every receptor" if one_based else "convert the network again",
             n_bad=n_bad,
             n_seen=len(table),
-            examples=synapse_examples(table, bad),
+            examples=context.examples(table, bad),
         )
 
 
@@ -164,15 +175,20 @@ _IN_RANGE = ("structure.index_range", "structure.receptor_range")
     calibration="No neuron of the reference networks has both kinds.",
     needs=_IN_RANGE,
 )
-def presynaptic_receptor(context: Context) -> Iterator[Observation]:
-    """Each cell projects to receptors of one kind; LGN cells to excitatory ones."""
+def presynaptic_receptor(context: Context) -> Iterator[Observation | LeftOut]:
+    """Each cell projects to receptors of one kind; LGN cells to excitatory ones.
+
+    Receptors whose presynaptic kind is unknown are left out.
+    """
+    for group in context.tables:
+        yield from context.without_kind(group)
     table, sends = context.network.recurrent, context.sends
     mixed = sends.min(axis=1) > 0
     if mixed.any():
         n_bad = int(sends.min(axis=1).sum())
         hint = "convert the network again; do columns come from files in different order?"
         cause = ""
-        if _consistent_if_swapped(table, context.network.n_neurons):
+        if _consistent_if_swapped(context):
             cause = "; sources and targets look swapped: exchanged, every cell has one kind"
             hint = "exchange recurrent/sources and recurrent/targets"
         yield Observation(
@@ -185,24 +201,34 @@ def presynaptic_receptor(context: Context) -> Iterator[Observation]:
             examples=neuron_examples(mixed),
         )
     lgn = context.network.lgn
-    bad = is_inhibitory(lgn.receptor)
+    bad = context.network.presynaptic_kind(lgn) == Kind.INHIBITORY
     n_bad = int(np.count_nonzero(bad))
     if n_bad:
         one_based = not (~bad).any()
         yield Observation(
             "input/receptor_types",
-            f"{n_bad:,} of {len(lgn):,} LGN synapses have an inhibitory receptor (1 or 3); "
-            "LGN cells are excitatory (0 or 2)"
+            f"{n_bad:,} of {len(lgn):,} LGN synapses have an inhibitory receptor "
+            f"({_numbers_of(context, Kind.INHIBITORY)}); LGN cells are excitatory "
+            f"({_numbers_of(context, Kind.EXCITATORY)})"
             + ("; receptors look counted from 1" if one_based else ""),
             "subtract 1 from every receptor" if one_based else "convert the network again",
             n_bad=n_bad,
             n_seen=len(lgn),
-            examples=synapse_examples(lgn, bad),
+            examples=context.examples(lgn, bad),
         )
 
 
-def _consistent_if_swapped(table: SynapseTable, n: int) -> bool:
-    inhibitory = is_inhibitory(table.receptor)
+def _numbers_of(context: Context, kind: Kind) -> str:
+    """The receptors that all cell types have for presynaptic cells of a kind: "1 or 3"."""
+    receptors = context.network.receptors
+    of_kind = [i for i in range(receptors.n) if receptors.common_kinds(i)[0] == kind]
+    return " or ".join(map(str, of_kind)) or "by cell type"
+
+
+def _consistent_if_swapped(context: Context) -> bool:
+    network = context.network
+    table, n = network.recurrent, network.n_neurons
+    inhibitory = network.presynaptic_kind(table) == Kind.INHIBITORY
     as_source = count_values(table.post, n)
     n_inhibitory = count_values(table.post[inhibitory], n)
     return bool(((n_inhibitory == 0) | (n_inhibitory == as_source)).all())
@@ -217,7 +243,7 @@ def _consistent_if_swapped(table: SynapseTable, n: int) -> bool:
     needs=_IN_RANGE,
 )
 def postsynaptic_receptor(context: Context) -> Iterator[Observation]:
-    """Each cell receives through receptors of the kind that it sends with."""
+    """Each cell receives through receptors of the kind that it sends with, where that is known."""
     sends, receives = context.sends, context.receives
     mixed = receives.min(axis=1) > 0
     sends_inhibitory, receives_inhibitory = (c[:, 1] > c[:, 0] for c in (sends, receives))
@@ -313,7 +339,7 @@ def duplicates(context: Context) -> Iterator[Observation]:
                 "remove them; was the file written to twice?",
                 n_bad=n_bad,
                 n_seen=len(table),
-                examples=synapse_examples(table, _mask(repeats.rows[repeats.same_weight], table)),
+                examples=context.examples(table, _mask(repeats.rows[repeats.same_weight], table)),
             )
 
 
@@ -338,7 +364,7 @@ def parallel_synapses(context: Context) -> Iterator[Observation]:
                 "are these two networks in one file?",
                 n_bad=n_bad,
                 n_seen=len(table),
-                examples=synapse_examples(table, _mask(repeats.rows[~repeats.same_weight], table)),
+                examples=context.examples(table, _mask(repeats.rows[~repeats.same_weight], table)),
             )
 
 
@@ -366,15 +392,16 @@ def _repeats(context: Context, group: str) -> _Repeats:
 def _find_repeats(context: Context, group: str) -> _Repeats:
     """Synapses that repeat another but for the weight."""
     table = context.tables[group]
-    repeated = _repeated_words(table, context.dt_ms)
+    layout = _WordLayout.of(context)
+    repeated = _repeated_words(table, layout)
     if not len(repeated):
         return _Repeats(np.empty(0, dtype=np.int64), np.empty(0, dtype=bool))
     parts = []
     for start in range(0, len(table), _BLOCK):
-        words = _words(table, slice(start, start + _BLOCK), context.dt_ms, _ORDERS[0])
+        words = layout.words(table, slice(start, start + _BLOCK), _ORDERS[0])
         parts.append(start + np.flatnonzero(np.isin(words, repeated)))
     rows = np.concatenate(parts)
-    words = _words(table, rows, context.dt_ms, _ORDERS[0])
+    words = layout.words(table, rows, _ORDERS[0])
     order = np.lexsort((table.weight[rows], words))
     rows, words, weight = rows[order], words[order], table.weight[rows[order]]
     again = words[1:] == words[:-1]
@@ -390,8 +417,8 @@ _ORDERS = (
 )
 
 
-def _repeated_words(table: SynapseTable, dt_ms: float) -> NDArray[np.uint64]:
-    """Words (see `_words`, in the first order) of synapses that are there more than once.
+def _repeated_words(table: SynapseTable, layout: _WordLayout) -> NDArray[np.uint64]:
+    """Words (in the first order) of synapses that are there more than once.
 
     In the order that a file is sorted by, repeats are neighbours, which spares sorting.
     """
@@ -402,17 +429,17 @@ def _repeated_words(table: SynapseTable, dt_ms: float) -> NDArray[np.uint64]:
         repeated = []
         for start in range(0, n - 1, _BLOCK):
             part = slice(start, start + _BLOCK + 1)
-            words = _words(table, part, dt_ms, order)
+            words = layout.words(table, part, order)
             if not (words[1:] >= words[:-1]).all():
                 break
             rows = start + np.flatnonzero(words[1:] == words[:-1])
-            repeated.append(_words(table, rows, dt_ms, _ORDERS[0]))
+            repeated.append(layout.words(table, rows, _ORDERS[0]))
         else:
             return np.unique(np.concatenate(repeated))
     key = np.empty(n, dtype=np.uint64)
     for start in range(0, n, _BLOCK):
         part = slice(start, start + _BLOCK)
-        key[part] = _words(table, part, dt_ms, _ORDERS[0])
+        key[part] = layout.words(table, part, _ORDERS[0])
     key.sort()
     found = [
         part[1:][part[1:] == part[:-1]]
@@ -421,26 +448,47 @@ def _repeated_words(table: SynapseTable, dt_ms: float) -> NDArray[np.uint64]:
     return np.unique(np.concatenate(found))
 
 
-def _words(
-    table: SynapseTable, rows: slice | NDArray[np.int64], dt_ms: float, order: tuple[str, ...]
-) -> NDArray[np.uint64]:
-    """One 64-bit word for each synapse, of its ends, receptor and delay; ascending in an order.
+@dataclass(frozen=True)
+class _WordLayout:
+    """How a synapse's ends, receptor and delay make one 64-bit word: bits of each.
 
-    Fields have fixed widths: 27 bits for each index, 2 for the receptor, 8 for the delay,
-    which the checks that this needs have found to be whole steps and at most 20 ms.
+    Indices and receptors are in range, delays whole steps and at most `MAX_DELAY_MS`: the checks
+    that this needs have found them so.
     """
-    columns: dict[str, tuple[NDArray[np.integer], int]] = {
-        "post": (table.post[rows], 27),
-        "receptor": (table.receptor[rows], 2),
-        "pre": (table.pre[rows], 27),
-        "delay": (np.rint(table.delay_ms[rows] / np.float32(dt_ms)).astype(np.uint8), 8),
-    }
-    words = columns[order[0]][0].astype(np.uint64)
-    for name in order[1:]:
-        values, width = columns[name]
-        words <<= np.uint64(width)
-        words |= values.astype(np.uint64)
-    return words
+
+    dt_ms: float
+    bits: Mapping[str, int]
+
+    @classmethod
+    def of(cls, context: Context) -> _WordLayout:
+        network = context.network
+        largest = {
+            "post": network.n_neurons,
+            "receptor": network.receptors.n - 1,
+            "pre": max(network.n_neurons, network.n_lgn),
+            "delay": round(MAX_DELAY_MS / context.dt_ms),
+        }
+        bits = {name: value.bit_length() for name, value in largest.items()}
+        if sum(bits.values()) > 64:
+            msg = f"synapses of this network do not fit into 64 bits: {bits}"
+            raise ValueError(msg)
+        return cls(context.dt_ms, bits)
+
+    def words(
+        self, table: SynapseTable, rows: slice | NDArray[np.int64], order: tuple[str, ...]
+    ) -> NDArray[np.uint64]:
+        """The word of each synapse; they ascend where the synapses do in that order."""
+        columns: dict[str, NDArray[np.integer]] = {
+            "post": table.post[rows],
+            "receptor": table.receptor[rows],
+            "pre": table.pre[rows],
+            "delay": np.rint(table.delay_ms[rows] / np.float32(self.dt_ms)).astype(np.uint32),
+        }
+        words = columns[order[0]].astype(np.uint64)
+        for name in order[1:]:
+            words <<= np.uint64(self.bits[name])
+            words |= columns[name].astype(np.uint64)
+        return words
 
 
 @check(
@@ -640,5 +688,5 @@ def self_connections(context: Context) -> Iterator[Observation]:
             f"{n_own:,} of {len(table):,} synapses connect a cell to itself",
             n_bad=n_own,
             n_seen=len(table),
-            examples=synapse_examples(table, own),
+            examples=context.examples(table, own),
         )

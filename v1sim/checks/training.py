@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from v1sim.checks.profile import WeightProfile
 from v1sim.checks.registry import Consequence, Context, Observation, check
-from v1sim.model import RECEPTORS, Severity
+from v1sim.model import Severity
 
 __all__ = [
     "FEW_ZEROS",
@@ -182,10 +182,11 @@ def zero_evidence(context: Context, group: str = "recurrent") -> ZeroEvidence:
 
 def _zero_evidence(context: Context, group: str) -> ZeroEvidence:
     profile = context.profile(group)
-    n_synapses, n_zero = _by_receptor(profile)
+    names = context.network.receptors.names
+    n_synapses, n_zero = _by_receptor(profile, len(names))
     fraction = float(n_zero.sum() / max(n_synapses.sum(), 1))
     by_receptor = {
-        name: float(n_zero[i] / n_synapses[i]) for i, name in enumerate(RECEPTORS) if n_synapses[i]
+        name: float(n_zero[i] / n_synapses[i]) for i, name in enumerate(names) if n_synapses[i]
     }
     limit = TRAINED_ZEROS if group == "recurrent" else TRAINED_INPUT_ZEROS
     if fraction < limit:
@@ -204,7 +205,7 @@ def _zero_evidence(context: Context, group: str) -> ZeroEvidence:
         spread = float(np.median(targets.seen[enough] / n_incoming[enough])) / fraction
     odd = [
         f"{name} {by_receptor[name]:.1%}"
-        for i, name in enumerate(RECEPTORS)
+        for i, name in enumerate(names)
         if n_synapses[i] * fraction >= _EXPECTED_IN_RECEPTOR
         and not _RECEPTOR_LOW * fraction <= by_receptor[name] <= _RECEPTOR_HIGH
     ]
@@ -222,11 +223,11 @@ def _zero_evidence(context: Context, group: str) -> ZeroEvidence:
     )
 
 
-def _by_receptor(profile: WeightProfile) -> tuple[F64, F64]:
+def _by_receptor(profile: WeightProfile, n_receptors: int) -> tuple[F64, F64]:
     """Synapses and zeros of each receptor."""
     receptor = profile.receptor.ravel()
     n, n_zero = (
-        np.bincount(receptor, weights=counts.ravel(), minlength=len(RECEPTORS)).astype(np.float64)
+        np.bincount(receptor, weights=counts.ravel(), minlength=n_receptors).astype(np.float64)
         for counts in (profile.n, profile.n_zero)
     )
     return n, n_zero
@@ -363,7 +364,7 @@ def partly(context: Context) -> Iterator[Observation]:
     """No part of a trained network is without zeros."""
     if not _has_zeros_of_training(context):
         return
-    expected, seen = _zeros_of_pairs(context.profile("recurrent"))
+    expected, seen = _zeros_of_pairs(context)
     silent = _absent(seen.sum(axis=1), expected.sum(axis=1), _EXPECTED_IN_TYPE)
     untouched = _absent(seen.sum(axis=0), expected.sum(axis=0), _EXPECTED_IN_TYPE)
     yield from _untouched_types(context, untouched)
@@ -393,9 +394,10 @@ def _has_zeros_of_training(context: Context) -> bool:
     return evidence.fraction >= TRAINED_ZEROS and not at_random
 
 
-def _zeros_of_pairs(profile: WeightProfile) -> tuple[F64, I64]:
+def _zeros_of_pairs(context: Context) -> tuple[F64, I64]:
     """Zeros that each pair of types would have at its receptor's share, and those it has."""
-    n, n_zero = _by_receptor(profile)
+    profile = context.profile("recurrent")
+    n, n_zero = _by_receptor(profile, context.network.receptors.n)
     return profile.n * (n_zero / np.maximum(n, 1))[profile.receptor], profile.n_zero
 
 
@@ -457,7 +459,7 @@ def silent_sources(context: Context) -> Iterator[Observation]:
     if not _has_zeros_of_training(context):
         return
     profile = context.profile("recurrent")
-    expected, seen = _zeros_of_pairs(profile)
+    expected, seen = _zeros_of_pairs(context)
     without = _absent(seen.sum(axis=1), expected.sum(axis=1), _EXPECTED_IN_TYPE)
     n = profile.n.sum(axis=1)
     if without.any():

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from v1sim.checks.examples import N_EXAMPLES, synapse_examples
+from v1sim.checks.examples import N_EXAMPLES
 from v1sim.checks.profile import SIZES
-from v1sim.checks.registry import Context, Observation, check
-from v1sim.model import RECEPTORS, CellTypeTable, Severity
+from v1sim.checks.registry import Context, LeftOut, Observation, check
+from v1sim.model import CellTypeTable, Severity
+from v1sim.receptors import Kind
 
 __all__ = [
     "MAX_PSP_MV",
@@ -44,6 +45,14 @@ class ParameterRange:
     seen_low: float
     seen_high: float
     hint: str
+
+
+@dataclass(frozen=True)
+class TypicalStrength:
+    """Median |PSP| and mean depolarisation for each Hz of all sources; rest to threshold is 1."""
+
+    psp: float
+    drive: float
 
 
 #: By field of `CellTypeTable` or by name in `_derived`. Seen: the 201 public models.
@@ -90,14 +99,25 @@ PARAMETER_RANGES = {
 ASC_MEDIAN_LOW, ASC_MEDIAN_HIGH = 0.08, 10.0
 
 
-#: What synapses of each table and receptor typically do: median of the nonzero |PSP|, and
+_E, _I = Kind.EXCITATORY, Kind.INHIBITORY
+#: What synapses of each table and kind of receptor (presynaptic, postsynaptic) typically do: median
+#: of the nonzero |PSP|, and
 #: mean depolarisation for each Hz that all sources fire at, both relative to the distance
 #: from rest to threshold. The middle of a trained network of 1,000 cells and of the
 #: built-in column of 200 to 51,978 cells, whose figures come from synaptic physiology:
 #: recurrent PSPs 0.002..0.023 and drives 0.006..0.036, input 0.04..0.12 and 0.014..0.072.
-TYPICAL = {
-    "recurrent": {"psp": (0.008, 0.008, 0.008, 0.008), "drive": (0.008, 0.02, 0.03, 0.018)},
-    "input": {"psp": (0.065, 0.065, 0.065, 0.065), "drive": (0.025, 0.025, 0.025, 0.025)},
+TYPICAL: dict[str, dict[tuple[Kind, Kind], TypicalStrength]] = {
+    "recurrent": {
+        (_E, _E): TypicalStrength(psp=0.008, drive=0.008),
+        (_I, _E): TypicalStrength(psp=0.008, drive=0.02),
+        (_E, _I): TypicalStrength(psp=0.008, drive=0.03),
+        (_I, _I): TypicalStrength(psp=0.008, drive=0.018),
+    },
+    "input": {
+        (pre, post): TypicalStrength(psp=0.065, drive=0.025)
+        for pre in (_E, _I)
+        for post in (_E, _I)
+    },
 }
 #: In networks of few strong synapses a PSP is large and the drive ordinary; where there are many
 #: weak ones it is the reverse. A wrong unit moves both: pA for normalised weights by 15..41. The
@@ -212,15 +232,29 @@ _PHYSICAL = (
 
 @dataclass(frozen=True)
 class SynapticStrength:
-    """What the synapses of a table and receptor do; both relative to rest to threshold."""
+    """What the synapses of a table and receptor do, and what their like typically does."""
 
     n: int
     median_psp: float
     drive_per_hz: float
+    typical: TypicalStrength
+
+    @property
+    def psp_ratio(self) -> float:
+        """Median |PSP| relative to the typical one."""
+        return self.median_psp / self.typical.psp
+
+    @property
+    def drive_ratio(self) -> float:
+        """Mean depolarisation relative to the typical one."""
+        return self.drive_per_hz / self.typical.drive
 
 
 def synaptic_strength(context: Context, group: str) -> dict[str, SynapticStrength]:
-    """Strength of a table's nonzero synapses by receptor; needs physical parameters."""
+    """Strength of a table's nonzero synapses by receptor; needs physical parameters.
+
+    Receptors whose kinds are unknown are left out: what is typical of them is not known either.
+    """
     network, profile = context.network, context.profile(group)
     types = network.cell_types
     n_groups = profile.counts.shape[1]
@@ -232,11 +266,14 @@ def synaptic_strength(context: Context, group: str) -> dict[str, SynapticStrengt
         np.bincount(profile.group_of_type, weights=values[:, receptor], minlength=n_groups)
         / n_types
         for values in (gain, charge)
-        for receptor in range(len(RECEPTORS))
+        for receptor in range(network.receptors.n)
     ]
     n_targets = context.receives_kind
     found = {}
-    for receptor, name in enumerate(RECEPTORS):
+    for receptor, name in enumerate(network.receptors.names):
+        kinds = network.receptors.common_kinds(receptor)
+        if Kind.UNKNOWN in kinds:
+            continue
         pairs, counts = profile.nonzero(receptor)
         n = int(counts.sum())
         if n < _MIN_FOR_MEDIAN:
@@ -246,9 +283,9 @@ def synaptic_strength(context: Context, group: str) -> dict[str, SynapticStrengt
         order = np.argsort(psp)
         up_to = np.cumsum(counts[counts > 0][order])
         median = psp[order][np.searchsorted(up_to, n / 2)]
-        total = (by_group[len(RECEPTORS) + receptor][target] * (counts @ SIZES)).sum()
-        drive = total / max(int(n_targets[receptor // 2]), 1)
-        found[name] = SynapticStrength(n, float(median), float(drive))
+        total = (by_group[network.receptors.n + receptor][target] * (counts @ SIZES)).sum()
+        drive = total / max(int(n_targets[kinds[1]]), 1)
+        found[name] = SynapticStrength(n, float(median), float(drive), TYPICAL[group][kinds])
     return found
 
 
@@ -264,13 +301,12 @@ def synaptic_strength(context: Context, group: str) -> dict[str, SynapticStrengt
     f"normalised twice; refused below {WEAK:g}. See [calibration](calibration.md).",
     needs=_PHYSICAL,
 )
-def psp(context: Context) -> Iterator[Observation]:
-    """Synapses are of physical strength."""
+def psp(context: Context) -> Iterator[Observation | LeftOut]:
+    """Synapses of receptors whose kinds are known are of physical strength."""
     for group in context.tables:
+        yield from context.without_kind(group)
         for name, strength in synaptic_strength(context, group).items():
-            receptor = RECEPTORS.index(name)
-            psp_ratio = strength.median_psp / TYPICAL[group]["psp"][receptor]
-            drive_ratio = strength.drive_per_hz / TYPICAL[group]["drive"][receptor]
+            psp_ratio, drive_ratio = strength.psp_ratio, strength.drive_ratio
             strong = psp_ratio * drive_ratio > STRONG_PRODUCT
             if not strong and max(psp_ratio, drive_ratio) >= WEAK:
                 continue
@@ -326,7 +362,7 @@ def largest_psp(context: Context) -> Iterator[Observation]:
                 "go back to the checkpoint: these values are damaged or training diverged",
                 n_bad=n_bad,
                 n_seen=len(table),
-                examples=synapse_examples(table, bad),
+                examples=context.examples(table, bad),
             )
 
 

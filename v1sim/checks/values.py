@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from v1sim import units
-from v1sim.checks.examples import N_EXAMPLES, synapse_examples
-from v1sim.checks.registry import Consequence, Context, Observation, check, is_inhibitory
-from v1sim.model import RECEPTORS, Severity, SynapseTable
+from v1sim.checks.examples import N_EXAMPLES
+from v1sim.checks.registry import Consequence, Context, LeftOut, Observation, check
+from v1sim.model import NetworkModel, Severity, SynapseTable
+from v1sim.receptors import Kind
 from v1sim.sources.provenance import TYPE_COLUMNS
 
 __all__ = ["MAX_DELAY_MS", "MIN_VARIED"]
@@ -41,7 +42,7 @@ def finite(context: Context) -> Iterator[Observation]:
         for dataset, values in (("weights", table.weight), ("delays", table.delay_ms)):
             if not _all_finite(values):
                 bad = ~np.isfinite(values)
-                yield _not_finite(f"{group}/{dataset}", values, bad, synapse_examples(table, bad))
+                yield _not_finite(f"{group}/{dataset}", values, bad, context.examples(table, bad))
     arrays: dict[str, NDArray[np.floating]] = {
         f"neurons/glif3_params/{name}": getattr(network.cell_types, key)
         for key, name in TYPE_COLUMNS.items()
@@ -88,43 +89,49 @@ def _not_finite(
     "excitatory cells and have weights >= 0, receptors 1 and 3 from inhibitory cells, <= 0.",
     calibration="Of 92,245 weights of the reference networks none has the wrong sign, trained or "
     "not. Zeros of either sign are right: training leaves -0.0 on inhibitory synapses.",
-    needs=("structure.receptor_range",),
+    needs=("structure.index_range", "structure.receptor_range"),
     consequence=Consequence.ZEROS_ARE_VOID,
 )
-def weight_sign(context: Context) -> Iterator[Observation]:
-    """Nonzero weights have the sign of their receptor."""
+def weight_sign(context: Context) -> Iterator[Observation | LeftOut]:
+    """Nonzero weights have the sign of their receptor, where its presynaptic kind is known."""
+    network = context.network
     for group, table in context.tables.items():
+        yield from context.without_kind(group)
         blocks = range(0, len(table), _BLOCK)
-        if not any(_wrong_sign(table, slice(i, i + _BLOCK)).any() for i in blocks):
+        if not any(_wrong_sign(network, table, slice(i, i + _BLOCK)).any() for i in blocks):
             continue
-        inhibitory, wrong = is_inhibitory(table.receptor), _wrong_sign(table, slice(None))
-        for receptor, name in enumerate(RECEPTORS):
-            of_receptor = table.receptor == receptor
-            bad = wrong & of_receptor
-            n_bad, n_seen = int(np.count_nonzero(bad)), int(np.count_nonzero(of_receptor))
-            if not n_bad:
-                continue
-            is_exc = not inhibitory[of_receptor][0]
-            largest = float(np.abs(table.weight[bad]).max())
-            n_nonzero = int(np.count_nonzero(table.weight[of_receptor]))
-            all_of_them = " (all that are not zero)" if n_bad == n_nonzero else ""
-            yield Observation(
-                f"{group}/weights, {name}",
-                f"{n_bad:,} of {n_seen:,} synapses are {'<' if is_exc else '>'} 0{all_of_them} "
-                f"(max |w| {largest:g} normalised); {'excitatory' if is_exc else 'inhibitory'} "
-                f"weights must be {'>=' if is_exc else '<='} 0",
-                "the sign constraint was not applied, or weights and receptors are in "
-                "different orders: convert the network again",
-                n_bad=n_bad,
-                n_seen=n_seen,
-                examples=synapse_examples(table, bad),
-            )
+        presynaptic = network.presynaptic_kind(table)
+        wrong = _wrong_sign(network, table, slice(None))
+        for receptor, name in enumerate(network.receptors.names):
+            for kind, relation, allowed in (
+                (Kind.EXCITATORY, "<", ">="),
+                (Kind.INHIBITORY, ">", "<="),
+            ):
+                of_receptor = (table.receptor == receptor) & (presynaptic == kind)
+                bad = wrong & of_receptor
+                n_bad, n_seen = int(np.count_nonzero(bad)), int(np.count_nonzero(of_receptor))
+                if not n_bad:
+                    continue
+                largest = float(np.abs(table.weight[bad]).max())
+                n_nonzero = int(np.count_nonzero(table.weight[of_receptor]))
+                all_of_them = " (all that are not zero)" if n_bad == n_nonzero else ""
+                yield Observation(
+                    f"{group}/weights, {name}",
+                    f"{n_bad:,} of {n_seen:,} synapses are {relation} 0{all_of_them} "
+                    f"(max |w| {largest:g} normalised); {kind.name.lower()} weights must be "
+                    f"{allowed} 0",
+                    "the sign constraint was not applied, or weights and receptors are in "
+                    "different orders: convert the network again",
+                    n_bad=n_bad,
+                    n_seen=n_seen,
+                    examples=context.examples(table, bad),
+                )
 
 
-def _wrong_sign(table: SynapseTable, rows: slice) -> NDArray[np.bool_]:
-    inhibitory, weight = is_inhibitory(table.receptor[rows]), table.weight[rows]
-    wrong = (weight > 0) & inhibitory
-    wrong |= (weight < 0) & ~inhibitory
+def _wrong_sign(network: NetworkModel, table: SynapseTable, rows: slice) -> NDArray[np.bool_]:
+    presynaptic, weight = network.presynaptic_kind(table, rows), table.weight[rows]
+    wrong = (weight > 0) & (presynaptic == Kind.INHIBITORY)
+    wrong |= (weight < 0) & (presynaptic == Kind.EXCITATORY)
     return wrong
 
 
@@ -141,7 +148,7 @@ def constant(context: Context) -> Iterator[Observation]:
     """The weights of a receptor that are not zero are not all the same."""
     for group, table in context.tables.items():
         profile = context.profile(group)
-        for receptor, name in enumerate(RECEPTORS):
+        for receptor, name in enumerate(context.network.receptors.names):
             # Weights of several sizes are not all the same: most receptors need no closer look.
             _, counts = profile.nonzero(receptor)
             if np.count_nonzero(counts.sum(axis=0)) > 1:
@@ -204,5 +211,5 @@ def delay(context: Context) -> Iterator[Observation]:
                 hint,
                 n_bad=n_bad,
                 n_seen=len(table),
-                examples=synapse_examples(table, bad),
+                examples=context.examples(table, bad),
             )

@@ -24,7 +24,8 @@ from v1sim.convert.checkpoint import network_of, shard_reader
 from v1sim.convert.parameters import DT_MS, forward_candidates, tolerance
 from v1sim.convert.training_state import TrainingState, training_state
 from v1sim.convert.variables import N_RECEPTORS, PARAMETERS, Variables, find_variables
-from v1sim.model import EXCITATORY_RECEPTORS, NetworkModel, SynapseTable
+from v1sim.model import NetworkModel, SynapseTable
+from v1sim.receptors import BILLEH_RECEPTORS, Kind
 from v1sim.sources.difference import NetworkDifference, TableDifference, compare_networks
 from v1sim.sources.provenance import READOUT_DATASETS, canonical_arrays
 
@@ -34,7 +35,9 @@ I64 = NDArray[np.int64]
 Status = Literal["equal", "different", "permuted", "unknown"]
 
 #: Whether each receptor is one of excitatory cells, whatever a file may hold.
-_EXCITATORY = np.isin(np.arange(256), EXCITATORY_RECEPTORS)
+_EXCITATORY = np.isin(
+    np.arange(256), np.flatnonzero(BILLEH_RECEPTORS.presynaptic[0] == Kind.EXCITATORY)
+)
 #: Synapses handled at a time: the work arrays stay within the CPU's cache.
 _BLOCK = 1 << 16
 

@@ -14,10 +14,12 @@ from types import MappingProxyType
 
 from v1sim.convert.bundle import OBJECT_GRAPH, CheckpointIndex, TensorEntry, full_names
 from v1sim.errors import CheckpointError
+from v1sim.receptors import BILLEH_RECEPTORS
 
 __all__ = ["N_RECEPTORS", "PARAMETERS", "Variables", "find_variables", "slots_of"]
 
-N_RECEPTORS = 4
+#: Receptors of the layout, whose rows are ``target * N_RECEPTORS + receptor``.
+N_RECEPTORS = BILLEH_RECEPTORS.n
 
 #: Variables of the cell, one row a neuron, and the shape of a row.
 PARAMETERS: Mapping[str, tuple[int, ...]] = MappingProxyType(
@@ -212,7 +214,9 @@ class _Finder:
         if not hits:  # numbered, as Keras 3 does: nothing else has this length
             hits = [e for e in self.candidates if e.shape == shapes[0] and e.dtype in _FLOATS]
         fitting = [e for e in hits if e.shape in shapes and e.dtype in _FLOATS]
-        expected = f"floats [{n_neurons * N_RECEPTORS}] (4 receptors of {n_neurons} neurons)"
+        expected = (
+            f"floats [{n_neurons * N_RECEPTORS}] ({N_RECEPTORS} receptors of {n_neurons} neurons)"
+        )
         self.settle("background", hits, fitting, expected)
 
     def readout(self, n_neurons: int) -> None:

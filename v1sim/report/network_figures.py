@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from v1sim.cell_classes import CellClasses, cell_classes
-from v1sim.model import RECEPTORS, NetworkModel, SynapseTable
+from v1sim.model import NetworkModel, SynapseTable
 from v1sim.sources.difference import match_synapses
 
 __all__ = ["LabelledNetwork", "before_and_after", "class_pair_maps", "weight_distributions"]
@@ -57,7 +57,7 @@ def weight_distributions(networks: list[LabelledNetwork]) -> Figure:
     rows = [
         (group, receptor)
         for group, table in _groups(networks[0].network).items()
-        for receptor in range(len(RECEPTORS))
+        for receptor in range(networks[0].network.receptors.n)
         if (table.receptor == receptor).any()
     ]
     figure = _figure(14, 1.9 * max(len(rows), 1) + 0.4)
@@ -76,7 +76,7 @@ def weight_distributions(networks: list[LabelledNetwork]) -> Figure:
         for column, (values, unit) in enumerate(((normalised, "normalised"), (pa, "pA"))):
             _linear(line[2 * column], values, unit)
             _logarithmic(line[2 * column + 1], values, unit)
-        name = RECEPTORS[receptor].replace("_", " ")
+        name = networks[0].network.receptors.names[receptor].replace("_", " ")
         line[0].set_ylabel(f"{group}\n{name}", color=_INK, fontsize=9)
         line[0].set_title("; ".join(shares), fontsize=8, color=_FAINT, loc="left")
     if len(networks) > 1 and rows:
@@ -216,10 +216,10 @@ def before_and_after(network: LabelledNetwork, other: LabelledNetwork) -> Figure
         row_before, row_after = match_synapses(before, after)
         x, y = before.weight[row_before], after.weight[row_after]
         good = np.isfinite(x) & np.isfinite(y)
-        for receptor in range(len(RECEPTORS)):
+        for receptor, name in enumerate(network.network.receptors.names):
             own = good & (after.receptor[row_after] == receptor)
             if own.any():
-                panels.append((f"{group}, {RECEPTORS[receptor]}".replace("_", " "), x[own], y[own]))
+                panels.append((f"{group}, {name}".replace("_", " "), x[own], y[own]))
     if not panels:
         return None
     n_columns = min(len(panels), 3)

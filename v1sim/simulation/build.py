@@ -93,7 +93,9 @@ def build(
     neuron_node = np.zeros(plan.n_neurons, dtype=np.int64)
     for i, part in enumerate(plan.populations):
         creations = list(glif3_creations(part, plan.cell_types, plan.dynamics))
-        population = create_population(part.label, model, creations)
+        population = create_population(
+            part.label, model, creations, plan.cell_types.receptors.names
+        )
         population.annotate(neuron=part.neuron)
         neuron_node[part.neuron] = population.node_id
         populations[part.label] = population

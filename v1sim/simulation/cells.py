@@ -2,7 +2,7 @@
 
 PyNN's own ``native_cell_type("glif_psc")`` cannot be instantiated and knows no
 receptor but 0, which glif_psc refuses. These types carry NEST's units (mV, pF,
-nS, pA, ms), name the four receptors, and are created run by run: all neurons
+nS, pA, ms), name the receptors, and are created run by run: all neurons
 of one GLIF3 type in one call.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from v1sim.config import Dynamics
-from v1sim.model import RECEPTORS, CellTypeTable
+from v1sim.model import CellTypeTable
 from v1sim.simulation.group import host_of
 from v1sim.simulation.kernel import backend
 from v1sim.simulation.plan import PopulationPlan
@@ -67,8 +67,12 @@ def glif3_creations(
         yield glif3_parameters(types, int(index), dynamics), int(count)
 
 
-def create_population(label: str, model: str, creations: list[Creation]) -> Any:
+def create_population(
+    label: str, model: str, creations: list[Creation], receptors: tuple[str, ...] = ()
+) -> Any:
     """A PyNN population of ``model``, created in one NEST call per entry of ``creations``.
+
+    ``receptors`` are their names, by which other populations can be projected to it.
 
     Returns
     -------
@@ -76,10 +80,11 @@ def create_population(label: str, model: str, creations: list[Creation]) -> Any:
         Usable as any of PyNN's; ``get`` and ``set`` take NEST's parameter names and units.
     """
     size = sum(count for _, count in creations)
-    return _population_class()(size, _cell_class(model, creations[0][0])(), creations, label)
+    cell = _cell_class(model, creations[0][0], receptors)
+    return _population_class()(size, cell(), creations, label)
 
 
-def _cell_class(model: str, parameters: dict[str, Any]) -> type:
+def _cell_class(model: str, parameters: dict[str, Any], receptors: tuple[str, ...]) -> type:
     """A PyNN cell type around a NEST model, with the names (and defaults) of its parameters."""
     backend()
     from pyNN.models import BaseCellType
@@ -88,7 +93,7 @@ def _cell_class(model: str, parameters: dict[str, Any]) -> type:
     class _NestCell(BaseCellType):  # type: ignore[misc]
         nest_model = model
         nest_name = {"on_grid": model, "off_grid": model}  # noqa: RUF012 PyNN's own convention
-        receptor_types = (*RECEPTORS, PER_SYNAPSE)
+        receptor_types = (*receptors, PER_SYNAPSE)
         standard_receptor_type = False
         conductance_based = False
         injectable = True
@@ -102,8 +107,8 @@ def _cell_class(model: str, parameters: dict[str, Any]) -> type:
         units = {"V_m": "mV", "spikes": "ms"}  # noqa: RUF012
 
         def get_receptor_type(self, name: str) -> int:
-            """NEST's port of a receptor: 1..4, 0 being the unused one."""
-            return RECEPTORS.index(name) + 1
+            """NEST's port of a receptor: counted from 1, 0 being the unused one."""
+            return receptors.index(name) + 1
 
         def can_record(self, variable: str, location: object = None) -> bool:
             return variable in self.recordable

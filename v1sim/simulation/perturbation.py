@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from v1sim.cell_classes import CellClasses
 from v1sim.config_perturb import Perturbation, Scale, Silence, Stimulate
 from v1sim.errors import InputError
-from v1sim.model import RECEPTORS, CellTypeTable, SynapseTable
+from v1sim.model import CellTypeTable, SynapseTable
+from v1sim.receptors import KNOWN_KINDS, Kind, ReceptorKinds
 
 __all__ = ["WeightScale", "describe", "stimulation_table", "weight_scales"]
 
@@ -52,7 +53,11 @@ class WeightScale:
 
 
 def weight_scales(
-    perturb: Sequence[Perturbation], projection: str, classes: CellClasses, n_pre: int
+    perturb: Sequence[Perturbation],
+    projection: str,
+    classes: CellClasses,
+    n_pre: int,
+    receptors: ReceptorKinds,
 ) -> tuple[WeightScale, ...]:
     """Factors on the weights of one projection, in the order in which they are applied.
 
@@ -66,11 +71,13 @@ def weight_scales(
         Class of each neuron.
     n_pre : int
         Presynaptic indices of the projection.
+    receptors : ReceptorKinds
+        Of the network.
 
     Raises
     ------
     InputError
-        If a class or an index is not in the network.
+        If a class, an index or a receptor is not in the network.
     """
     n = len(classes.of_neuron)
     scales = []
@@ -83,12 +90,25 @@ def weight_scales(
             scales.append(
                 WeightScale(
                     item.factor,
-                    None if item.receptor is None else RECEPTORS.index(item.receptor),
+                    _receptor(item.receptor, receptors, f"{where}.receptor"),
                     None if item.pre is None else _mask(item.pre, of_pre, n_pre, f"{where}.pre"),
                     None if item.post is None else _mask(item.post, classes, n, f"{where}.post"),
                 )
             )
     return tuple(scales)
+
+
+def _receptor(name: str | None, receptors: ReceptorKinds, where: str) -> int | None:
+    if name is None:
+        return None
+    try:
+        return receptors.index(name)
+    except KeyError:
+        raise InputError(
+            f"there is no receptor {name!r} here",
+            where=where,
+            expected=f"one of {', '.join(receptors.names)}",
+        ) from None
 
 
 def _mask(
@@ -137,7 +157,8 @@ def stimulation_table(
     post = np.flatnonzero(current_pa).astype(np.int32)
     if not post.size:
         return None
-    receptor = np.where(classes.is_excitatory[classes.of_neuron[post]], 0, 2).astype(np.uint8)
+    excitatory = classes.is_excitatory[classes.of_neuron[post]]
+    receptor = _excited_through(cell_types.receptors, cell_type[post], excitatory)
     tau_ms = cell_types.tau_syn_ms[cell_type[post], receptor]
     return SynapseTable(
         pre=np.zeros(len(post), dtype=np.int32),
@@ -146,6 +167,24 @@ def stimulation_table(
         delay_ms=np.full(len(post), dt_ms, dtype=np.float32),
         weight=(current_pa[post] * dt_ms / (np.e * tau_ms)).astype(np.float32),
     )
+
+
+def _excited_through(
+    receptors: ReceptorKinds, cell_type: NDArray[np.uint16], excitatory: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
+    """The receptor of each neuron that a current comes through.
+
+    The first for excitatory cells and the neuron's own kind; without one, the first for
+    excitatory cells; without one, the first of all.
+    """
+    shape = (len(cell_type), receptors.n)
+    row = np.zeros_like(cell_type) if receptors.same_for_all_types else cell_type
+    from_excitatory = receptors.presynaptic[row] == Kind.EXCITATORY
+    own_kind = np.where(excitatory, *KNOWN_KINDS)[:, np.newaxis]
+    fit = np.zeros(shape, dtype=np.uint8)
+    fit += from_excitatory
+    fit += from_excitatory & (receptors.postsynaptic[row] == own_kind)
+    return np.argmax(fit, axis=1).astype(np.uint8)
 
 
 def describe(item: Perturbation) -> str:

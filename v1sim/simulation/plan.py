@@ -39,7 +39,7 @@ _BLOCK = 1 << 21
 
 @dataclass(frozen=True, eq=False)
 class Synapses:
-    """A block of synapses in physical units: indices, receptor 0..3, ms and pA, shape (m,)."""
+    """A block of synapses in physical units: indices, receptor, ms and pA, shape (m,)."""
 
     pre: NDArray[np.integer]
     post: NDArray[np.integer]
@@ -192,7 +192,7 @@ def make_plan(
     scale = network.voltage_scale_mv
 
     def projection(label: str, table: SynapseTable, n_pre: int, factor: float) -> ProjectionPlan:
-        perturbed_by = weight_scales(perturb, label, classes, n_pre)
+        perturbed_by = weight_scales(perturb, label, classes, n_pre, network.receptors)
         return ProjectionPlan(label, table, scale * factor, DT_MS, perturbed_by)
 
     projections = [
@@ -212,7 +212,7 @@ def make_plan(
                 where="perturb",
                 expected="simulation.dynamics: training or glif_psc",
             )
-        silenced = weight_scales(perturb, "stimulation", classes, 1)
+        silenced = weight_scales(perturb, "stimulation", classes, 1, network.receptors)
         in_pa = np.ones(network.n_neurons)
         projections.append(ProjectionPlan("stimulation", stimulated, in_pa, DT_MS, silenced))
     return BuildPlan(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from v1sim.digests import SynapseDigest
 from v1sim.errors import ReadbackError
-from v1sim.model import RECEPTORS, Finding, Severity
+from v1sim.model import Finding, Severity
 from v1sim.simulation.build import Progress, Simulation
 from v1sim.simulation.connectors import hosted_blocks
 from v1sim.simulation.kernel import backend
@@ -55,15 +55,16 @@ def read_back(simulation: Simulation, progress: Progress) -> tuple[ProjectionRea
     """
     group = simulation.group
     results = []
+    receptors = simulation.plan.cell_types.receptors
     done, total = 0, simulation.plan.n_synapses
     for plan in simulation.plan.projections:
         if _in_connectors(simulation, plan):
             digest, counts = _audit(simulation, plan)
         else:
-            digest, counts = SynapseDigest(0, (0, 0)), np.zeros(len(RECEPTORS), dtype=np.int64)
+            digest, counts = SynapseDigest(0, (0, 0)), np.zeros(receptors.n, dtype=np.int64)
             for block in _held_by_pynest(simulation, plan):
                 digest += block.digest(plan.dt_ms)
-                counts += np.bincount(block.receptor, minlength=len(RECEPTORS))
+                counts += np.bincount(block.receptor, minlength=receptors.n)
                 progress("read-back", done + digest.n_synapses, total)
         parts = group.all_gather((digest, counts))
         digest = sum((part for part, _ in parts), start=SynapseDigest(0, (0, 0)))
@@ -77,7 +78,7 @@ def read_back(simulation: Simulation, progress: Progress) -> tuple[ProjectionRea
                 plan.label,
                 digest.n_synapses,
                 str(digest),
-                {name: int(n) for name, n in zip(RECEPTORS, counts, strict=True)},
+                {name: int(n) for name, n in zip(receptors.names, counts, strict=True)},
             )
         )
     return tuple(results)
@@ -114,6 +115,7 @@ def _audit(simulation: Simulation, plan: ProjectionPlan) -> tuple[SynapseDigest,
         _inverse(simulation.neuron_node),
         np.zeros(len(sources), dtype=np.uint16),
         np.zeros(simulation.plan.n_neurons, dtype=np.uint16),
+        simulation.plan.cell_types.receptors.n,
     )
     return audit.digest, audit.counts.sum(axis=(0, 1))
 
@@ -176,8 +178,9 @@ def _difference(simulation: Simulation, plan: ProjectionPlan) -> ReadbackError:
     held = _table(_held(simulation, plan))
     only_planned = np.setdiff1d(planned, held)
     only_held = np.setdiff1d(held, planned)
+    names = simulation.plan.cell_types.receptors.names
     examples = tuple(
-        f"{side}: neuron {row['pre']} -> {row['post']}, {RECEPTORS[row['receptor']]}, "
+        f"{side}: neuron {row['pre']} -> {row['post']}, {names[row['receptor']]}, "
         f"{row['delay']} ms, {row['weight']:.6g} pA"
         for side, rows in (("only in the plan", only_planned), ("only in NEST", only_held))
         for row in rows[:5]

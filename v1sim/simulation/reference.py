@@ -8,6 +8,7 @@ where TensorFlow rounds it; sums over synapses are in the order of the file.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from v1sim.config import DT_MS
-from v1sim.model import RECEPTORS, NetworkModel, SynapseTable
+from v1sim.model import NetworkModel, SynapseTable
 from v1sim.simulation.step_constants import normalised_reset, step_constants
 from v1sim.units import to_steps
 
@@ -40,9 +41,11 @@ class ReferenceRun:
         return (self.voltage[:, :, neuron] * scale + offset).astype(np.float32)
 
 
-def _matrix(table: SynapseTable, column: NDArray[np.integer], shape: Any, real: Any) -> Any:
-    """Synapses as a matrix by (post * 4 + receptor, column), each row in the file's order."""
-    row = table.post.astype(np.int64) * len(RECEPTORS) + table.receptor
+def _matrix(
+    table: SynapseTable, n_receptors: int, column: NDArray[np.integer], shape: Any, real: Any
+) -> Any:
+    """Synapses by (post * n_receptors + receptor, column), each row in the file's order."""
+    row = table.post.astype(np.int64) * n_receptors + table.receptor
     order = np.argsort(row, kind="stable")
     start = np.searchsorted(row[order], np.arange(shape[0] + 1))
     return csr_matrix((table.weight[order].astype(real), column[order], start), shape=shape)
@@ -69,21 +72,25 @@ def integrate(
         Of every operation.
     """
     real: Any = np.dtype(precision).type
-    n, n_receptors = network.n_neurons, len(RECEPTORS)
+    n, n_receptors = network.n_neurons, network.receptors.n
     n_trials, n_steps, n_lgn = lgn_spike.shape
     recurrent = network.recurrent
     delay = to_steps(recurrent.delay_ms, DT_MS).astype(np.int64)
     n_delays = int(delay.max(initial=1))
     w_recurrent = _matrix(
-        recurrent, recurrent.pre + n * (delay - 1), (n * n_receptors, n * n_delays), real
+        recurrent,
+        n_receptors,
+        recurrent.pre + n * (delay - 1),
+        (n * n_receptors, n * n_delays),
+        real,
     )
-    w_lgn = _matrix(network.lgn, network.lgn.pre, (n * n_receptors, n_lgn), real)
+    w_lgn = _matrix(network.lgn, n_receptors, network.lgn.pre, (n * n_receptors, n_lgn), real)
 
     types, cell_type = network.cell_types, network.neurons.cell_type
     constants = step_constants(types).astype(real)[cell_type]
     decay, current_factor, reset = constants[:, :3].T
-    syn_decay, psc_initial = constants[:, 3:7], constants[:, 7:11]
-    (asc_decay_1, asc_decay_2), (asc_amp_1, asc_amp_2) = constants[:, 11:13].T, constants[:, 13:].T
+    syn_decay, psc_initial = np.split(constants[:, 3 : 3 + 2 * n_receptors], 2, axis=1)
+    asc_decay_1, asc_decay_2, asc_amp_1, asc_amp_2 = constants[:, 3 + 2 * n_receptors :].T
     t_ref, dt = types.t_ref_ms.astype(real)[cell_type], real(DT_MS)
     weight: Any = 0.0 if network.background_weight is None else network.background_weight
 
@@ -100,7 +107,7 @@ def integrate(
             driven = np.multiply(weight, background[:, step, None, None], dtype=np.float64)
             arriving = arriving + driven.astype(real)
         arriving = (w_recurrent @ spiked).T.reshape(rise.shape) + arriving
-        current = ((psc[..., 0] + psc[..., 1]) + psc[..., 2]) + psc[..., 3] + asc_1 + asc_2
+        current = functools.reduce(np.add, np.moveaxis(psc, -1, 0)) + asc_1 + asc_2
         psc = psc * syn_decay + dt * syn_decay * rise
         rise = syn_decay * rise + arriving * psc_initial
         asc_1 = asc_decay_1 * asc_1 + z * asc_amp_1

@@ -76,12 +76,12 @@ def normalised_reset(types: CellTypeTable) -> F32:
 
 
 def step_constants(types: CellTypeTable) -> F32:
-    """Constants of each cell type for steps of `DT_MS`, as float32, shape (t, 15).
+    """Constants of each cell type for steps of `DT_MS`, as float32, shape (t, 7 + 2 receptors).
 
     In the order of the NEST model: decay and current factor of the membrane, the
-    normalised reset ``v_reset - v_th``, decay of the synaptic currents (4), their
-    initial slope e / tau (4), decay (2) and normalised amplitude (2) of the after-spike
-    currents.
+    normalised reset ``v_reset - v_th``, decay of the synaptic currents (one a receptor), their
+    initial slope e / tau (one a receptor), decay (2) and normalised amplitude (2) of the
+    after-spike currents.
     """
     c_m, g, e_l, v_th, k, asc_amp, tau_syn = (
         np.asarray(column, dtype=np.float32)

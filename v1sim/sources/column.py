@@ -41,6 +41,7 @@ from v1sim.model import (
     SourceFile,
     SynapseTable,
 )
+from v1sim.receptors import BILLEH_RECEPTORS, Kind
 from v1sim.sources.column_figures import (
     CLASSES,
     COLUMN_NEURONS,
@@ -118,7 +119,7 @@ _LGN_JITTER = 0.025
 _BLOCK = 1 << 21
 
 _NAMES = tuple(CLASSES)
-_EXCITATORY = np.array([name.startswith("e") for name in _NAMES])
+_KIND = np.array([Kind.EXCITATORY if name.startswith("e") else Kind.INHIBITORY for name in _NAMES])
 
 
 def default_n_lgn(n_neurons: int) -> int:
@@ -318,11 +319,6 @@ def _place_lgn(n_lgn: int, radius_um: float, rng: np.random.Generator) -> LgnCel
     )
 
 
-def _receptor(pre_excitatory: NDArray[np.bool_], post_excitatory: NDArray[np.bool_]) -> I32:
-    """Receptor 0..3 of connections: exc to exc, inh to exc, exc to inh, inh to inh."""
-    return (2 * ~post_excitatory + ~pre_excitatory).astype(np.int32)
-
-
 def _lateral_overlap(radius_um: float, sigma_um: F64) -> F64:
     """Mean of the Gaussian fall-off over all pairs of points of a disc."""
     x = np.linspace(0, 2, 4001)[1:-1]  # distance in radii
@@ -335,7 +331,7 @@ def _lateral_overlap(radius_um: float, sigma_um: F64) -> F64:
 def _in_degree(n_neurons: int, *, scaled: bool) -> tuple[F64, F64]:
     """Peak probability and mean in-degree of each class pair, (pre, post) of classes."""
     size = _class_sizes(n_neurons)
-    sigma = np.array(SIGMA_UM)[_receptor(_EXCITATORY[:, None], _EXCITATORY[None, :])]
+    sigma = np.array(SIGMA_UM)[BILLEH_RECEPTORS.between(_KIND[:, None], _KIND[None, :])]
     reach = size[:, np.newaxis] * _lateral_overlap(_radius_um(n_neurons), sigma)
     share = size / size.sum()
     natural = float((P_MAX * reach).sum(axis=0) @ share)
@@ -418,12 +414,12 @@ def _connect(cells: _Cells, types: CellTypeTable, rng: np.random.Generator) -> S
     group = [PSP_GROUPS.index(row.psp_group) for row in CLASSES.values()]
     synapses = _Synapses()
     for a, b in np.argwhere(probability > 0):
-        receptor = int(_receptor(_EXCITATORY[a], _EXCITATORY[b]))
-        sign = 1.0 if _EXCITATORY[a] else -1.0
+        receptor = int(BILLEH_RECEPTORS.between(_KIND[a], _KIND[b]))
+        sign = 1.0 if _KIND[a] == Kind.EXCITATORY else -1.0
         mean_pa = PSP_MV[group[a], group[b]] / peak_psp[b, receptor] * compensation[a, b]
         mean_weight = sign * mean_pa / scale_mv[b]
         pre_of, post_of = cells.of(a), cells.of(b)
-        like = _LIKE_TO_LIKE if receptor == 0 else 0.0
+        like = _LIKE_TO_LIKE if _KIND[a] == _KIND[b] == Kind.EXCITATORY else 0.0
         position_pre, position_post = cells.position_um[pre_of], cells.position_um[post_of]
         preferred_pre, preferred_post = cells.preferred_rad[pre_of], cells.preferred_rad[post_of]
         peak = min(float(probability[a, b]) * (1 + like), 1.0)
@@ -469,10 +465,10 @@ def _connect_lgn(
     half = np.nan_to_num(lgn.subunit_distance_deg)[:, np.newaxis] / 2
     place += half * np.stack([np.cos(axis_rad), np.sin(axis_rad)], axis=1)
     area_deg2 = float(np.prod(np.ptp(place, axis=0)))
-    for b, (name, row) in enumerate(CLASSES.items()):
+    for b, row in enumerate(CLASSES.values()):
         if row.lgn is None:
             continue
-        receptor = 0 if name.startswith("e") else 2
+        receptor = int(BILLEH_RECEPTORS.between(Kind.EXCITATORY, _KIND[b]))
         targets = np.arange(cells.start[b], cells.start[b + 1])
         # Sum of peaks that gives the drive: rate * charge = drive * g * scale
         total_pa = row.lgn.drive * types.g_ns[b] * row.scale_mv * 1000.0
@@ -534,12 +530,12 @@ def _draw_lgn_pairs(
 def _background(
     cells: _Cells, types: CellTypeTable, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Background weights (n, 4): normalised, times ten, on the excitatory receptor."""
-    weight = np.zeros((int(cells.start[-1]), 4), dtype=np.float32)
-    for index, (name, row) in enumerate(CLASSES.items()):
-        receptor = 0 if name.startswith("e") else 2
+    """Background weights (n, receptors): normalised, times ten, on the excitatory receptor."""
+    weight = np.zeros((int(cells.start[-1]), BILLEH_RECEPTORS.n), dtype=np.float32)
+    for index, row in enumerate(CLASSES.values()):
+        receptor = BILLEH_RECEPTORS.between(Kind.EXCITATORY, _KIND[index])
         # A step's mean input w gives the current w * charge / 1 ms; w is a tenth of the weight.
-        mean = 10 * row.background * types.g_ns[index] / _charge_ms(receptor)
+        mean = 10 * row.background * types.g_ns[index] / _charge_ms(int(receptor))
         part = cells.of(index)
         deviate = np.clip(rng.standard_normal(part.stop - part.start), -_TAIL_SIGMAS, _TAIL_SIGMAS)
         weight[part, receptor] = mean * (1 + _BACKGROUND_SPREAD * deviate)

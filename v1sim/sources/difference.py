@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from v1sim.cell_classes import CellClasses, cell_classes
 from v1sim.errors import InputError
-from v1sim.model import RECEPTORS, NetworkModel, SynapseTable
+from v1sim.model import NetworkModel, SynapseTable
+from v1sim.receptors import ReceptorKinds
 from v1sim.sources.provenance import TYPE_COLUMNS
 
 __all__ = [
@@ -147,7 +148,7 @@ def compare_networks(before: NetworkModel, after: NetworkModel) -> NetworkDiffer
             ("recurrent", before.recurrent, after.recurrent, False),
             ("input", before.lgn, after.lgn, True),
         ):
-            tables[name] = _compare_tables(a, b, classes, lgn=lgn)
+            tables[name] = _compare_tables(a, b, classes, before.receptors, lgn=lgn)
     return NetworkDifference(
         before=before.source.path,
         after=after.source.path,
@@ -279,11 +280,11 @@ def _finite(value: float) -> float | None:
 
 
 def _compare_tables(
-    a: SynapseTable, b: SynapseTable, classes: CellClasses, *, lgn: bool
+    a: SynapseTable, b: SynapseTable, classes: CellClasses, receptors: ReceptorKinds, *, lgn: bool
 ) -> TableDifference:
     row_a, row_b = match_synapses(a, b)
     sources = (LGN,) if lgn else classes.names
-    n_receptors = int(max(a.receptor.max(initial=0), b.receptor.max(initial=0), 3)) + 1
+    n_receptors = max(receptors.n, *(int(t.receptor.max(initial=0)) + 1 for t in (a, b)))
     n_classes = len(classes.names)
     sums = _Sums.zeros(len(sources) * n_classes * n_receptors)
     n_delay_changed = 0
@@ -307,7 +308,7 @@ def _compare_tables(
     source, rest = np.divmod(index, n_classes * n_receptors)
     target, receptor = np.divmod(rest, n_receptors)
     present = np.flatnonzero(sums.rows["n"])
-    names = (*RECEPTORS, *(f"receptor {i}" for i in range(len(RECEPTORS), n_receptors)))
+    names = (*receptors.names, *(f"receptor {i}" for i in range(receptors.n, n_receptors)))
     total = sums.change(slice(None))
     pairs = sorted({(int(source[i]), int(target[i])) for i in present})
     return TableDifference(

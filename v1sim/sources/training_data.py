@@ -38,6 +38,7 @@ from v1sim.model import (
     SourceFile,
     SynapseTable,
 )
+from v1sim.receptors import BILLEH_RECEPTORS
 from v1sim.sources.provenance import TYPE_COLUMNS
 from v1sim.sources.readout_groups import published_readout_groups
 
@@ -61,7 +62,6 @@ CORE_RADIUS_UM = 400.0
 DEFAULT_SEED = 3000
 _MAX_DELAY_MS = 5.0
 _DT_MS = 1.0
-_N_RECEPTORS = 4
 
 _NUMPY = {
     (f"numpy{core}.multiarray", name)
@@ -292,8 +292,11 @@ def _require_ids(edges: Sequence[_Edges], column: str, limit: int, path: Path) -
                 where=str(path),
                 expected=f"ids from 0 to {limit - 1}",
             )
-        if group.receptor.size and not 0 <= group.receptor.min() <= group.receptor.max() < 4:
-            raise InputError("a receptor type is not 1, 2, 3 or 4", where=str(path))
+        n = BILLEH_RECEPTORS.n
+        if group.receptor.size and not 0 <= group.receptor.min() <= group.receptor.max() < n:
+            raise InputError(
+                f"a receptor type is not {', '.join(map(str, range(1, n)))} or {n}", where=str(path)
+            )
 
 
 def _node_tables(folder: Path, n_nodes: int) -> NodeTables | None:
@@ -491,7 +494,7 @@ def _table(
     joined = [np.concatenate(column) if column else np.empty(0) for column in parts]
     pre, post, receptor = (column.astype(np.int64) for column in joined[:3])
     delay, weight_pa = joined[3:]
-    order = np.lexsort((pre, post * _N_RECEPTORS + receptor))
+    order = np.lexsort((pre, post * BILLEH_RECEPTORS.n + receptor))
     post = post[order]
     weight = weight_pa[order].astype(np.float32) / scale_mv[post]
     delay_ms = np.full(len(post), _DT_MS, dtype=np.float32)
@@ -514,7 +517,7 @@ def _background(
     """Ten times the normalised weight of each neuron and receptor, as training keeps it."""
     if not folder.background:
         return None
-    weight = np.zeros((len(scale_mv), _N_RECEPTORS), dtype=np.float32)
+    weight = np.zeros((len(scale_mv), BILLEH_RECEPTORS.n), dtype=np.float32)
     for group in folder.background:
         post = neuron_of[group.target]
         kept = post >= 0

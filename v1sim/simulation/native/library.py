@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from v1sim.digests import SynapseDigest
 from v1sim.errors import InputError, SimulationError
-from v1sim.model import RECEPTORS
 from v1sim.simulation.kernel import backend
 from v1sim.simulation.native.compile import (
     CompilationError,
@@ -184,6 +183,7 @@ class NativeModule:
         target_index: _I64,
         pre_class: NDArray[np.uint16],
         post_class: NDArray[np.uint16],
+        n_receptors: int,
     ) -> Audit:
         """Digest and counts of all synapses of a model.
 
@@ -195,6 +195,8 @@ class NativeModule:
             Index of each node, by node id; -1 for nodes that have none.
         pre_class, post_class : uint16 array
             Class of each index on either side.
+        n_receptors : int
+            Receptors that are counted; synapses of others are in the digest alone.
 
         Raises
         ------
@@ -203,7 +205,7 @@ class NativeModule:
         """
         n_pre, n_post = int(pre_class.max(initial=0)) + 1, int(post_class.max(initial=0)) + 1
         sums = np.zeros(2, dtype=np.uint64)
-        counts = np.zeros((n_pre, n_post, len(RECEPTORS)), dtype=np.int64)
+        counts = np.zeros((n_pre, n_post, n_receptors), dtype=np.int64)
         n = self._library.v1sim_audit(
             synapse_model.encode(),
             *_sized([source_index, target_index]),
@@ -217,7 +219,7 @@ class NativeModule:
     def synapses(
         self, synapse_model: str, source_index: _I64, target_index: _I64, capacity: int
     ) -> tuple[_I64, _I64, _I64, _I64, NDArray[np.float64]]:
-        """Pre, post, receptor (0..3), delay in steps and weight in pA of a model's synapses.
+        """Pre, post, receptor, delay in steps and weight in pA of a model's synapses.
 
         At most ``capacity`` of them, in no order.
 

@@ -30,6 +30,7 @@ from v1sim.model import (
     SynapseTable,
 )
 from v1sim.paging import forget, paged_array
+from v1sim.receptors import BILLEH_RECEPTORS
 from v1sim.sources import provenance as provenance_json
 from v1sim.sources.hdf5.datasets import (
     blocks,
@@ -505,17 +506,18 @@ def _layout() -> dict[str, tuple[np.dtype[Any], tuple[int, ...], bool]]:
     def entry(dtype: DTypeLike, *shape: int, required: bool = True) -> Any:
         return np.dtype(dtype), shape, required
 
+    n_receptors = BILLEH_RECEPTORS.n
     layout = {"neurons/node_type_ids": entry("u2")}
     layout |= {f"neurons/positions_{axis}": entry("f8", required=False) for axis in "xyz"}
     for key, name in TYPE_COLUMNS.items():
-        shape = (2,) if key in _PAIR_COLUMNS else (4,) if key == "tau_syn_ms" else ()
+        shape = (2,) if key in _PAIR_COLUMNS else (n_receptors,) if key == "tau_syn_ms" else ()
         layout[f"neurons/glif3_params/{name}"] = entry("f8", *shape)
     for group in ("recurrent", "input"):
         for key, name in SYNAPSE_COLUMNS.items():
             dtype = {"receptor": "u1", "delay_ms": "f4", "weight": "f4"}.get(key, "i4")
             required = not (group == "input" and key == "delay_ms")
             layout[f"{group}/{name}"] = entry(dtype, required=required)
-    layout["input/bkg_weights"] = entry("f4", 4, required=False)
+    layout["input/bkg_weights"] = entry("f4", n_receptors, required=False)
     layout["readout/neuron_ids"] = entry("i4", required=False)
     return layout
 

@@ -1,0 +1,168 @@
+"""What the receptors of a network are: their names, kinds and time courses.
+
+A synapse acts through a receptor of its target. In the layout of the Billeh model the number of a
+receptor says what its presynaptic and postsynaptic cells are (`BILLEH_RECEPTORS`). In other
+networks it is a port of a cell model and says nothing of the kind: then the kind is
+`Kind.UNKNOWN`, and what needs it must leave such synapses out. Whoever wants to know whether a
+receptor is excitatory or inhibitory asks `ReceptorKinds.presynaptic_kind`.
+
+Letters in shapes: t cell types, r receptors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["BILLEH_RECEPTORS", "KNOWN_KINDS", "Kind", "ReceptorKinds"]
+
+U8 = NDArray[np.uint8]
+
+#: Receptors that a synapse table can tell apart: its column holds a byte.
+_MAX_RECEPTORS = 256
+
+
+class Kind(IntEnum):
+    """Kind of a cell, as an index: arrays by kind have `len(Kind)` entries."""
+
+    EXCITATORY = 0
+    INHIBITORY = 1
+    UNKNOWN = 2
+
+
+#: The kinds that have a sign, in the order of their indices.
+KNOWN_KINDS = (Kind.EXCITATORY, Kind.INHIBITORY)
+
+
+@dataclass(frozen=True, eq=False)
+class ReceptorKinds:
+    """Names of the receptors, and the kinds of cells on both of their sides.
+
+    Parameters
+    ----------
+    names : tuple of str, length r
+        By index in a synapse table.
+    presynaptic, postsynaptic : uint8 array, shape (t, r) or (1, r)
+        A `Kind` each; one row holds for all cell types.
+    """
+
+    names: tuple[str, ...]
+    presynaptic: U8
+    postsynaptic: U8
+
+    def __post_init__(self) -> None:
+        shape = np.shape(self.presynaptic)
+        if not 1 <= len(self.names) <= _MAX_RECEPTORS or len(set(self.names)) < len(self.names):
+            msg = f"1 to {_MAX_RECEPTORS} receptors, each with its own name, not {self.names}"
+            raise ValueError(msg)
+        if shape != np.shape(self.postsynaptic) or shape[1:] != (len(self.names),):
+            msg = f"kinds of the shapes {shape} and {np.shape(self.postsynaptic)}"
+            raise ValueError(msg)
+        for kinds in (self.presynaptic, self.postsynaptic):
+            kinds.flags.writeable = False
+
+    @classmethod
+    def unknown(cls, n: int) -> ReceptorKinds:
+        """``n`` receptors of which nothing but the number is known."""
+        kinds = np.full((1, n), Kind.UNKNOWN, dtype=np.uint8)
+        return cls(tuple(f"receptor_{i}" for i in range(n)), kinds, kinds.copy())
+
+    @property
+    def n(self) -> int:
+        """Number of receptors."""
+        return len(self.names)
+
+    @property
+    def same_for_all_types(self) -> bool:
+        """Whether the kinds do not depend on the cell type of the target."""
+        return len(self.presynaptic) == 1
+
+    def presynaptic_kind(
+        self, receptor: NDArray[np.integer], cell_type: NDArray[np.integer] | None = None
+    ) -> U8:
+        """Kind of the cells that project to a receptor: the one home of "is it inhibitory".
+
+        Parameters
+        ----------
+        receptor : int array, shape (s,)
+            Receptor of each synapse, in range.
+        cell_type : int array, shape (s,), optional
+            Cell type of each synapse's target; not needed where kinds are `same_for_all_types`.
+
+        Returns
+        -------
+        uint8 array, shape (s,)
+            A `Kind` each.
+        """
+        return self._kind(self.presynaptic, receptor, cell_type)
+
+    def postsynaptic_kind(
+        self, receptor: NDArray[np.integer], cell_type: NDArray[np.integer] | None = None
+    ) -> U8:
+        """Kind of the cells that a receptor lies on; as `presynaptic_kind`."""
+        return self._kind(self.postsynaptic, receptor, cell_type)
+
+    def _kind(
+        self, kinds: U8, receptor: NDArray[np.integer], cell_type: NDArray[np.integer] | None
+    ) -> U8:
+        if self.same_for_all_types:
+            return kinds[0].take(receptor)
+        if cell_type is None:
+            msg = "the kinds of these receptors depend on the cell type of the target"
+            raise ValueError(msg)
+        index = cell_type.astype(np.intp) * self.n + receptor
+        return kinds.reshape(-1).take(index)
+
+    def common_kinds(self, receptor: int) -> tuple[Kind, Kind]:
+        """Presynaptic and postsynaptic kind of a receptor; unknown where types differ in it."""
+        pre, post = (
+            Kind(column[0]) if (column == column[0]).all() else Kind.UNKNOWN
+            for column in (self.presynaptic[:, receptor], self.postsynaptic[:, receptor])
+        )
+        return pre, post
+
+    def index(self, name: str) -> int:
+        """Index of the receptor of this name.
+
+        Raises
+        ------
+        KeyError
+            If there is none.
+        """
+        if name not in self.names:
+            raise KeyError(name)
+        return self.names.index(name)
+
+    def between(self, presynaptic: ArrayLike, postsynaptic: ArrayLike) -> NDArray[np.intp]:
+        """The first receptor from cells of one kind onto cells of another, by broadcasting.
+
+        Raises
+        ------
+        ValueError
+            If there is no such receptor, or which it is depends on the cell type.
+        """
+        found = self._receptor_between[np.asarray(presynaptic), np.asarray(postsynaptic)]
+        if (found < 0).any():
+            msg = "no receptor of all cell types is between cells of these kinds"
+            raise ValueError(msg)
+        return found
+
+    @cached_property
+    def _receptor_between(self) -> NDArray[np.intp]:
+        table = np.full((len(Kind), len(Kind)), -1, dtype=np.intp)
+        for receptor in reversed(range(self.n)):
+            table[self.common_kinds(receptor)] = receptor
+        return table
+
+
+#: The receptors of the Billeh model's files and of the published training (Billeh et al. 2020, doi
+#: 10.1016/j.neuron.2020.01.040), by their number there.
+BILLEH_RECEPTORS = ReceptorKinds(
+    names=("exc_to_exc", "inh_to_exc", "exc_to_inh", "inh_to_inh"),
+    presynaptic=np.array([[0, 1, 0, 1]], dtype=np.uint8),
+    postsynaptic=np.array([[0, 0, 1, 1]], dtype=np.uint8),
+)
