@@ -39,8 +39,6 @@ from v1sim.model import NetworkModel
 from v1sim.simulation.cells import glif3_parameters
 from v1sim.sources import open_network
 from v1sim.stimulus import background
-from v1sim.stimulus.from_config import presentation
-from v1sim.stimulus.spikes import draw_spikes
 
 _SEED = 1
 #: What is imported where, once by a process.
@@ -104,10 +102,10 @@ def write_bare(path: Path, config: RunConfig, network: NetworkModel) -> None:
         "background_delay_ms": np.ones(len(post)),
         "background_receptor": receptor + np.int64(1),
     }
-    show = presentation(config, network)
+    show = config.stimulus.made_for(network)
     n_steps = [show.n_steps(trial.index) for trial in show.trials]
     start = np.cumsum([1, *n_steps])
-    lgn = [draw_spikes(show.probability(i), config.seed, i) for i in range(len(n_steps))]
+    lgn = [show.input(i, config.seed) for i in range(len(n_steps))]
     source = np.concatenate([part.source for part in lgn])
     step = np.concatenate([part.step + start[i] for i, part in enumerate(lgn)])
     order = np.lexsort((step, source))

@@ -40,18 +40,18 @@ from v1sim.simulation.kernel import Backend, backend, reset_kernel
 from v1sim.simulation.plan import make_plan
 from v1sim.simulation.readback import read_back
 from v1sim.sources import open_network
-from v1sim.stimulus.presentation import Presentation
-from v1sim.stimulus.spikes import draw_spikes
+from v1sim.stimulus.drawn import FixedProbabilities
+from v1sim.stimulus.trials import Schedule
 
 KINDS = ("bare NEST", "v1sim glif_psc", "v1sim training")
 SEED = 5
 
 
-def presentation(n_lgn: int, duration_ms: float, rate_hz: float) -> Presentation:
+def one_rate(n_lgn: int, duration_ms: float, rate_hz: float) -> FixedProbabilities:
     """Every LGN cell fires at one rate."""
     values = np.full((int(duration_ms), n_lgn), rate_hz / 1000, dtype=np.float32)
     trial = Trial(0, 0.0, duration_ms, (0.0, duration_ms), {})
-    return Presentation(n_lgn, DT_MS, (trial,), (0,), lambda _: values)
+    return FixedProbabilities(n_lgn, Schedule((trial,), (0,)), [values])
 
 
 def bare_nest(path: Path, threads: int, duration_ms: float, rate_hz: float) -> dict[str, Any]:
@@ -76,8 +76,8 @@ def bare_nest(path: Path, threads: int, duration_ms: float, rate_hz: float) -> d
     background_pa = (
         0.1 * network.background_weight[post, receptor] * network.voltage_scale_mv[post]
     ).astype(np.float64)
-    show = presentation(network.n_lgn, duration_ms, rate_hz)
-    lgn = draw_spikes(show.probability(0), SEED, 0)
+    show = one_rate(network.n_lgn, duration_ms, rate_hz)
+    lgn = show.input(0, SEED)
     unique, counts = np.unique(types, return_counts=True)
     n_lgn, n = network.n_lgn, len(types)
     del network
@@ -156,7 +156,7 @@ def ours(
     run.backend = lambda: Backend(timed, pynn)
     output = run.run_trials(
         plan,
-        presentation(plan.n_lgn, duration_ms, rate_hz),
+        one_rate(plan.n_lgn, duration_ms, rate_hz),
         threads=threads,
         between_trials="gap" if dynamics == "glif_psc" else "reset",
         voltage_of=np.empty(0, dtype=np.int32),

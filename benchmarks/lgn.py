@@ -26,8 +26,7 @@ from v1sim.errors import StimulusError
 from v1sim.model import LgnCellTable
 from v1sim.sources.column import build_column
 from v1sim.stimulus import lgn
-from v1sim.stimulus.gratings import Grating, grating_movie, grating_presentation
-from v1sim.stimulus.spikes import draw_spikes
+from v1sim.stimulus.gratings import Grating, GratingStimulus, grating_movie
 
 N_CELLS = 17_400
 #: 0.5 s of grey and 2 s of grating: 2.5 s of movie.
@@ -66,14 +65,14 @@ def gratings(cells: LgnCellTable) -> dict[str, float]:
     """Eight directions of ten trials: rates in closed form, spikes drawn."""
     since = time.perf_counter()
     directions = [Grating(45.0 * i) for i in range(8)]
-    presentation = grating_presentation(cells, directions, repeats=10)
-    presentation.probability(0)
+    shown = GratingStimulus(cells, directions, repeats=10)
+    shown.strength(0)
     first_s = time.perf_counter() - since
     since = time.perf_counter()
-    presentation.probability(10)
+    shown.strength(10)
     next_s = time.perf_counter() - since
     since = time.perf_counter()
-    n_spikes = len(draw_spikes(presentation.probability(10), 1, 10))
+    n_spikes = len(shown.input(10, 1))
     drawn_s = time.perf_counter() - since
     return {
         "first_direction_s": first_s,

@@ -44,7 +44,6 @@ from benchmarks.measurement import (
 )
 from benchmarks.sonata_network import write_sonata_network
 from v1sim.sources import open_network
-from v1sim.stimulus.spikes import draw_spikes
 
 PYNN, BMTK = "PyNN FromListConnector", "BMTK PointNet"
 KINDS = (*full_size.KINDS, PYNN, BMTK)
@@ -85,10 +84,8 @@ def case(path: Path, arguments: argparse.Namespace, folder: Path) -> Case:
     if arguments.bmtk_python and n_synapses <= _ONCE_ABOVE:
         files = folder / f"{path.stem}_sonata"
         files.mkdir()
-        shown = full_size.presentation(
-            network.n_lgn, arguments.simulate_ms, arguments.rate_hz
-        ).probability(0)
-        lgn = draw_spikes(shown, full_size.SEED, 0)
+        shown = full_size.one_rate(network.n_lgn, arguments.simulate_ms, arguments.rate_hz)
+        lgn = shown.input(0, full_size.SEED)
         sonata = write_sonata_network(network, lgn, arguments.simulate_ms, files)
     return Case(path, n_synapses, sonata)
 

@@ -30,7 +30,7 @@ from benchmarks.measurement import (
     peak_mb,
     write_json,
 )
-from benchmarks.trials import presentation
+from benchmarks.trials import one_rate
 from v1sim import guard
 from v1sim.config_perturb import Stimulate
 from v1sim.model import SpikeTable, SynapseTable
@@ -69,7 +69,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         current_pa=arguments.current_pa,
     )
     plan = make_plan(checked, background="none", seed=1, perturb=[stimulated])
-    shown = presentation(plan.n_lgn, 1, arguments.duration_ms, rate_hz=0.0)
+    shown = one_rate(plan.n_lgn, 1, arguments.duration_ms, rate_hz=0.0)
     nest, pynn = backend()
     timed = TimedNest(nest)
     run.backend = lambda: Backend(timed, pynn)

@@ -29,7 +29,8 @@ from v1sim.simulation import run
 from v1sim.simulation.kernel import Backend, backend
 from v1sim.simulation.plan import make_plan
 from v1sim.sources import open_network
-from v1sim.stimulus.presentation import Presentation
+from v1sim.stimulus.drawn import FixedProbabilities
+from v1sim.stimulus.trials import Schedule
 
 #: Dynamics, and what lies between trials.
 KINDS = {
@@ -39,13 +40,13 @@ KINDS = {
 }
 
 
-def presentation(n_lgn: int, n_trials: int, duration_ms: float, rate_hz: float) -> Presentation:
+def one_rate(n_lgn: int, n_trials: int, duration_ms: float, rate_hz: float) -> FixedProbabilities:
     """Repeats of one stimulus: every LGN cell fires at one rate."""
     values = np.full((int(duration_ms), n_lgn), rate_hz / 1000, dtype=np.float32)
     trials = tuple(
         Trial(i, i * duration_ms, duration_ms, (0.0, duration_ms), {}) for i in range(n_trials)
     )
-    return Presentation(n_lgn, 1.0, trials, (0,) * n_trials, lambda _: values)
+    return FixedProbabilities(n_lgn, Schedule(trials, (0,) * n_trials), [values])
 
 
 def measure(kind: str, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -66,7 +67,7 @@ def measure(kind: str, arguments: argparse.Namespace) -> dict[str, Any]:
     run.backend = lambda: Backend(timed, pynn)
     checked = guard.admit(open_network(arguments.network), guard.Policy(require="any"))
     plan = make_plan(checked, background="mean", seed=full_size.SEED, dynamics=dynamics)
-    shown = presentation(plan.n_lgn, arguments.trials, arguments.duration_ms, arguments.rate_hz)
+    shown = one_rate(plan.n_lgn, arguments.trials, arguments.duration_ms, arguments.rate_hz)
     output = run.run_trials(
         plan,
         shown,

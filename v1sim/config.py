@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from v1sim.config_perturb import Perturbation
-from v1sim.config_stimulus import DT_MS, Section, Stimulus
+from v1sim.config_section import DT_MS, InputFile, IsInputFile, Section
 from v1sim.errors import ConfigError
+from v1sim.stimulus.background import Background, RecordedBackground
+from v1sim.stimulus.kinds import AnyStimulus
 from v1sim.yaml_reader import KeyPath, YamlReader, dotted, number_in_text
 
 __all__ = [
@@ -38,8 +40,6 @@ __all__ = [
     "validate",
 ]
 
-#: What drives the file's background weights; "recorded" is written as ``{recorded: FILE}``.
-Background = Literal["none", "mean", "shared_binomial", "independent_poisson", "recorded"]
 Dynamics = Literal["glif_psc", "training", "training_float32"]
 
 
@@ -53,12 +53,6 @@ class BuiltInColumn(Section):
 
 class _NetworkSource(Section):
     built_in: BuiltInColumn
-
-
-class RecordedBackground(Section):
-    """Draws that were recorded elsewhere (`v1sim.stimulus.background.read_draws`)."""
-
-    recorded: Annotated[Path, Field(strict=False)]
 
 
 class SimulationConfig(Section):
@@ -106,15 +100,13 @@ class RunConfig(Section):
     """One run, fully described."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)] = "run"
-    network: Annotated[Path, Field(strict=False)] | _NetworkSource = _NetworkSource(
-        built_in=BuiltInColumn()
-    )
+    network: InputFile | _NetworkSource = _NetworkSource(built_in=BuiltInColumn())
     require: Literal["trained", "constructed", "any"] = "trained"
     strength: Literal["proof", "evidence"] = "evidence"
-    checkpoint: Annotated[Path, Field(strict=False)] | None = None
-    baseline: Annotated[Path, Field(strict=False)] | None = None
+    checkpoint: InputFile | None = None
+    baseline: InputFile | None = None
     waive: dict[str, Annotated[str, Field(min_length=3)]] = Field(default_factory=dict)
-    stimulus: Stimulus
+    stimulus: AnyStimulus
     background: (
         Literal["none", "mean", "shared_binomial", "independent_poisson"] | RecordedBackground
     ) = "mean"
@@ -125,19 +117,6 @@ class RunConfig(Section):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
     output: Annotated[Path, Field(strict=False)] = Path("runs")
 
-
-#: Keys that name files to read ("*": every item); see the module for what they are relative to.
-_INPUT_PATHS: tuple[KeyPath, ...] = (
-    ("network",),
-    ("checkpoint",),
-    ("baseline",),
-    ("stimulus", "file"),
-    ("stimulus", "files", "*"),
-    ("stimulus", "parts", "*", "file"),
-    ("stimulus", "lgn_table"),
-    ("stimulus", "lgn_ids_from"),
-    ("background", "recorded"),
-)
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -180,19 +159,14 @@ def _apply_override(values: dict[str, Any], override: str) -> KeyPath:
     value = YamlReader(text, f"--set {key}").value
     # An empty override ("--set network=") reads as {} from the YAML reader: say null.
     value = None if value == {} and not text.strip() else value
-    return _set_key(values, key.strip(), value, Path.cwd(), f"--set {override}")
+    return _set_key(values, key.strip(), value, f"--set {override}")
 
 
-def _set_key(values: dict[str, Any], key: str, value: Any, base: Path, where: str) -> KeyPath:
-    """Set a dotted key; a path in the value is relative to ``base``."""
+def _set_key(values: dict[str, Any], key: str, value: Any, where: str) -> KeyPath:
+    """Set a dotted key."""
     path: KeyPath = tuple(key.split("."))
-    nested: Any = copy.deepcopy(value)
-    for part in reversed(path):
-        nested = {str(part): nested}
-    _resolve_input_paths(nested, base)
     target = values
     for i, part in enumerate(path[:-1]):
-        nested = nested[str(part)]
         inner = target.get(str(part))
         if not isinstance(inner, dict):
             if inner is not None and not (i == 0 and part in ("network", "background")):
@@ -204,26 +178,43 @@ def _set_key(values: dict[str, Any], key: str, value: Any, base: Path, where: st
         inner = dict(inner)
         target[str(part)] = inner
         target = inner
-    target[str(path[-1])] = nested[str(path[-1])]
+    target[str(path[-1])] = copy.deepcopy(value)
     return path
 
 
-def _resolve_input_paths(values: dict[str, Any], base: Path) -> None:
-    for path in _INPUT_PATHS:
-        targets: list[Any] = [values]
-        for part in path[:-1]:
-            targets = [inner for target in targets for inner in _inner(target, part).values()]
-        for target in targets:
-            for key, value in _inner(target, path[-1]).items():
-                if isinstance(value, str):
-                    target[key] = str((base / value).absolute())
+#: The folder that the paths at a key are relative to.
+_BaseOf = Callable[[KeyPath], Path]
 
 
-def _inner(target: Any, part: str | int) -> dict[Any, Any]:
-    """What stands at a key, or ("*") at every index of a list, by that key or index."""
-    if part == "*":
-        return dict(enumerate(target)) if isinstance(target, list) else {}
-    return {part: target[part]} if isinstance(target, dict) and part in target else {}
+def _with_absolute_files(section: _Model, base_of: _BaseOf, key: KeyPath = ()) -> _Model:
+    """A part of a configuration in which the path of every `InputFile` is absolute."""
+    changed = {
+        name: _absolute(
+            getattr(section, name),
+            _has_files(field.annotation, field.metadata),
+            base_of,
+            (*key, name),
+        )
+        for name, field in type(section).model_fields.items()
+    }
+    return section.model_copy(update=changed)
+
+
+def _absolute(held: Any, is_file: bool, base_of: _BaseOf, key: KeyPath) -> Any:
+    """What a field holds, with absolute paths of files."""
+    if isinstance(held, tuple):
+        return tuple(_absolute(item, is_file, base_of, (*key, i)) for i, item in enumerate(held))
+    if isinstance(held, BaseModel):
+        return _with_absolute_files(held, base_of, key)
+    return (base_of(key) / held).absolute() if is_file and isinstance(held, Path) else held
+
+
+def _has_files(annotation: Any, metadata: Sequence[Any] = ()) -> bool:
+    """Whether a field's type holds, or may hold, an `InputFile`."""
+    metadata = [*metadata, *getattr(annotation, "__metadata__", ())]
+    return any(isinstance(item, IsInputFile) for item in metadata) or any(
+        _has_files(inner) for inner in get_args(annotation)
+    )
 
 
 def load_config(
@@ -254,13 +245,22 @@ def load_config(
     values, lines = load_yaml(path)
     values.setdefault("name", path.stem)
     giver = changes_from or path
-    changed = {
-        _set_key(values, key, value, giver.absolute().parent, str(giver)): str(giver)
-        for key, value in changes.items()
-    }
-    changed |= {_apply_override(values, override): "--set" for override in overrides}
-    _resolve_input_paths(values, path.absolute().parent)
-    return validate(RunConfig, values, str(path), lines, changed)
+    changed: dict[KeyPath, str] = {}
+    # In the order in which they were set: what was set last at a key, or above it, gave its value.
+    bases: list[tuple[KeyPath, Path]] = [((), path.absolute().parent)]
+    for key, value in changes.items():
+        where = _set_key(values, key, value, str(giver))
+        changed[where] = str(giver)
+        bases.append((where, giver.absolute().parent))
+    for override in overrides:
+        where = _apply_override(values, override)
+        changed[where] = "--set"
+        bases.append((where, Path.cwd()))
+
+    def base_of(key: KeyPath) -> Path:
+        return next(base for given, base in reversed(bases) if key[: len(given)] == given)
+
+    return _with_absolute_files(validate(RunConfig, values, str(path), lines, changed), base_of)
 
 
 def validate(

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from v1sim.config_stimulus import Section
+from v1sim.config_section import Section
 
 __all__ = ["Perturbation", "Scale", "Silence", "Stimulate"]
 

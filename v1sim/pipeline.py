@@ -41,7 +41,7 @@ from v1sim.simulation.plan import BuildPlan
 from v1sim.simulation.readback import read_back_findings
 from v1sim.simulation.run import Output, run_trials
 from v1sim.simulation.watch import watch_run
-from v1sim.stimulus.presentation import Presentation
+from v1sim.stimulus.base import Stimulus
 
 __all__ = ["Preview", "RunResult", "preview", "run"]
 
@@ -73,7 +73,7 @@ class _Prepared:
     network: NetworkModel
     report: CheckReport | None
     plan: BuildPlan
-    presentation: Presentation
+    stimulus: Stimulus
     threads: int
     between_trials: Literal["reset", "gap", "rebuild"]
     voltage_of: NDArray[np.int32]
@@ -141,7 +141,7 @@ def run(
         prepared = _prepare(config, source, clock, progress, group)
         output = run_trials(
             prepared.plan,
-            prepared.presentation,
+            prepared.stimulus,
             threads=prepared.threads,
             between_trials=prepared.between_trials,
             voltage_of=prepared.voltage_of,
@@ -167,7 +167,7 @@ def run(
             guard=guard.report_to_json(prepared.report),
             simulation=description.describe_simulation(
                 prepared.plan,
-                prepared.presentation,
+                prepared.stimulus,
                 output,
                 between_trials=prepared.between_trials,
                 threads=prepared.threads,
@@ -179,7 +179,7 @@ def run(
                 config,
                 prepared.report,
                 prepared.plan,
-                prepared.presentation,
+                prepared.stimulus,
                 output,
                 between_trials=prepared.between_trials,
             ),
@@ -206,8 +206,8 @@ def preview(config: RunConfig, group: Group = ALONE) -> Preview | None:
     prepared = _prepare(config, FreshInput("--dry-run"), _Clock(), lambda *_: None, group)
     if prepared.report is None:
         return None
-    plan, trials = prepared.plan, prepared.presentation.trials
-    need = expected_need(plan, prepared.presentation, prepared.threads)
+    plan, trials = prepared.plan, prepared.stimulus.trials
+    need = expected_need(plan, prepared.stimulus, prepared.threads)
     simulated_ms = sum(trial.duration_ms for trial in trials)
     lines = [
         f"{len(plan.populations)} populations: "
@@ -234,7 +234,7 @@ def _prepare(
     if not group.is_first:
         known: tuple[NetworkModel, BuildPlan] = group.broadcast(None)
         network, plan = known
-        report, presentation = None, inputs.presentation(config, network)
+        report, stimulus = None, inputs.stimulus(config, network)
     else:
         with clock.stage("load"):
             network = inputs.network(config)
@@ -242,27 +242,27 @@ def _prepare(
         with clock.stage("gate"):
             checked = inputs.admit(config, network)
             progress("gate", 1, 1)
-        presentation = inputs.presentation(config, network)
-        report, plan = checked.report, configured_plan(config, checked, presentation)
+        stimulus = inputs.stimulus(config, network)
+        report, plan = checked.report, configured_plan(config, checked, stimulus)
         group.broadcast((network.without_synapses(), plan.without_synapses()))
     with clock.stage("stimulus"):
-        presentation.probability(0)  # what is wrong with it shows before anything is built
-    _refuse_other_labels(presentation, network)
+        stimulus.prepare()  # what is wrong with it shows before anything is built
+    _refuse_other_labels(stimulus, network)
     return _Prepared(
         network=network,
         report=report,
         plan=plan,
-        presentation=presentation,
+        stimulus=stimulus,
         threads=configured_threads(config),
         between_trials=return_between_trials(config),
         voltage_of=configured_voltage_neurons(config, network),
     )
 
 
-def _refuse_other_labels(presentation: Presentation, network: NetworkModel) -> None:
+def _refuse_other_labels(stimulus: Stimulus, network: NetworkModel) -> None:
     """Labels that the network has no readout group for: the stimulus is for another one."""
     try:
-        labels(presentation.trials, len(network.readout))
+        labels(stimulus.trials, len(network.readout))
     except ValueError as error:
         raise InputError(
             f"the trials cannot be classified: {error}",
@@ -272,11 +272,11 @@ def _refuse_other_labels(presentation: Presentation, network: NetworkModel) -> N
 
 
 def _recording(config: RunConfig, prepared: _Prepared, output: Output) -> Recording:
-    plan, presentation = prepared.plan, prepared.presentation
+    plan, stimulus = prepared.plan, prepared.stimulus
     return Recording(
         spikes=output.spikes,
         lgn_spikes=output.lgn_spikes,
-        trials=presentation.trials,
+        trials=stimulus.trials,
         classes=plan.classes,
         n_lgn=plan.n_lgn,
         dt_ms=plan.dt_ms,
@@ -286,7 +286,7 @@ def _recording(config: RunConfig, prepared: _Prepared, output: Output) -> Record
             "seed": config.seed,
             "network_sha256": plan.network_sha256,
             "readout": [group.tolist() for group in prepared.network.readout],
-            "lgn_input": "analog" if presentation.analog else "spikes",
+            "lgn_input": "analog" if stimulus.analog else "spikes",
             "v1sim_version": __version__,
         },
     )
@@ -294,16 +294,16 @@ def _recording(config: RunConfig, prepared: _Prepared, output: Output) -> Record
 
 def _run_findings(config: RunConfig, prepared: _Prepared, output: Output) -> tuple[Finding, ...]:
     """What read-back and activity show, in the language of the guards."""
-    plan, presentation = prepared.plan, prepared.presentation
+    plan, stimulus = prepared.plan, prepared.stimulus
     return (
         *read_back_findings(output.readback),
         *watch_run(
             config.watch,
             plan.classes,
             output.spikes,
-            None if presentation.analog else output.lgn_spikes,
+            None if stimulus.analog else output.lgn_spikes,
             plan.n_lgn,
-            sum(trial.duration_ms for trial in presentation.trials),
+            stimulus.schedule.duration_ms,
         ),
     )
 

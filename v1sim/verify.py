@@ -38,8 +38,10 @@ from v1sim.sources.ground_truth import (
     truth_groups,
 )
 from v1sim.stimulus.background import DRAWS, event_weight, events
-from v1sim.stimulus.presentation import Presentation
-from v1sim.stimulus.spikes import draw_spikes
+from v1sim.stimulus.base import Stimulus
+from v1sim.stimulus.given import GivenSpikes, GivenValues
+from v1sim.stimulus.spikes import LgnSpikes, draw_spikes
+from v1sim.stimulus.trials import Schedule
 from v1sim.verdict import REQUIRED
 
 __all__ = ["Agreement", "GroupResult", "Verification", "verify_dynamics"]
@@ -309,23 +311,17 @@ def _run_nest(
     threads: int,
 ) -> tuple[_Bools, NDArray[np.float32]]:
     """Spikes (trials, steps, n) and voltages (trials, steps, m) in mV."""
-    n_trials, n_steps, n_lgn = lgn.shape
+    n_trials, n_steps, _ = lgn.shape
     duration_ms = n_steps * DT_MS
     trials = tuple(
         Trial(i, i * duration_ms, duration_ms, (0.0, duration_ms), {"sample": i})
         for i in range(n_trials)
     )
-    # A spike of probability 1 is always drawn, one of probability 0 never.
-    presentation = Presentation(
-        *(n_lgn, DT_MS, trials, tuple(range(n_trials))),
-        load=lambda i: lgn[i].copy(),
-        analog=_is_analog(lgn),
-    )
     background: Any = truth.background
     plan = make_plan(checked, background=background, seed=1, dynamics=dynamics, draws=truth.draws)
     output = run_trials(
         plan,
-        presentation,
+        _as_stimulus(lgn, Schedule(trials, tuple(range(n_trials)))),
         threads=threads,
         between_trials="reset",
         voltage_of=np.unique(truth.voltage_neuron).astype(np.int32),
@@ -340,6 +336,14 @@ def _run_nest(
             :, :, np.searchsorted(output.voltage.neuron, truth.voltage_neuron)
         ],
     )
+
+
+def _as_stimulus(lgn: _Input, schedule: Schedule) -> Stimulus:
+    n_lgn = lgn.shape[2]
+    if _is_analog(lgn):
+        return GivenValues(n_lgn, schedule, list(lgn))
+    spikes = [LgnSpikes(*(i.astype(np.int32) for i in np.nonzero(trial))) for trial in lgn]
+    return GivenSpikes(n_lgn, schedule, spikes)
 
 
 def _as_array(spikes: SpikeTable, shape: tuple[int, int, int]) -> _Bools:

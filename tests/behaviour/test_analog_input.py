@@ -23,8 +23,11 @@ from v1sim.simulation.reference import integrate
 from v1sim.simulation.run import run_trials
 from v1sim.sources import open_network
 from v1sim.stimulus.background import DRAWS, event_weight
-from v1sim.stimulus.presentation import Presentation
-from v1sim.stimulus.probabilities import SCALE, file_presentation
+from v1sim.stimulus.drawn import FixedProbabilities
+from v1sim.stimulus.given import GivenValues
+from v1sim.stimulus.kinds.probabilities import Probabilities
+from v1sim.stimulus.stimulus_file import SCALE
+from v1sim.stimulus.trials import Schedule
 
 N_TRIALS, N_STEPS = 2, 80
 CHECKED = admitted(tiny_network())
@@ -46,18 +49,15 @@ def shown(values, *, analog=True):
         Trial(i, float(n_steps * i), float(n_steps), (0.0, float(n_steps)), {})
         for i in range(n_trials)
     )
-    return Presentation(
-        *(n_lgn, 1.0, trials, tuple(range(n_trials))),
-        load=lambda i: values[i].copy(),
-        analog=analog,
-    )
+    kind = GivenValues if analog else FixedProbabilities
+    return kind(n_lgn, Schedule(trials, tuple(range(n_trials))), values)
 
 
-def simulate(presentation, *, dynamics="training", threads=1, between_trials="reset", **plan):
+def simulate(stimulus, *, dynamics="training", threads=1, between_trials="reset", **plan):
     plan = {"background": "none", "seed": 1} | plan
     return run_trials(
         make_plan(CHECKED, dynamics=dynamics, **plan),
-        presentation,
+        stimulus,
         threads=threads,
         between_trials=between_trials,
         voltage_of=NEURONS,
@@ -259,20 +259,20 @@ def test_the_trained_network_spikes_as_the_reference_does(shared_data, divide_by
     folder = shared_data / "trained_a"
     network = open_network(folder / "net_A_trained.h5")
     samples = (0, 41)
-    presentation = file_presentation(
-        folder / "stimuli_A.h5",
-        network.n_lgn,
+    stimulus = Probabilities(
+        kind="probabilities",
+        file=folder / "stimuli_A.h5",
         samples=samples,
         divide_by=divide_by,
-        analog=True,
-    )
+        input="analog",
+    ).made_for(network)
     with h5py.File(folder / "stimuli_A.h5") as file:
         values = file["spike_trains"][list(samples)] / np.float32(divide_by)
     mean = np.full(values.shape[:2], event_weight("mean"))
     for dynamics, precision in (("training", "float64"), ("training_float32", "float32")):
         output = run_trials(
             make_plan(admitted(network), background="mean", seed=1, dynamics=dynamics),
-            presentation,
+            stimulus,
             threads=2,
             between_trials="reset",
             voltage_of=np.arange(50, dtype=np.int32),

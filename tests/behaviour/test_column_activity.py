@@ -12,14 +12,14 @@ from v1sim.guard import Policy, admit
 from v1sim.simulation.plan import make_plan
 from v1sim.simulation.run import run_trials
 from v1sim.sources.column import build_column
-from v1sim.stimulus.gratings import Grating, grating_presentation
+from v1sim.stimulus.gratings import Grating, GratingStimulus
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_gratings_drive_every_class_and_tune_excitatory_cells(seed):
     network = build_column(1000, seed=seed)
     gratings = [Grating(direction, grating_ms=2000) for direction in (0, 45, 90, 135)]
-    shown = grating_presentation(network.lgn_cells, gratings, repeats=1)
+    shown = GratingStimulus(network.lgn_cells, gratings, repeats=1)
     plan = make_plan(admit(network, Policy(require="any")), background="mean", seed=seed)
     output = run_trials(
         plan,

@@ -11,7 +11,7 @@ from v1sim.errors import InputError
 from v1sim.simulation.native.library import native_or_none
 from v1sim.simulation.plan import make_plan
 from v1sim.simulation.run import run_trials
-from v1sim.stimulus.gratings import Grating, grating_presentation
+from v1sim.stimulus.gratings import Grating, GratingStimulus
 
 NET = tiny_network()
 CHECKED = admitted(NET)
@@ -25,9 +25,7 @@ def plan_of(*perturb, dynamics="glif_psc", background="mean"):
 
 def counts(*perturb, dynamics="glif_psc", background="mean"):
     """Spikes of each neuron in one trial of 300 ms."""
-    shown = grating_presentation(
-        tiny_lgn_cells(), [Grating(0.0, grey_ms=50, grating_ms=250)], repeats=1
-    )
+    shown = GratingStimulus(tiny_lgn_cells(), [Grating(0.0, grey_ms=50, grating_ms=250)], repeats=1)
     output = run_trials(
         plan_of(*perturb, dynamics=dynamics, background=background),
         shown,
@@ -82,9 +80,7 @@ def test_stimulation_is_the_current_that_it_says():
     current_pa, neuron = 40.0, 5
     silent = [Scale(kind="scale", projection=label, factor=0.0) for label in PROJECTIONS]
     plan = plan_of(*silent, Stimulate(kind="stimulate", neurons=(neuron,), current_pa=current_pa))
-    shown = grating_presentation(
-        tiny_lgn_cells(), [Grating(0.0, grey_ms=0, grating_ms=400)], repeats=1
-    )
+    shown = GratingStimulus(tiny_lgn_cells(), [Grating(0.0, grey_ms=0, grating_ms=400)], repeats=1)
     output = run_trials(
         plan,
         shown,

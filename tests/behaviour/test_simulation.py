@@ -16,21 +16,21 @@ from v1sim.simulation.kernel import backend
 from v1sim.simulation.plan import make_plan
 from v1sim.simulation.readback import read_back
 from v1sim.simulation.run import run_trials
-from v1sim.stimulus.presentation import Presentation
-from v1sim.stimulus.spikes import draw_spikes
+from v1sim.stimulus.drawn import FixedProbabilities
+from v1sim.stimulus.trials import Schedule
 
 SEED = 11
 N_STEPS = 150
 
 
-def show(n_lgn: int, n_trials: int = 2, probability: float = 0.05) -> Presentation:
+def show(n_lgn: int, n_trials: int = 2, probability: float = 0.05) -> FixedProbabilities:
     """Every LGN cell fires with one probability, in trials of 150 ms."""
     trials = tuple(
         Trial(i, i * float(N_STEPS), float(N_STEPS), (0.0, float(N_STEPS)), {})
         for i in range(n_trials)
     )
     values = np.full((N_STEPS, n_lgn), probability, dtype=np.float32)
-    return Presentation(n_lgn, 1.0, trials, (0,) * n_trials, lambda _: values)
+    return FixedProbabilities(n_lgn, Schedule(trials, (0,) * n_trials), [values])
 
 
 def simulate(
@@ -114,7 +114,7 @@ def bare_nest_spikes(network) -> tuple[list[tuple[int, int]], np.ndarray]:
                 "receptor_type": int(receptor) + 1,
             },
         )
-    spikes = draw_spikes(show(network.n_lgn).probability(0), SEED, 0)
+    spikes = show(network.n_lgn).input(0, SEED)
     sources = nest.Create("spike_generator", network.n_lgn)
     for cell in range(network.n_lgn):
         # A device's spike of stamp t acts, one delay later, in the step that ends at t + 2.

@@ -14,8 +14,6 @@ from PIL import Image
 from tests.networks import write_tiny
 from v1sim.config import load_config
 from v1sim.sources import open_network
-from v1sim.stimulus.from_config import presentation
-from v1sim.stimulus.spikes import draw_spikes
 
 CONFIG = """
 network: tiny.h5
@@ -58,14 +56,15 @@ def test_file_and_picture(folder):
         assert np.asarray(picture.convert("L")).std() > 20
 
     network = open_network(folder / "tiny.h5")
-    shown = presentation(load_config(folder / "gratings.yaml"), network)
+    shown = load_config(folder / "gratings.yaml").stimulus.made_for(network)
     same = f"{{kind: probabilities, file: {folder}/s.h5, trials: 3}}"
-    again = presentation(load_config(folder / "gratings.yaml", [f"stimulus={same}"]), network)
+    changed = load_config(folder / "gratings.yaml", [f"stimulus={same}"])
+    again = changed.stimulus.made_for(network)
     assert len(shown.trials) == len(again.trials) == 12
     for ours, theirs in zip(shown.trials, again.trials, strict=True):
         assert ours.window_ms == theirs.window_ms
         assert ours.stimulus.items() <= theirs.stimulus.items()
-        a, b = (draw_spikes(p.probability(ours.index), 5, ours.index) for p in (shown, again))
+        a, b = (p.input(ours.index, 5) for p in (shown, again))
         np.testing.assert_array_equal(a.step, b.step)
         np.testing.assert_array_equal(a.source, b.source)
 

@@ -25,7 +25,8 @@ from v1sim.simulation.plan import make_plan
 from v1sim.simulation.reference import integrate
 from v1sim.simulation.run import run_trials
 from v1sim.stimulus.background import DRAWS, event_weight, events
-from v1sim.stimulus.presentation import Presentation
+from v1sim.stimulus.drawn import FixedProbabilities
+from v1sim.stimulus.trials import Schedule
 
 TYPES = tiny_types()
 N_STEPS = 120
@@ -313,7 +314,7 @@ def driven_by_background(background, draws=None):
     silent = np.zeros((n_steps, network.n_lgn), dtype=np.float32)
     output = run_trials(
         make_plan(checked, background=background, seed=5, dynamics="training", draws=draws),
-        Presentation(network.n_lgn, 1.0, trials, (0, 0), lambda _: silent),
+        FixedProbabilities(network.n_lgn, Schedule(trials, (0, 0)), [silent]),
         threads=2,
         between_trials="reset",
         voltage_of=np.arange(network.n_neurons, dtype=np.int32),
@@ -360,7 +361,7 @@ def test_independent_draws_have_the_statistics_of_a_poisson_process():
     silent = np.zeros((n_steps, network.n_lgn), dtype=np.float32)
     output = run_trials(
         make_plan(admitted(network), background="independent_poisson", seed=5, dynamics="training"),
-        Presentation(network.n_lgn, 1.0, trials, (0,) * n_trials, lambda _: silent.copy()),
+        FixedProbabilities(network.n_lgn, Schedule(trials, (0,) * n_trials), [silent]),
         threads=2,
         between_trials="reset",
         voltage_of=np.arange(n, dtype=np.int32),

@@ -28,7 +28,8 @@ ORDER = [
     "model",
     "digests",
     "cell_classes",
-    "config_stimulus",
+    "config_section",
+    "stimulus",
     "config_perturb",
     "config",
     "sources",
@@ -37,7 +38,6 @@ ORDER = [
     "verdict",
     "conversion",
     "guard",
-    "stimulus",
     "inputs",
     "simulation",
     "recording",
@@ -100,6 +100,15 @@ def test_imports_point_one_way():
             wrong.append(f"{file} imports {name}")
     # errors.py names types of model.py for type checkers only.
     assert [w for w in wrong if not w.startswith("errors.py")] == []
+
+
+def test_nothing_names_a_kind_of_stimulus():
+    """Kinds are found by being in their folder, so that a new one is one file."""
+    kinds = "v1sim.stimulus.kinds."
+    folder = str(Path("stimulus", "kinds"))
+    assert [
+        (f, n) for f, _, n in imports() if n.startswith(kinds) and not f.startswith(folder)
+    ] == []
 
 
 @pytest.mark.parametrize("library", HOME)

@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from pydantic import BaseModel
 
 from v1sim.config import RunConfig, dump_config, load_config
-from v1sim.config_stimulus import DriftingGratings, Probabilities
+from v1sim.config_section import IsInputFile
 from v1sim.errors import ConfigError
+from v1sim.stimulus.kinds.drifting_gratings import DriftingGratings
+from v1sim.stimulus.kinds.probabilities import Probabilities
 
 GRATINGS = "stimulus:\n  kind: drifting_gratings\n"
 SEQUENCE = "stimulus:\n  kind: sequence\n  duration_ms: 100\n  parts:\n"
@@ -64,7 +68,7 @@ def test_dumped_configuration_reads_back_equal(write, tmp_path):
         (GRATINGS + "  grey_ms: 10.5\n", ["stimulus", "whole number", "steps"]),
         (GRATINGS + "  directions_deg: [0, 0]\n", ["directions_deg", "each value once", "trials"]),
         ("stimulus:\n  kind: movie_star\n", ["stimulus.kind", "movie_star", "drifting_gratings"]),
-        ("stimulus:\n  trials: 2\n", ["stimulus.kind", "missing", "one of drifting_gratings, sta"]),
+        ("stimulus:\n  trials: 2\n", ["stimulus.kind", "missing", "one of drifting_gratings, fla"]),
         (GRATINGS + "  contrast: [0.1, 1.5]\n", ["stimulus.contrast.1", "1.5", "equal to 1"]),
         (GRATINGS + "  contrast: high\n", ["stimulus.contrast", "line 3", "'high'", "number"]),
         (GRATINGS + "  lgn_ids_from: a.h5\n", ["stimulus (line 1)", "lgn_table, which is missing"]),
@@ -215,3 +219,47 @@ def test_a_hint_on_a_number_is_accepted_when_followed(write, line, parts):
     hint = re.search(r"write it as ([^)\s]+)", message)[1]
     odd = line.rstrip("}\n").rsplit(" ", 1)[1]
     load_config(write(GRATINGS + line.replace(odd, hint)))
+
+
+def test_every_file_of_a_configuration_is_found_by_its_type():
+    """Of the paths in a configuration, all but the folder for results are files to read."""
+    found = dict(paths_of(RunConfig))
+    assert found.pop("output") is False
+    assert len(found) >= 11
+    assert all(found.values()), [key for key, is_file in found.items() if not is_file]
+
+
+def paths_of(model, key="", seen=()):
+    """Key and whether it is an `InputFile`, of every path that a model may hold."""
+    for name, field in model.model_fields.items():
+        yield from paths_in(field.annotation, field.metadata, f"{key}{name}", (*seen, model))
+
+
+def paths_in(annotation, metadata, key, seen):
+    metadata = [*metadata, *getattr(annotation, "__metadata__", ())]
+    if annotation is Path:
+        yield key, any(isinstance(item, IsInputFile) for item in metadata)
+    is_model = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    if is_model and annotation not in seen:
+        yield from paths_of(annotation, f"{key}[{annotation.__name__}].", seen)
+    for inner in get_args(annotation):
+        yield from paths_in(inner, metadata, key, seen)
+
+
+def test_of_files_set_twice_the_last_one_says_what_they_are_relative_to(
+    write, tmp_path, monkeypatch
+):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    path = write("stimulus: {kind: movie, file: m.npy}\n")
+    sweep = tmp_path / "sweeps" / "s.yaml"
+    changes = {"stimulus": {"kind": "rates", "file": "r.npy"}, "background.recorded": "d.npy"}
+    config = load_config(path, changes=changes, changes_from=sweep)
+    assert config.stimulus.file == tmp_path / "sweeps" / "r.npy"
+    assert config.background.recorded == tmp_path / "sweeps" / "d.npy"
+    config = load_config(path, ["stimulus.file=o.npy"], changes=changes, changes_from=sweep)
+    assert config.stimulus.file == elsewhere / "o.npy"
+    both = ["stimulus.file=o.npy", "stimulus={kind: images, files: [a.png]}"]
+    config = load_config(path, both, changes=changes, changes_from=sweep)
+    assert config.stimulus.files == (elsewhere / "a.png",)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.lgn_cells import make_cells
 from v1sim.errors import StimulusError
-from v1sim.stimulus.films import Film, film_presentation, grey, joined, movie, still
+from v1sim.stimulus.films import Film, FilmStimulus, grey, joined, movie, still
 from v1sim.stimulus.lgn import lgn_filters, rates_of_movie
 
 ALL = ("sON_TF8", "tOFF_TF4", "sONsOFF_001", "sONtOFF_001")
@@ -54,8 +54,8 @@ def test_frames_that_last_are_seen_as_often_as_they_are_shown():
     assert np.ptp(rates, axis=0).min() > 0.1
 
 
-def test_presentation():
-    shown = film_presentation(
+def test_stimulus_of_films():
+    shown = FilmStimulus(
         cells(),
         [still(frame, 60) for frame in noise(2)],
         [{"image": 0}, {"image": 1}],
@@ -70,20 +70,20 @@ def test_presentation():
     ]
     assert {(t.duration_ms, t.window_ms) for t in shown.trials} == {(60.0, (10, 60))}
     rates = rates_of_movie(lgn_filters(cells()), noise(2)[1:], np.array([60]))
-    np.testing.assert_allclose(shown.probability(3), 1 - np.exp(-rates / 1000), atol=1e-6)
+    np.testing.assert_allclose(shown.strength(3), 1 - np.exp(-rates / 1000), atol=1e-6)
     np.testing.assert_array_equal(shown.picture(1, 59), noise(2)[1])
     assert shown.key(0) != shown.key(1)
-    assert shown.key(0) == film_presentation(
+    assert shown.key(0) == FilmStimulus(
         cells(), [still(noise(2)[0], 60)], [{}], repeats=1, window_ms=(0, 60)
     ).key(0)
 
 
-def test_presentation_refuses():
+def test_refuses():
     with pytest.raises(StimulusError, match="at least one"):
-        film_presentation(cells(), [], [], repeats=1, window_ms=(0, 1))
+        FilmStimulus(cells(), [], [], repeats=1, window_ms=(0, 1))
     film = still(noise(1)[0], 60)
     with pytest.raises(StimulusError, match="window"):
-        film_presentation(cells(), [film], [{}], repeats=1, window_ms=(0, 61))
+        FilmStimulus(cells(), [film], [{}], repeats=1, window_ms=(0, 61))
     white = still(noise(1)[0] + 2, 60)
     with pytest.raises(StimulusError, match="luminances"):
-        film_presentation(cells(), [white], [{}], repeats=1, window_ms=(0, 60)).probability(0)
+        FilmStimulus(cells(), [white], [{}], repeats=1, window_ms=(0, 60)).strength(0)

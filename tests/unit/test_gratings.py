@@ -9,8 +9,8 @@ from tests.lgn_cells import make_cells
 from v1sim.errors import StimulusError
 from v1sim.stimulus.gratings import (
     Grating,
+    GratingStimulus,
     grating_movie,
-    grating_presentation,
     grating_rates,
 )
 from v1sim.stimulus.lgn import lgn_filters, rates_of_movie
@@ -115,31 +115,31 @@ def test_grating_refuses(wrong):
         Grating(**({"direction_deg": 0.0} | wrong))
 
 
-def test_presentation():
+def test_stimulus_of_gratings():
     cells = make_cells(ALL, (20, 61, 100, 110), (20, 40, 70, 1))
     gratings = [Grating(d, grey_ms=50, grating_ms=150) for d in (0, 90)]
-    shown = grating_presentation(cells, gratings, repeats=3)
+    shown = GratingStimulus(cells, gratings, repeats=3)
     assert shown.n_lgn == 4
     assert [t.stimulus["direction_deg"] for t in shown.trials] == [0, 0, 0, 90, 90, 90]
     assert [t.stimulus["repeat"] for t in shown.trials] == [0, 1, 2, 0, 1, 2]
     assert [t.start_ms for t in shown.trials] == [0, 200, 400, 600, 800, 1000]
     assert {t.window_ms for t in shown.trials} == {(50, 200)}
-    assert shown.probability(1) is shown.probability(2)
+    assert shown.strength(1) is shown.strength(2)
     rate = grating_rates(lgn_filters(cells), gratings[1])
-    np.testing.assert_allclose(shown.probability(4), 1 - np.exp(-rate / 1000), atol=1e-6)
+    np.testing.assert_allclose(shown.strength(4), 1 - np.exp(-rate / 1000), atol=1e-6)
     with pytest.raises(ValueError, match="read-only"):
-        shown.probability(0)[0, 0] = 1
+        shown.strength(0)[0, 0] = 1
 
 
-def test_each_grating_of_a_presentation_has_its_own_frequency_contrast_and_picture():
+def test_each_grating_of_a_stimulus_has_its_own_frequency_contrast_and_picture():
     cells = make_cells(ALL, (20, 61, 100, 110), (20, 40, 70, 1))
     times = {"grey_ms": 20, "grating_ms": 100}
     gratings = [Grating(45, 2.0, **times), Grating(45, 8.0, contrast=0.2, **times)]
     gratings.append(Grating(200, 0.0, phase_deg=90, **times))
-    shown = grating_presentation(cells, gratings, repeats=1)
+    shown = GratingStimulus(cells, gratings, repeats=1)
     for trial, grating in enumerate(gratings):
         rate = grating_rates(lgn_filters(cells), grating)
-        np.testing.assert_allclose(shown.probability(trial), 1 - np.exp(-rate / 1000), atol=1e-6)
+        np.testing.assert_allclose(shown.strength(trial), 1 - np.exp(-rate / 1000), atol=1e-6)
         movie = grating_movie(grating)
         for step in (0, 19, 20, 77):
             np.testing.assert_allclose(shown.picture(trial, step), movie[step], atol=1e-5)
@@ -159,9 +159,9 @@ def test_each_grating_of_a_presentation_has_its_own_frequency_contrast_and_pictu
     ("gratings", "repeats"),
     [([], 1), ([Grating(0)], 0), ([Grating(0), Grating(0, grey_ms=0)], 1)],
 )
-def test_presentation_refuses(gratings, repeats):
+def test_refuses(gratings, repeats):
     with pytest.raises(StimulusError):
-        grating_presentation(make_cells(("sON_TF8",), (60,), (40,)), gratings, repeats=repeats)
+        GratingStimulus(make_cells(("sON_TF8",), (60,), (40,)), gratings, repeats=repeats)
 
 
 def test_drift_is_that_of_bmtk():

@@ -16,7 +16,7 @@ from v1sim.errors import GuardRefusal, InputError, NetworkFileError
 from v1sim.guard import Policy, admit, admit_by_pass, pass_to_json
 from v1sim.inputs.shared import SharedInput
 from v1sim.sources import open_network
-from v1sim.stimulus.gratings import Grating, grating_presentation
+from v1sim.stimulus.gratings import Grating, GratingStimulus
 
 POLICY = Policy("constructed", waivers={"units.psp": "a known outlier"})
 
@@ -98,29 +98,30 @@ def test_a_damaged_pass_is_no_pass(network, shared):
         shared.admit_by_pass(checked.network, POLICY)
 
 
-def test_kept_probabilities_are_those_of_the_stimulus_bit_by_bit(shared):
-    shown = grating_presentation(tiny_lgn_cells(), [Grating(0), Grating(30)], repeats=2)
-    shared.keep_presentation(shown)
+def test_kept_probabilities_are_those_of_the_stimulus_bit_by_bit(shared, monkeypatch):
+    shown = GratingStimulus(tiny_lgn_cells(), [Grating(0), Grating(30)], repeats=2)
+    shared.keep_stimulus(shown)
     assert len(list(shared.folder.glob("*.npy"))) == 2
-    kept = shared.kept(replace(shown, load=pytest.fail))
+    monkeypatch.setattr(shown, "load", pytest.fail)
+    kept = shared.kept(shown)
     for trial in range(4):
-        np.testing.assert_array_equal(kept.probability(trial), shown.probability(trial))
+        np.testing.assert_array_equal(kept.strength(trial), shown.strength(trial))
 
 
 def test_probabilities_are_kept_once_by_what_they_are_made_of(shared):
     cells = tiny_lgn_cells()
-    shared.keep_presentation(grating_presentation(cells, [Grating(0), Grating(30)], repeats=2))
-    shared.keep_presentation(grating_presentation(cells, [Grating(30)], repeats=5))
+    shared.keep_stimulus(GratingStimulus(cells, [Grating(0), Grating(30)], repeats=2))
+    shared.keep_stimulus(GratingStimulus(cells, [Grating(30)], repeats=5))
     assert len(list(shared.folder.glob("*.npy"))) == 2
-    shared.keep_presentation(grating_presentation(cells, [Grating(30, contrast=0.1)]))
+    shared.keep_stimulus(GratingStimulus(cells, [Grating(30, contrast=0.1)]))
     other = replace(cells, x_deg=cells.x_deg + 1)
-    shared.keep_presentation(grating_presentation(other, [Grating(30)]))
+    shared.keep_stimulus(GratingStimulus(other, [Grating(30)]))
     assert len(list(shared.folder.glob("*.npy"))) == 4
 
 
 def test_what_is_not_kept_is_computed(shared):
-    shown = grating_presentation(tiny_lgn_cells(), [Grating(0)])
-    np.testing.assert_array_equal(shared.kept(shown).probability(0), shown.probability(0))
+    shown = GratingStimulus(tiny_lgn_cells(), [Grating(0)])
+    np.testing.assert_array_equal(shared.kept(shown).strength(0), shown.strength(0))
     assert not list(shared.folder.iterdir())
 
 

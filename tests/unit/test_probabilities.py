@@ -6,15 +6,13 @@ import h5py
 import numpy as np
 import pytest
 
+from tests.networks import tiny_network
 from v1sim.errors import OutputError, StimulusError
-from v1sim.stimulus.presentation import Presentation, repeated_trials
-from v1sim.stimulus.probabilities import (
-    file_presentation,
-    open_stimulus_file,
-    write_stimulus_file,
-)
+from v1sim.stimulus.drawn import FixedProbabilities
+from v1sim.stimulus.kinds.probabilities import Probabilities
 from v1sim.stimulus.random_streams import stream
-from v1sim.stimulus.spikes import draw_spikes
+from v1sim.stimulus.stimulus_file import open_stimulus_file, write_stimulus_file
+from v1sim.stimulus.trials import Schedule, repeated_trials
 
 N_SAMPLES, N_STEPS, N_INPUT = 3, 20, 8
 
@@ -30,6 +28,11 @@ def good():
     }
 
 
+def shown_from(path, n_lgn=N_INPUT, **keys):
+    network = replace(tiny_network(), n_lgn=n_lgn)
+    return Probabilities(kind="probabilities", file=path, **keys).made_for(network)
+
+
 def write(path, datasets):
     with h5py.File(path, "w") as file:
         for name, values in datasets.items():
@@ -39,14 +42,14 @@ def write(path, datasets):
 
 def test_values_are_probabilities_times_1_3(tmp_path, good):
     path = write(tmp_path / "s.h5", good)
-    shown = file_presentation(path, N_INPUT, samples=[2, 0], repeats=2)
+    shown = shown_from(path, samples=[2, 0], trials=2)
     assert [t.stimulus["sample"] for t in shown.trials] == [2, 2, 0, 0]
     assert [t.stimulus["label"] for t in shown.trials] == [9, 9, 4, 4]
     assert [t.start_ms for t in shown.trials] == [0, 20, 40, 60]
     assert shown.trials[0].window_ms == (10, 15)
-    assert shown.probability(0).dtype == np.float32
-    np.testing.assert_allclose(shown.probability(1), good["spike_trains"][2] / 1.3, rtol=1e-6)
-    np.testing.assert_allclose(shown.probability(2), good["spike_trains"][0] / 1.3, rtol=1e-6)
+    assert shown.strength(0).dtype == np.float32
+    np.testing.assert_allclose(shown.strength(1), good["spike_trains"][2] / 1.3, rtol=1e-6)
+    np.testing.assert_allclose(shown.strength(2), good["spike_trains"][0] / 1.3, rtol=1e-6)
 
 
 def test_describes_the_file(tmp_path, good):
@@ -58,7 +61,7 @@ def test_describes_the_file(tmp_path, good):
 
 def test_the_small_datasets_may_be_absent(tmp_path, good):
     path = write(tmp_path / "s.h5", {"spike_trains": good["spike_trains"]})
-    shown = file_presentation(path, N_INPUT)
+    shown = shown_from(path)
     assert len(shown.trials) == N_SAMPLES
     assert "label" not in shown.trials[0].stimulus
     assert shown.trials[0].window_ms == (0, N_STEPS)
@@ -66,14 +69,14 @@ def test_the_small_datasets_may_be_absent(tmp_path, good):
 
 def test_window_given_by_the_user_wins(tmp_path, good):
     path = write(tmp_path / "s.h5", good)
-    assert file_presentation(path, N_INPUT, window_ms=(0, 5)).trials[0].window_ms == (0, 5)
+    assert shown_from(path, response_window_ms=(0.0, 5.0)).trials[0].window_ms == (0, 5)
 
 
 def test_values_above_1_3_are_cut_off_and_noted(tmp_path, good):
     good["spike_trains"][0, 0, 0] = 2.6
-    shown = file_presentation(write(tmp_path / "s.h5", good), N_INPUT)
+    shown = shown_from(write(tmp_path / "s.h5", good))
     assert shown.remarks() == ()
-    assert shown.probability(0)[0, 0] == 1
+    assert shown.strength(0)[0, 0] == 1
     said, cut = shown.remarks()
     assert "divided by 1.3" in said
     assert "the largest value is 2.6" in said
@@ -81,8 +84,8 @@ def test_values_above_1_3_are_cut_off_and_noted(tmp_path, good):
 
 
 def test_what_remarks_say_is_of_all_that_was_read(tmp_path, good):
-    shown = file_presentation(write(tmp_path / "s.h5", good), N_INPUT, divide_by=1.0)
-    mean_hz = 1000 * np.mean([shown.probability(i).mean(dtype=float) for i in range(N_SAMPLES)])
+    shown = shown_from(write(tmp_path / "s.h5", good), divide_by=1.0)
+    mean_hz = 1000 * np.mean([shown.strength(i).mean(dtype=float) for i in range(N_SAMPLES)])
     (said,) = shown.remarks()
     assert f"divided by 1, {mean_hz:.1f} Hz on average" in said
     assert "training code hold 1.3 times" in said
@@ -90,23 +93,23 @@ def test_what_remarks_say_is_of_all_that_was_read(tmp_path, good):
 
 def test_another_division(tmp_path, good):
     path = write(tmp_path / "s.h5", good)
-    plain, divided = (file_presentation(path, N_INPUT, divide_by=d) for d in (1.0, 1.3))
-    np.testing.assert_allclose(plain.probability(1), 1.3 * divided.probability(1), rtol=1e-6)
+    plain, divided = (shown_from(path, divide_by=d) for d in (1.0, 1.3))
+    np.testing.assert_allclose(plain.strength(1), 1.3 * divided.strength(1), rtol=1e-6)
 
 
 def test_plain_probabilities_are_noticed_where_they_stop_at_1(tmp_path, good):
     good["spike_trains"][0, :3, 0] = 1
     path = write(tmp_path / "s.h5", good)
-    shown, plain = (file_presentation(path, N_INPUT, divide_by=d) for d in (1.3, 1.0))
+    shown, plain = (shown_from(path, divide_by=d) for d in (1.3, 1.0))
     for file in (shown, plain):
-        file.probability(0)
+        file.strength(0)
     _, noticed = shown.remarks()
     assert noticed.startswith("3 values of s.h5 are exactly 1 and none is above")
     assert "divide_by" in noticed
     assert len(plain.remarks()) == 1
     good["spike_trains"][0, 4, 0] = 1.1
-    shown = file_presentation(write(tmp_path / "s.h5", good), N_INPUT)
-    shown.probability(0)
+    shown = shown_from(write(tmp_path / "s.h5", good))
+    shown.strength(0)
     assert len(shown.remarks()) == 1
 
 
@@ -114,10 +117,10 @@ def test_plain_probabilities_are_noticed_where_they_stop_at_1(tmp_path, good):
 def test_analog_input_is_the_quotient_itself(tmp_path, good, divide_by):
     good["spike_trains"][0, 0, :2] = 1.3, 1.2  # below a certain spike's stored value, above 1
     path = write(tmp_path / "s.h5", good)
-    shown = file_presentation(path, N_INPUT, divide_by=divide_by, analog=True)
+    shown = shown_from(path, divide_by=divide_by, input="analog")
     assert shown.analog
-    assert not file_presentation(path, N_INPUT, divide_by=divide_by).analog
-    values = np.stack([shown.probability(i) for i in range(N_SAMPLES)])
+    assert not shown_from(path, divide_by=divide_by).analog
+    values = np.stack([shown.strength(i) for i in range(N_SAMPLES)])
     np.testing.assert_array_equal(values, good["spike_trains"] / np.float32(divide_by))
     (said,) = shown.remarks()
     assert f"divided by {divide_by:g} enter the synapses as numbers" in said
@@ -127,25 +130,25 @@ def test_analog_input_is_the_quotient_itself(tmp_path, good, divide_by):
 
 def test_analog_values_above_a_certain_spikes_are_cut_off_and_noted(tmp_path, good):
     good["spike_trains"][0, 0, 0] = 2.6
-    shown = file_presentation(write(tmp_path / "s.h5", good), N_INPUT, divide_by=1.0, analog=True)
-    assert shown.probability(0)[0, 0] == np.float32(1.3)
+    shown = shown_from(write(tmp_path / "s.h5", good), divide_by=1.0, input="analog")
+    assert shown.strength(0)[0, 0] == np.float32(1.3)
     _, cut = shown.remarks()
     assert cut.startswith(f"1 of {N_STEPS * N_INPUT:,} values of s.h5 are above 1.3")
 
 
 def test_rates_are_no_analog_input(tmp_path, good):
     good["spike_trains"] = good["spike_trains"] * np.float32(1000)
-    shown = file_presentation(write(tmp_path / "s.h5", good), N_INPUT, divide_by=1.0, analog=True)
+    shown = shown_from(write(tmp_path / "s.h5", good), divide_by=1.0, input="analog")
     with pytest.raises(StimulusError, match="rates or counts"):
-        shown.probability(0)
+        shown.strength(0)
 
 
 @pytest.mark.parametrize("factor", [60.0, 1000.0])
 def test_rates_are_refused(tmp_path, good, factor):
     good["spike_trains"] = good["spike_trains"] * np.float32(factor)
-    shown = file_presentation(write(tmp_path / "s.h5", good), N_INPUT)
+    shown = shown_from(write(tmp_path / "s.h5", good))
     with pytest.raises(StimulusError, match=r"rates or counts[\s\S]*stimulus.divide_by"):
-        shown.probability(0)
+        shown.strength(0)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +169,7 @@ def test_rates_are_refused(tmp_path, good, factor):
 def test_refuses_files(tmp_path, good, change, message):
     change(good)
     with pytest.raises(StimulusError, match=message):
-        file_presentation(write(tmp_path / "s.h5", good), N_INPUT)
+        shown_from(write(tmp_path / "s.h5", good))
 
 
 @pytest.mark.parametrize(
@@ -175,17 +178,17 @@ def test_refuses_files(tmp_path, good, change, message):
 )
 def test_refuses_broken_values(tmp_path, good, value, message):
     good["spike_trains"][1, 3, 3] = value
-    shown = file_presentation(write(tmp_path / "s.h5", good), N_INPUT)
-    shown.probability(0)
+    shown = shown_from(write(tmp_path / "s.h5", good))
+    shown.strength(0)
     with pytest.raises(StimulusError, match=message):
-        shown.probability(1)
+        shown.strength(1)
 
 
 def test_refuses_spikes(tmp_path, good):
     good["spike_trains"] = (good["spike_trains"] > 0.09).astype(np.float32)
-    shown = file_presentation(write(tmp_path / "s.h5", good), N_INPUT)
+    shown = shown_from(write(tmp_path / "s.h5", good))
     with pytest.raises(StimulusError, match="these are spikes"):
-        shown.probability(0)
+        shown.strength(0)
 
 
 def test_refuses_paths(tmp_path, good):
@@ -199,39 +202,36 @@ def test_refuses_paths(tmp_path, good):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"samples": [3]}, {"samples": [-1]}, {"samples": []}, {"repeats": 0},
-              {"window_ms": (10, 30)}]
-)  # fmt: skip
+    "wrong", [{"samples": [3]}, {"samples": [2, 7]}, {"response_window_ms": (10.0, 30.0)}]
+)
 def test_refuses_selections(tmp_path, good, wrong):
     with pytest.raises(StimulusError, match=r"s\.h5"):
-        file_presentation(write(tmp_path / "s.h5", good), N_INPUT, **wrong)
+        shown_from(write(tmp_path / "s.h5", good), **wrong)
 
 
 def test_reference_file(shared_data):
-    shown = file_presentation(shared_data / "trained_a" / "stimuli_A.h5", 600, samples=[5])
-    probability = shown.probability(0)
+    shown = shown_from(shared_data / "trained_a" / "stimuli_A.h5", 600, samples=[5])
+    probability = shown.strength(0)
     assert probability.shape == (200, 600)
     assert 0 < probability.mean() < 0.05
     assert shown.trials[0].window_ms == (150, 200)
 
 
 def test_a_stimulus_of_another_shape_than_its_trial_is_refused(tmp_path, good):
-    shown = file_presentation(write(tmp_path / "s.h5", good), N_INPUT)
-    broken = Presentation(
-        N_INPUT, 1.0, shown.trials, shown.stimulus_of_trial, lambda _: np.zeros((5, N_INPUT))
-    )
+    shown = shown_from(write(tmp_path / "s.h5", good))
+    broken = FixedProbabilities(N_INPUT, shown.schedule, [np.zeros((5, N_INPUT))] * 3)
     with pytest.raises(StimulusError, match=r"shape \(5, 8\)"):
-        broken.probability(0)
+        broken.strength(0)
     with pytest.raises(ValueError, match="3 trials, but 1 stimuli"):
-        Presentation(N_INPUT, 1.0, shown.trials, (0,), shown.load)
+        Schedule(shown.trials, (0,))
 
 
-def presentation_of(probabilities, stimuli, repeats=1, window_ms=(5.0, 15.0)):
+def stimulus_of(probabilities, stimuli, repeats=1, window_ms=(5.0, 15.0)):
     n_steps = probabilities.shape[1]
-    trials, which = repeated_trials(
+    schedule = repeated_trials(
         stimuli, repeats=repeats, duration_ms=n_steps, window_ms=window_ms, where="test"
     )
-    return Presentation(N_INPUT, 1.0, trials, which, lambda i: probabilities[i].copy())
+    return FixedProbabilities(N_INPUT, schedule, probabilities)
 
 
 def test_what_is_written_draws_the_same_spikes(tmp_path):
@@ -245,13 +245,13 @@ def test_what_is_written_draws_the_same_spikes(tmp_path):
     probability[2][near] = uniform[near]
     probability[2, ::2][near[::2]] = np.nextafter(uniform[::2][near[::2]], np.float32(1))
     stimuli = [{"direction_deg": 45.0 * i, "name": f"n{i}"} for i in range(3)]
-    shown = presentation_of(probability, stimuli, repeats=2)
+    shown = stimulus_of(probability, stimuli, repeats=2)
     path = tmp_path / "s.h5"
     assert write_stimulus_file(shown, path) == 3
-    again = file_presentation(path, N_INPUT, repeats=2)
+    again = shown_from(path, trials=2)
     assert len(again.trials) == 6
     for trial in range(6):
-        ours, theirs = (draw_spikes(p.probability(trial), 9, trial) for p in (shown, again))
+        ours, theirs = (p.input(trial, 9) for p in (shown, again))
         np.testing.assert_array_equal(ours.step, theirs.step)
         np.testing.assert_array_equal(ours.source, theirs.source)
         assert again.trials[trial].window_ms == (5.0, 15.0)
@@ -262,7 +262,7 @@ def test_what_is_written_draws_the_same_spikes(tmp_path):
 
 def test_written_file_has_the_layout_in_use(tmp_path, shared_data):
     probability = np.full((2, 30, N_INPUT), 0.02, dtype=np.float32)
-    labelled = presentation_of(probability, [{"label": 3}, {"label": 8}])
+    labelled = stimulus_of(probability, [{"label": 3}, {"label": 8}])
     write_stimulus_file(labelled, tmp_path / "s.h5")
     reference = shared_data / "trained_a" / "stimuli_A.h5"
     with h5py.File(tmp_path / "s.h5") as ours, h5py.File(reference) as theirs:
@@ -283,17 +283,20 @@ def test_written_file_has_the_layout_in_use(tmp_path, shared_data):
 
 def test_a_file_that_cannot_be_written_whole_is_not_there(tmp_path):
     probability = np.full((2, 30, N_INPUT), 0.02, dtype=np.float32)
-    shown = presentation_of(probability, [{}, {}])
+    shown = stimulus_of(probability, [{}, {}])
 
-    def load(stimulus):
-        if stimulus:
-            raise StimulusError("broken")
-        return probability[0]
+    class Broken(FixedProbabilities):
+        def load(self, stimulus):
+            if stimulus:
+                raise StimulusError("broken")
+            return super().load(stimulus)
+
+    broken = Broken(N_INPUT, shown.schedule, probability)
 
     path = tmp_path / "s.h5"
     path.write_text("before")
     with pytest.raises(StimulusError, match="broken"):
-        write_stimulus_file(replace(shown, load=load), path)
+        write_stimulus_file(broken, path)
     assert [p.name for p in tmp_path.iterdir()] == ["s.h5"]
     assert path.read_text() == "before"
     with pytest.raises(OutputError, match="absent"):
@@ -301,10 +304,12 @@ def test_a_file_that_cannot_be_written_whole_is_not_there(tmp_path):
 
 
 def test_trials_that_differ_in_length_cannot_be_written(tmp_path):
-    shown = presentation_of(np.full((2, 30, N_INPUT), 0.02), [{}, {}])
+    values = np.full((2, 30, N_INPUT), 0.02)
+    shown = stimulus_of(values, [{}, {}])
     longer = replace(shown.trials[1], duration_ms=40.0)
+    schedule = Schedule((shown.trials[0], longer), (0, 1))
     with pytest.raises(StimulusError, match="2 different lengths"):
-        write_stimulus_file(replace(shown, trials=(shown.trials[0], longer)), tmp_path / "s.h5")
+        write_stimulus_file(FixedProbabilities(N_INPUT, schedule, values), tmp_path / "s.h5")
 
 
 @pytest.mark.parametrize("stimuli", [["{}"], ["{", "{}", "{}"], ["[]"] * 3, ['{"a": [1]}'] * 3])

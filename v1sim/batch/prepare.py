@@ -17,7 +17,6 @@ from v1sim.simulation.from_config import configured_plan
 from v1sim.sources import open_network
 from v1sim.sources.column import open_column
 from v1sim.sources.hdf5 import write_network
-from v1sim.stimulus.from_config import presentation as make_presentation
 
 __all__ = ["prepare"]
 
@@ -72,9 +71,9 @@ def prepare(
             # Runs that differ in their seed alone need the same.
             key = run.config.model_dump_json(exclude={"name", "output", "seed"})
             if key not in alike:
-                shown = make_presentation(run.config, network)
+                shown = run.config.stimulus.made_for(network)
                 if keep_stimuli:
-                    shared.keep_presentation(shown)
+                    shared.keep_stimulus(shown)
                 admitted = checked[_policy_key(run.config)]
                 given = run.config.simulation.threads
                 plan = configured_plan(run.config, admitted, shown)

@@ -21,7 +21,7 @@ from pydantic import Field, model_validator
 
 from v1sim import __version__
 from v1sim.config import RunConfig, load_config, load_yaml, validate
-from v1sim.config_stimulus import Section
+from v1sim.config_section import Section
 from v1sim.digests import file_sha256
 from v1sim.errors import ConfigError
 

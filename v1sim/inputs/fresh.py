@@ -12,8 +12,7 @@ from v1sim.model import NetworkModel
 from v1sim.sources import open_network
 from v1sim.sources.column import open_column
 from v1sim.sources.hdf5 import write_network
-from v1sim.stimulus.from_config import presentation
-from v1sim.stimulus.presentation import Presentation
+from v1sim.stimulus.base import Stimulus
 
 __all__ = ["FreshInput"]
 
@@ -51,6 +50,6 @@ class FreshInput:
         """The network, through all checks."""
         return guard.admit(network, policy_of(config))
 
-    def presentation(self, config: RunConfig, network: NetworkModel) -> Presentation:
+    def stimulus(self, config: RunConfig, network: NetworkModel) -> Stimulus:
         """The stimulus, computed when it is asked for."""
-        return presentation(config, network)
+        return config.stimulus.made_for(network)

@@ -7,7 +7,7 @@ from typing import Protocol
 from v1sim.config import RunConfig
 from v1sim.guard import CheckedNetwork
 from v1sim.model import NetworkModel
-from v1sim.stimulus.presentation import Presentation
+from v1sim.stimulus.base import Stimulus
 from v1sim.verdict import Policy
 
 __all__ = ["RunInput", "policy_of"]
@@ -36,7 +36,7 @@ class RunInput(Protocol):
             If it cannot be checked.
         """
 
-    def presentation(self, config: RunConfig, network: NetworkModel) -> Presentation:
+    def stimulus(self, config: RunConfig, network: NetworkModel) -> Stimulus:
         """The configured stimulus, for the network's LGN cells.
 
         Raises

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ from v1sim.inputs.protocol import policy_of
 from v1sim.model import NetworkModel
 from v1sim.output import replacing
 from v1sim.sources import open_network
-from v1sim.stimulus.from_config import presentation
-from v1sim.stimulus.presentation import Presentation
+from v1sim.stimulus.base import Stimulus
+from v1sim.stimulus.drawn import DrawnStimulus
 from v1sim.verdict import Policy, policy_to_json
 
 __all__ = ["SharedInput"]
@@ -49,9 +49,9 @@ class SharedInput:
         """The network, by the pass that it has."""
         return self.admit_by_pass(network, policy_of(config))
 
-    def presentation(self, config: RunConfig, network: NetworkModel) -> Presentation:
+    def stimulus(self, config: RunConfig, network: NetworkModel) -> Stimulus:
         """The stimulus, read from what is kept where it is."""
-        return self.kept(presentation(config, network))
+        return self.kept(config.stimulus.made_for(network))
 
     def column_path(self, column: BuiltInColumn) -> Path:
         """Where the file of a built-in column is."""
@@ -95,39 +95,58 @@ class SharedInput:
             ) from None
         return guard.admit_by_pass(network, policy, earlier)
 
-    def keep_presentation(self, presentation: Presentation) -> None:
-        """Compute and write the probabilities of each distinct stimulus that is not there yet.
+    def keep_stimulus(self, stimulus: Stimulus) -> None:
+        """Make and write what takes a while of a stimulus, where it is not there yet.
 
         Raises
         ------
         OutputError
-            If they cannot be written.
+            If it cannot be written.
         """
-        if presentation.key is None:
+        if not isinstance(stimulus, DrawnStimulus):
             return
-        for stimulus in sorted(set(presentation.stimulus_of_trial)):
-            path = self._probabilities_path(presentation.key(stimulus))
-            if not path.exists():
+        for number in sorted(set(stimulus.schedule.stimulus_of_trial)):
+            path = self._probabilities_path(stimulus, number)
+            if path is not None and not path.exists():
                 with replacing(path) as temporary:
-                    np.save(temporary, presentation.load(stimulus))
+                    np.save(temporary, stimulus.load(number))
 
-    def kept(self, presentation: Presentation) -> Presentation:
-        """The same presentation, read from what is kept where it is."""
-        key = presentation.key
-        if key is None:
-            return presentation
+    def kept(self, stimulus: Stimulus) -> Stimulus:
+        """The same stimulus, read from what is kept where it is."""
+        if isinstance(stimulus, DrawnStimulus) and stimulus.key(0) is not None:
+            return _KeptStimulus(stimulus, self._probabilities_path)
+        return stimulus
 
-        def load(stimulus: int) -> NDArray[np.float32]:
-            path = self._probabilities_path(key(stimulus))
-            if not path.exists():
-                return presentation.load(stimulus)
-            kept: NDArray[np.float32] = np.load(path, mmap_mode="r")
-            return kept
+    def _probabilities_path(self, stimulus: DrawnStimulus, number: int) -> Path | None:
+        key = stimulus.key(number)
+        return None if key is None else self.folder / f"lgn-{key[:32]}.npy"
 
-        return replace(presentation, load=load)
 
-    def _probabilities_path(self, key: str) -> Path:
-        return self.folder / f"lgn-{key[:32]}.npy"
+class _KeptStimulus(DrawnStimulus):
+    """A stimulus whose probabilities are read where they are kept, and made where they are not."""
+
+    def __init__(
+        self, origin: DrawnStimulus, path_of: Callable[[DrawnStimulus, int], Path | None]
+    ) -> None:
+        super().__init__(origin.n_lgn, origin.schedule, cells=origin.cells, analog=origin.analog)
+        self._origin = origin
+        self._path_of = path_of
+
+    def load(self, stimulus: int) -> NDArray[np.float32]:
+        path = self._path_of(self._origin, stimulus)
+        if path is None or not path.exists():
+            return self._origin.load(stimulus)
+        kept: NDArray[np.float32] = np.load(path, mmap_mode="r")
+        return kept
+
+    def key(self, stimulus: int) -> str | None:
+        return self._origin.key(stimulus)
+
+    def picture(self, stimulus: int, step: int) -> NDArray[np.float32] | None:
+        return self._origin.picture(stimulus, step)
+
+    def remarks(self) -> tuple[str, ...]:
+        return self._origin.remarks()
 
 
 def _short_sha256(text: str) -> str:

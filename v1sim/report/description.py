@@ -9,7 +9,7 @@ from v1sim.model import CheckReport, NetworkModel
 from v1sim.simulation import perturbation
 from v1sim.simulation.plan import BuildPlan
 from v1sim.simulation.run import Output
-from v1sim.stimulus.presentation import Presentation
+from v1sim.stimulus.base import Stimulus
 
 __all__ = ["describe_network", "describe_simulation", "notes"]
 
@@ -38,7 +38,7 @@ def describe_network(network: NetworkModel, plan: BuildPlan) -> dict[str, Any]:
 
 def describe_simulation(
     plan: BuildPlan,
-    presentation: Presentation,
+    stimulus: Stimulus,
     output: Output,
     *,
     between_trials: str,
@@ -51,8 +51,8 @@ def describe_simulation(
         "threads": threads,
         "processes": output.simulation.group.size,
         "seed": plan.seed,
-        "n_trials": len(presentation.trials),
-        "simulated_ms": sum(trial.duration_ms for trial in presentation.trials),
+        "n_trials": len(stimulus.trials),
+        "simulated_ms": stimulus.schedule.duration_ms,
         "gap_ms": output.gap_ms,
         "between_trials": between_trials,
         "background": plan.background,
@@ -73,7 +73,7 @@ def notes(
     config: RunConfig,
     report: CheckReport,
     plan: BuildPlan,
-    presentation: Presentation,
+    stimulus: Stimulus,
     output: Output,
     *,
     between_trials: str,
@@ -93,14 +93,14 @@ def notes(
         "receptor, delay and weight."
     )
     said.append(_DYNAMICS_NOTES[plan.dynamics])
-    said += presentation.remarks()
+    said += stimulus.remarks()
     if output.gap_ms:
         said.append(
             "All trials ran on one build. Between them the network was without input until it had "
             "been silent for 45 time constants of its slowest synapse, then every membrane and "
             "after-spike current was set to its start: spikes are those of a fresh build."
         )
-    elif len(presentation.trials) > 1 and between_trials == "reset":
+    elif len(stimulus.trials) > 1 and between_trials == "reset":
         said.append(
             "All trials ran on one build. Between them every neuron and its input was set back to "
             "its start inside NEST: spikes are those of a fresh build."

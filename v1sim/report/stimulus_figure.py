@@ -13,8 +13,8 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from v1sim.model import LgnCellTable
-from v1sim.stimulus.presentation import Presentation
-from v1sim.stimulus.spikes import draw_spikes
+from v1sim.stimulus.base import Stimulus
+from v1sim.stimulus.spikes import LgnSpikes, draw_spikes
 
 __all__ = ["stimulus_figure"]
 
@@ -31,7 +31,7 @@ _INK, _SOFT, _WINDOW = "#22252b", "#6b7280", "#f3efe6"
 _KINDS = {"ON": "#e4572e", "OFF": "#2a6fdb", "ON and OFF": "#6c5ce7", "LGN": "#6b7280"}
 
 
-def stimulus_figure(presentation: Presentation, *, seed: int, title: str) -> Figure:
+def stimulus_figure(stimulus: Stimulus, *, seed: int, title: str) -> Figure:
     """One page on a stimulus.
 
     Frames of the first stimulus through its trial, with the rates of ON and of OFF cells
@@ -41,24 +41,26 @@ def stimulus_figure(presentation: Presentation, *, seed: int, title: str) -> Fig
 
     Parameters
     ----------
-    presentation : Presentation
+    stimulus : Stimulus
         What is shown.
     seed : int
         Of the spikes.
     title : str
         First line of the figure.
     """
-    probability = presentation.probability(0)
-    rate_hz = _rate_hz(probability, presentation.dt_ms)
-    kinds = _kinds(presentation)
+    strength = stimulus.strength(0)
+    rate_hz = _rate_hz(strength, stimulus.dt_ms)
+    moments = _moments(stimulus)
+    has_picture = stimulus.picture(0, moments[0]) is not None
+    kinds = _kinds(stimulus)
     strips: list[tuple[str, float]] = []
-    if presentation.picture is not None:
+    if has_picture:
         strips.append(("frames", 1.0))
-    if presentation.cells is not None:
+    if stimulus.cells is not None:
         strips += [("ON", 1.0), ("OFF", 1.0)]
-    n_stimuli = len(set(presentation.stimulus_of_trial))
+    n_stimuli = len(set(stimulus.schedule.stimulus_of_trial))
     n_sheet_rows = -(-min(n_stimuli, _MOST_PICTURES) // 8)
-    if presentation.picture is not None and n_stimuli > 1:
+    if has_picture and n_stimuli > 1:
         strips.append(("sheet", 0.8 * n_sheet_rows))
     strips.append(("spikes", 2.8))
 
@@ -70,55 +72,54 @@ def stimulus_figure(presentation: Presentation, *, seed: int, title: str) -> Fig
         len(strips), 1, height_ratios=heights, hspace=0.14, left=0.07, right=0.95, top=top,
         bottom=0.55 / figure.get_figheight(),
     )  # fmt: skip
-    moments = _moments(presentation)
     for row, (name, _) in enumerate(strips):
         place = places[row, 0]
         if name == "frames":
-            _frames(figure, place, presentation, moments)
+            _frames(figure, place, stimulus, moments)
         elif name == "sheet":
-            _sheet(figure, place, presentation, n_sheet_rows)
+            _sheet(figure, place, stimulus, n_sheet_rows)
         elif name == "spikes":
-            _spikes(figure, place, presentation, probability, rate_hz, kinds, seed)
-        elif presentation.cells is not None:
-            _rate_maps(figure, place, presentation.cells, kinds == name, rate_hz[moments], name)
+            _spikes(figure, place, stimulus, strength, rate_hz, kinds, seed)
+        elif stimulus.cells is not None:
+            _rate_maps(figure, place, stimulus.cells, kinds == name, rate_hz[moments], name)
     inch = 1 / figure.get_figheight()
     figure.text(
         0.07, 1 - 0.3 * inch, title, fontsize=14, fontweight="bold", color=_INK, va="center"
     )
-    figure.text(0.07, 1 - 0.56 * inch, _subtitle(presentation), fontsize=9.5, color=_SOFT)
+    figure.text(0.07, 1 - 0.56 * inch, _subtitle(stimulus), fontsize=9.5, color=_SOFT)
     return figure
 
 
-def _rate_hz(probability: F32, dt_ms: float) -> F32:
+def _rate_hz(strength: F32, dt_ms: float) -> F32:
     """Rate of a Poisson process; certain spikes count one a step."""
-    rate_hz: F32 = -np.log1p(-np.minimum(probability, 1 - np.exp(-1))) * np.float32(1000.0 / dt_ms)
+    rate_hz: F32 = -np.log1p(-np.minimum(strength, 1 - np.exp(-1))) * np.float32(1000.0 / dt_ms)
     return rate_hz
 
 
-def _kinds(presentation: Presentation) -> NDArray[np.str_]:
+def _kinds(stimulus: Stimulus) -> NDArray[np.str_]:
     """ON, OFF or both for each cell."""
-    if presentation.cells is None:
-        return np.full(presentation.n_lgn, "LGN")
-    model = presentation.cells.model_id
+    if stimulus.cells is None:
+        return np.full(stimulus.n_lgn, "LGN")
+    model = stimulus.cells.model_id
     both = np.char.endswith(model, "_001")
     on = np.char.find(model, "ON") >= 0
     return np.where(both, "ON and OFF", np.where(on, "ON", "OFF"))
 
 
-def _moments(presentation: Presentation) -> list[int]:
+def _moments(stimulus: Stimulus) -> list[int]:
     """Steps that are shown: the first before the window where there is one, the others in it."""
-    trial = presentation.trials[0]
-    start, stop = (round(time_ms / presentation.dt_ms) for time_ms in trial.window_ms)
+    trial = stimulus.trials[0]
+    start, stop = (round(time_ms / stimulus.dt_ms) for time_ms in trial.window_ms)
     # Not spaced by a fifth of the window, in which the usual grating has five periods.
     inside = start + np.linspace(0.04, 0.98, _N_MOMENTS - (start > 0)) * (stop - start)
     return ([start // 2] if start else []) + inside.astype(int).tolist()
 
 
-def _subtitle(presentation: Presentation) -> str:
-    n_stimuli = len(set(presentation.stimulus_of_trial))
-    n_trials, first = len(presentation.trials), presentation.trials[0]
+def _subtitle(stimulus: Stimulus) -> str:
+    n_stimuli = len(set(stimulus.schedule.stimulus_of_trial))
+    n_trials, first = len(stimulus.trials), stimulus.trials[0]
     return (
-        f"{presentation.n_lgn:,} LGN cells; {n_stimuli} stimul{'i' if n_stimuli > 1 else 'us'}, "
+        f"{stimulus.n_lgn:,} LGN cells; {n_stimuli} stimul{'i' if n_stimuli > 1 else 'us'}, "
         f"{n_trials} trial{'s' if n_trials > 1 else ''} of {first.duration_ms:g} ms, analysed from "
         f"{first.window_ms[0]:g} to {first.window_ms[1]:g} ms"
     )
@@ -139,7 +140,8 @@ def _side(axes: Axes, text: str) -> None:
     axes.set_ylabel(text, fontsize=9.5, color=_INK, fontweight="bold", labelpad=8)
 
 
-def _picture(axes: Axes, frame: F32) -> None:
+def _picture(axes: Axes, frame: F32 | None) -> None:
+    assert frame is not None  # asked for where there is one
     axes.imshow(frame, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
     _bare(axes)
 
@@ -156,17 +158,14 @@ def _seen_part(cells: LgnCellTable) -> tuple[float, float, float, float]:
     )
 
 
-def _frames(
-    figure: Figure, place: SubplotSpec, presentation: Presentation, moments: Sequence[int]
-) -> None:
+def _frames(figure: Figure, place: SubplotSpec, stimulus: Stimulus, moments: Sequence[int]) -> None:
     """The first stimulus through its trial; a frame around the part where the cells lie."""
-    assert presentation.picture is not None
     columns = place.subgridspec(1, _N_MOMENTS, wspace=0.06)
     for column, step in enumerate(moments):
         axes = figure.add_subplot(columns[0, column])
-        _picture(axes, presentation.picture(presentation.stimulus_of_trial[0], step))
-        if presentation.cells is not None:
-            left, right, top, bottom = _seen_part(presentation.cells)
+        _picture(axes, stimulus.picture(stimulus.schedule.stimulus_of_trial[0], step))
+        if stimulus.cells is not None:
+            left, right, top, bottom = _seen_part(stimulus.cells)
             axes.add_patch(
                 Rectangle(
                     (left - 0.5, top - 0.5),
@@ -177,7 +176,7 @@ def _frames(
                     linewidth=1.2,
                 )
             )
-        _note(axes, f"{step * presentation.dt_ms:g} ms")
+        _note(axes, f"{step * stimulus.dt_ms:g} ms")
         if not column:
             _side(axes, "on the screen")
 
@@ -223,11 +222,10 @@ def _rate_maps(
             bar.set_label("Hz", fontsize=8.5, color=_INK)
 
 
-def _sheet(figure: Figure, place: SubplotSpec, presentation: Presentation, n_rows: int) -> None:
+def _sheet(figure: Figure, place: SubplotSpec, stimulus: Stimulus, n_rows: int) -> None:
     """One frame of each stimulus."""
-    assert presentation.picture is not None
-    first = np.unique(presentation.stimulus_of_trial, return_index=True)[1]
-    shown = [presentation.trials[index] for index in first[:_MOST_PICTURES]]
+    first = np.unique(stimulus.schedule.stimulus_of_trial, return_index=True)[1]
+    shown = [stimulus.trials[index] for index in first[:_MOST_PICTURES]]
     varying = {
         key
         for trial in shown
@@ -238,8 +236,8 @@ def _sheet(figure: Figure, place: SubplotSpec, presentation: Presentation, n_row
     for number, trial in enumerate(shown):
         axes = figure.add_subplot(places[divmod(number, 8)])
         start, stop = trial.window_ms
-        step = int((start + stop) / 2 / presentation.dt_ms)
-        _picture(axes, presentation.picture(presentation.stimulus_of_trial[trial.index], step))
+        step = int((start + stop) / 2 / stimulus.dt_ms)
+        _picture(axes, stimulus.picture(stimulus.schedule.stimulus_of_trial[trial.index], step))
         values = [
             f"{value:g}" if isinstance(value, int | float) else str(value)
             for key, value in trial.stimulus.items()
@@ -253,21 +251,23 @@ def _sheet(figure: Figure, place: SubplotSpec, presentation: Presentation, n_row
 def _spikes(
     figure: Figure,
     place: SubplotSpec,
-    presentation: Presentation,
-    probability: F32,
+    stimulus: Stimulus,
+    strength: F32,
     rate_hz: F32,
     kinds: NDArray[np.str_],
     seed: int,
 ) -> None:
     """Raster of the first trial by kind, and the mean rate of each kind below."""
-    trial, dt_ms = presentation.trials[0], presentation.dt_ms
+    trial, dt_ms = stimulus.trials[0], stimulus.dt_ms
     places = place.subgridspec(2, 1, height_ratios=(2, 1), hspace=0.16)
     raster, rates = figure.add_subplot(places[0, 0]), figure.add_subplot(places[1, 0])
     order = np.argsort(kinds, kind="stable")
     shown = order[np.linspace(0, len(order) - 1, min(len(order), _MOST_ROWS)).astype(np.intp)]
     row = np.full(len(order), -1)
     row[shown] = np.arange(len(shown))
-    drawn = draw_spikes(np.minimum(probability, 1), seed, trial.index)  # analog input may exceed 1
+    drawn = stimulus.input(trial.index, seed)
+    if not isinstance(drawn, LgnSpikes):
+        drawn = draw_spikes(np.minimum(strength, 1), seed, trial.index)  # numbers may exceed 1
     seen = row[drawn.source] >= 0
     colour = np.array([_KINDS[kind] for kind in kinds.tolist()])
     raster.scatter(
@@ -281,7 +281,7 @@ def _spikes(
     raster.set_ylim(len(shown), -1)
     raster.tick_params(labelbottom=False)
     raster.set_yticks([])
-    what = "analog input, as spikes, " if presentation.analog else "spikes "
+    what = "analog input, as spikes, " if stimulus.analog else "spikes "
     _side(raster, f"{what}of {len(shown):,} cells")
     time_ms = np.arange(len(rate_hz)) * dt_ms
     for kind in np.unique(kinds).tolist():

@@ -8,7 +8,7 @@ from v1sim.config import RunConfig
 from v1sim.errors import InputError
 from v1sim.inputs.fresh import FreshInput
 from v1sim.report import figures, stimulus_figure
-from v1sim.stimulus.probabilities import write_stimulus_file
+from v1sim.stimulus.stimulus_file import write_stimulus_file
 
 __all__ = ["write_stimulus"]
 
@@ -44,12 +44,12 @@ def write_stimulus(config: RunConfig, path: Path, *, command: str) -> str:
             expected="a name for an HDF5 file, such as stimulus.h5",
         )
     inputs = FreshInput(command)
-    presentation = inputs.presentation(config, inputs.network(config))
-    n_samples = write_stimulus_file(presentation, path)
-    figure = stimulus_figure.stimulus_figure(presentation, seed=config.seed, title=config.name)
+    stimulus = inputs.stimulus(config, inputs.network(config))
+    n_samples = write_stimulus_file(stimulus, path)
+    figure = stimulus_figure.stimulus_figure(stimulus, seed=config.seed, title=config.name)
     figures.save_png(figure, path.with_suffix(".png"))
-    first = presentation.trials[0]
+    first = stimulus.trials[0]
     return (
-        f"{path}: {n_samples} stimuli of {first.duration_ms:g} ms for {presentation.n_lgn:,} "
+        f"{path}: {n_samples} stimuli of {first.duration_ms:g} ms for {stimulus.n_lgn:,} "
         f"LGN cells (1.3 p); {path.with_suffix('.png')}: what they look like"
     )

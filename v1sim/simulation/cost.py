@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from v1sim.simulation.native.library import has_native
 from v1sim.simulation.plan import BuildPlan
-from v1sim.stimulus.presentation import Presentation
+from v1sim.stimulus.base import Stimulus
 
 __all__ = ["Need", "expected_need", "memory_estimate_mb"]
 
@@ -26,12 +26,12 @@ class Need:
     memory_mb: float
 
 
-def expected_need(plan: BuildPlan, presentation: Presentation, threads: int) -> Need:
+def expected_need(plan: BuildPlan, stimulus: Stimulus, threads: int) -> Need:
     """What a run of a plan with a stimulus is expected to take on ``threads`` threads."""
-    n_steps = sum(trial.duration_ms for trial in presentation.trials) / plan.dt_ms
+    n_steps = stimulus.schedule.duration_ms / plan.dt_ms
     read_back_s = _NATIVE_READ_BACK_S if has_native() else _READ_BACK_S
     step_s = plan.n_neurons * _STEP_S[plan.dynamics] * 1.5
-    if presentation.analog:
+    if stimulus.analog:
         n_lgn_synapses = sum(len(p) for p in plan.projections if p.label == "lgn")
         step_s += n_lgn_synapses * _ANALOG_S[plan.dynamics]
     return Need(

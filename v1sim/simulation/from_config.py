@@ -16,7 +16,7 @@ from v1sim.simulation.native.library import has_native, native_module
 from v1sim.simulation.plan import BuildPlan, make_plan
 from v1sim.simulation.run import refuse_other_input
 from v1sim.stimulus.background import read_draws
-from v1sim.stimulus.presentation import Presentation
+from v1sim.stimulus.base import Stimulus
 
 __all__ = [
     "configured_plan",
@@ -26,9 +26,7 @@ __all__ = [
 ]
 
 
-def configured_plan(
-    config: RunConfig, checked: CheckedNetwork, presentation: Presentation
-) -> BuildPlan:
+def configured_plan(config: RunConfig, checked: CheckedNetwork, stimulus: Stimulus) -> BuildPlan:
     """The plan of a network that passed the guards, as the configuration wants it simulated.
 
     Raises
@@ -37,7 +35,7 @@ def configured_plan(
         If a recorded background, a perturbation or the stimulus does not fit.
     """
     if isinstance(config.background, RecordedBackground):
-        n_steps = [presentation.n_steps(trial.index) for trial in presentation.trials]
+        n_steps = [stimulus.n_steps(trial.index) for trial in stimulus.trials]
         background: Background = "recorded"
         draws = read_draws(config.background.recorded, n_steps)
     else:
@@ -50,7 +48,7 @@ def configured_plan(
         draws=draws,
         perturb=config.perturb,
     )
-    refuse_other_input(plan, presentation)
+    refuse_other_input(plan, stimulus)
     return plan
 
 

@@ -36,8 +36,8 @@ from v1sim.simulation.plan import BuildPlan
 from v1sim.simulation.readback import ProjectionReadback, read_back
 from v1sim.simulation.watch import stop_if_hopeless
 from v1sim.stimulus import background
-from v1sim.stimulus.presentation import Presentation
-from v1sim.stimulus.spikes import LgnSpikes, draw_spikes
+from v1sim.stimulus.base import Stimulus
+from v1sim.stimulus.spikes import LgnInput, LgnSpikes
 
 __all__ = ["QUIET_TIME_CONSTANTS", "Output", "refuse_other_input", "run_trials"]
 
@@ -53,8 +53,6 @@ _LONGEST_GAP_MS = 5000.0
 
 #: Trial, neuron and time of its spikes.
 _TrialSpikes = tuple[int, NDArray[np.int32], NDArray[np.floating]]
-#: Of one trial: the spikes of the LGN, or the numbers of an analog input, shape (steps, n_lgn).
-_LgnInput = LgnSpikes | NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +88,7 @@ class _Collected:
 
 def run_trials(
     plan: BuildPlan,
-    presentation: Presentation,
+    stimulus: Stimulus,
     *,
     threads: int,
     between_trials: Literal["reset", "gap", "rebuild"],
@@ -105,8 +103,8 @@ def run_trials(
     ----------
     plan : BuildPlan
         From `v1sim.simulation.plan.make_plan`.
-    presentation : Presentation
-        Trials and LGN probabilities, on the plan's time step.
+    stimulus : Stimulus
+        Trials and what the LGN sends in them, on the plan's time step.
     threads : int
         NEST's threads.
     between_trials : {"reset", "gap", "rebuild"}
@@ -129,12 +127,12 @@ def run_trials(
     SimulationError
         If NEST fails, or the network does not fall silent between trials.
     """
-    refuse_other_input(plan, presentation)
+    refuse_other_input(plan, stimulus)
     nest, _ = backend()
     collected = _Collected()
     simulation: Simulation | None = None
     readback: tuple[ProjectionReadback, ...] = ()
-    total_ms = sum(trial.duration_ms for trial in presentation.trials)
+    total_ms = stimulus.schedule.duration_ms
     done_ms = 0.0
     early = _EarlyWatch(watch, plan) if watch is not None and watch.fail_fast else None
     pieces = _Pieces(
@@ -143,7 +141,7 @@ def run_trials(
         lambda trial_ms: progress("simulate", min(done_ms + trial_ms, total_ms), total_ms),
     )
     try:
-        for trial in presentation.trials:
+        for trial in stimulus.trials:
             if simulation is None or between_trials == "rebuild":
                 since = time.perf_counter()
                 simulation = build(
@@ -159,10 +157,10 @@ def run_trials(
                 collected.gap_ms += _return_to_rest(simulation)
                 collected.timed("between trials", since)
             since = time.perf_counter()
-            lgn = _lgn_input(presentation, plan.seed, trial.index)
+            lgn = stimulus.input(trial.index, plan.seed)
             collected.timed("stimulus", since)
             since = time.perf_counter()
-            n_steps = presentation.n_steps(trial.index)
+            n_steps = stimulus.n_steps(trial.index)
             _run_trial(simulation, n_steps, trial.index, lgn, collected, early, pieces)
             collected.timed("simulate", since)
             done_ms += trial.duration_ms
@@ -185,7 +183,7 @@ def run_trials(
     )
 
 
-def refuse_other_input(plan: BuildPlan, presentation: Presentation) -> None:
+def refuse_other_input(plan: BuildPlan, stimulus: Stimulus) -> None:
     """Analog input for neurons that cannot take it.
 
     Raises
@@ -193,18 +191,13 @@ def refuse_other_input(plan: BuildPlan, presentation: Presentation) -> None:
     InputError
         Saying what to set.
     """
-    if presentation.analog and plan.dynamics == "glif_psc":
+    if stimulus.analog and plan.dynamics == "glif_psc":
         raise InputError(
             "numbers enter the synapses, and glif_psc takes spikes alone",
             where="stimulus.input: analog",
             expected="simulation.dynamics: training or training_float32",
             hint="--set simulation.dynamics=training, or draw spikes: --set stimulus.input=spikes",
         )
-
-
-def _lgn_input(presentation: Presentation, seed: int, trial: int) -> _LgnInput:
-    probability = presentation.probability(trial)
-    return probability if presentation.analog else draw_spikes(probability, seed, trial)
 
 
 class _Pieces:
@@ -250,7 +243,7 @@ class _EarlyWatch:
         """How many steps of a trial are still wanted."""
         return min(of_trial, self._n_wanted - self._n_steps)
 
-    def add(self, neuron: NDArray[np.int32], lgn: _LgnInput, n_steps: int) -> None:
+    def add(self, neuron: NDArray[np.int32], lgn: LgnInput, n_steps: int) -> None:
         """Count the spikes of the first steps of a trial."""
         self._spikes += np.bincount(neuron, minlength=len(self._spikes))
         if isinstance(lgn, LgnSpikes):
@@ -271,7 +264,7 @@ def _run_trial(
     simulation: Simulation,
     n_steps: int,
     trial: int,
-    lgn: _LgnInput,
+    lgn: LgnInput,
     collected: _Collected,
     early: _EarlyWatch | None,
     pieces: _Pieces,
@@ -299,7 +292,7 @@ def _run_trial(
 
 
 def _load_sources(
-    simulation: Simulation, start_ms: float, n_steps: int, trial: int, lgn: _LgnInput
+    simulation: Simulation, start_ms: float, n_steps: int, trial: int, lgn: LgnInput
 ) -> None:
     """Give each source its spikes of this trial, or its numbers."""
     plan = simulation.plan

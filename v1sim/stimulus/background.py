@@ -13,20 +13,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from v1sim.config import Background
+from v1sim.config_section import InputFile, Section
 from v1sim.errors import StimulusError
 from v1sim.stimulus.random_streams import stream
 
-__all__ = ["DRAWS", "PROBABILITY", "event_weight", "events", "read_draws"]
+__all__ = [
+    "DRAWS",
+    "PROBABILITY",
+    "Background",
+    "RecordedBackground",
+    "event_weight",
+    "events",
+    "read_draws",
+]
+
+#: What drives the file's background weights; "recorded" is written as ``{recorded: FILE}``.
+Background = Literal["none", "mean", "shared_binomial", "independent_poisson", "recorded"]
 
 DRAWS = 10
 PROBABILITY = 0.1
+
+
+class RecordedBackground(Section):
+    """Draws that were recorded elsewhere (`read_draws`)."""
+
+    recorded: InputFile
 
 
 def event_weight(background: Background) -> float:

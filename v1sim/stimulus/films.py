@@ -1,7 +1,7 @@
 """What is on the screen over a trial, and what LGN cells answer to it.
 
 - `Film`: frames and how long each is shown; `grey`, `still`, `movie` and `joined` make them
-- `film_presentation`: several films, each shown several times
+- `FilmStimulus`: several films, each shown several times
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,22 @@ from numpy.typing import NDArray
 from v1sim import __version__
 from v1sim.digests import array_sha256
 from v1sim.model import LgnCellTable
-from v1sim.stimulus.lgn import DT_MS, cells_sha256, lgn_filters, rates_of_movie
-from v1sim.stimulus.presentation import Presentation, repeated_trials
+from v1sim.stimulus.drawn import DrawnStimulus
+from v1sim.stimulus.lgn import DT_MS, LgnFilters, cells_sha256, lgn_filters, rates_of_movie
 from v1sim.stimulus.spikes import probability_of_rate
+from v1sim.stimulus.trials import repeated_trials
 
-__all__ = ["Film", "film_presentation", "grey", "joined", "movie", "still"]
+__all__ = [
+    "Film",
+    "FilmStimulus",
+    "between_grey",
+    "full_field",
+    "grey",
+    "joined",
+    "movie",
+    "still",
+    "to_steps",
+]
 
 F32 = NDArray[np.float32]
 
@@ -58,6 +69,16 @@ class Film:
         return Film(self.frame[steps > 0], steps[steps > 0])
 
 
+def to_steps(time_ms: float) -> int:
+    """A time in whole steps."""
+    return round(time_ms / DT_MS)
+
+
+def full_field(luminance: float, field_px: tuple[int, int]) -> F32:
+    """An image of one luminance on a field of (width, height)."""
+    return np.full(field_px[::-1], luminance, dtype=np.float32)
+
+
 def still(image: F32, n_steps: int) -> Film:
     """One image."""
     return Film(image[np.newaxis], np.array([n_steps], dtype=np.intp))
@@ -85,14 +106,18 @@ def joined(films: Sequence[Film]) -> Film:
     )
 
 
-def film_presentation(
-    cells: LgnCellTable,
-    films: Sequence[Film],
-    stimuli: Sequence[Mapping[str, float | int | str]],
-    *,
-    repeats: int,
-    window_ms: tuple[float, float],
-) -> Presentation:
+def between_grey(image: F32, times_ms: tuple[float, float, float]) -> Film:
+    """An image after and before grey, each for its time."""
+    nothing = np.zeros_like(image)
+    return joined(
+        [
+            still(frame, to_steps(time_ms))
+            for frame, time_ms in zip((nothing, image, nothing), times_ms, strict=True)
+        ]
+    )
+
+
+class FilmStimulus(DrawnStimulus):
     """Films of equal length, each shown several times.
 
     Parameters
@@ -113,32 +138,47 @@ def film_presentation(
     StimulusError
         If there are no films, or the cells have no filters.
     """
-    trials, stimulus_of_trial = repeated_trials(
-        stimuli,
-        repeats=repeats,
-        duration_ms=films[0].n_steps * DT_MS if films else 0.0,
-        window_ms=window_ms,
-        where="films",
-    )
-    filters = cache(lambda: lgn_filters(cells))
-    digest = cache(lambda: cells_sha256(cells))
 
-    def load(stimulus: int) -> F32:
-        film = films[stimulus]
-        return probability_of_rate(rates_of_movie(filters(), film.frame, film.steps), DT_MS)
+    def __init__(
+        self,
+        cells: LgnCellTable,
+        films: Sequence[Film],
+        stimuli: Sequence[Mapping[str, float | int | str]],
+        *,
+        repeats: int,
+        window_ms: tuple[float, float],
+    ) -> None:
+        schedule = repeated_trials(
+            stimuli,
+            repeats=repeats,
+            duration_ms=films[0].n_steps * DT_MS if films else 0.0,
+            window_ms=window_ms,
+            where="films",
+        )
+        super().__init__(len(cells), schedule, cells=cells)
+        self._table = cells
+        self._films = films
 
-    def key(stimulus: int) -> str:
-        film = films[stimulus]
-        text = f"{digest()} {array_sha256(film.frame)} {array_sha256(film.steps)} {__version__}"
+    @cached_property
+    def _filters(self) -> LgnFilters:
+        return lgn_filters(self._table)
+
+    @cached_property
+    def _cells_sha256(self) -> str:
+        return cells_sha256(self._table)
+
+    def load(self, stimulus: int) -> F32:
+        """What the cells answer to a film."""
+        film = self._films[stimulus]
+        return probability_of_rate(rates_of_movie(self._filters, film.frame, film.steps), DT_MS)
+
+    def key(self, stimulus: int) -> str:
+        """Digest of cells and frames."""
+        film = self._films[stimulus]
+        frames, steps = array_sha256(film.frame), array_sha256(film.steps)
+        text = f"{self._cells_sha256} {frames} {steps} {__version__}"
         return hashlib.sha256(text.encode()).hexdigest()
 
-    return Presentation(
-        len(cells),
-        DT_MS,
-        trials,
-        stimulus_of_trial,
-        load,
-        key,
-        picture=lambda stimulus, step: films[stimulus].at(step),
-        cells=cells,
-    )
+    def picture(self, stimulus: int, step: int) -> F32:
+        """The frame that is shown."""
+        return self._films[stimulus].at(step)

@@ -23,7 +23,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,11 +31,12 @@ from numpy.typing import NDArray
 from v1sim import __version__
 from v1sim.errors import StimulusError
 from v1sim.model import LgnCellTable
+from v1sim.stimulus.drawn import DrawnStimulus
 from v1sim.stimulus.lgn import DT_MS, LgnFilters, cells_sha256, lgn_filters
-from v1sim.stimulus.presentation import Presentation, repeated_trials
 from v1sim.stimulus.spikes import probability_of_rate
+from v1sim.stimulus.trials import repeated_trials
 
-__all__ = ["Grating", "grating_movie", "grating_presentation", "grating_rates"]
+__all__ = ["Grating", "GratingStimulus", "grating_movie", "grating_rates"]
 
 F32 = NDArray[np.float32]
 C64 = NDArray[np.complex64]
@@ -198,12 +199,12 @@ def grating_rates(filters: LgnFilters, grating: Grating) -> F32:
     return _rates(filters, grating, amplitude, _running_response(filters, grating.radians_per_step))
 
 
-def grating_presentation(
-    cells: LgnCellTable, gratings: Sequence[Grating], *, repeats: int = 10
-) -> Presentation:
+class GratingStimulus(DrawnStimulus):
     """Gratings of equal durations, each repeated; analyses read the time that they are shown.
 
-    Repeats have equal rates; spikes are drawn anew for each.
+    Repeats have equal rates; spikes are drawn anew for each. Trials carry ``direction_deg`` and
+    ``temporal_frequency_hz`` (``orientation_deg`` and ``phase_deg`` where nothing moves),
+    ``spatial_frequency_cpd``, ``contrast`` and ``repeat``.
 
     Parameters
     ----------
@@ -214,65 +215,66 @@ def grating_presentation(
     repeats : int
         Trials of each.
 
-    Returns
-    -------
-    Presentation
-        Trials carry ``direction_deg`` and ``temporal_frequency_hz`` (``orientation_deg``
-        and ``phase_deg`` where nothing moves), ``spatial_frequency_cpd``, ``contrast``
-        and ``repeat``.
-
     Raises
     ------
     StimulusError
         If there is no grating, or they differ in duration, or the cells have no filters.
     """
-    durations = {(grating.grey_ms, grating.grating_ms) for grating in gratings}
-    if len(durations) != 1:
-        seen = f"{len(durations)} different durations of {len(gratings)} gratings"
-        raise StimulusError(seen, where="gratings", expected="one for all")
-    ((grey_ms, grating_ms),) = durations
-    trials, stimulus_of_trial = repeated_trials(
-        [grating.stimulus for grating in gratings],
-        repeats=repeats,
-        duration_ms=grey_ms + grating_ms,
-        window_ms=(grey_ms, grey_ms + grating_ms),
-        where="gratings",
-    )
 
-    @cache
-    def drive() -> tuple[LgnFilters, C64]:
-        """Filters and what they see of each grating: once, when first needed."""
-        filters = lgn_filters(cells)
-        patterns = np.stack([grating.pattern(filters.field_px).reshape(-1) for grating in gratings])
-        return filters, filters.spatial @ patterns.T
-
-    @lru_cache(maxsize=1)  # 100 MB for 17,400 cells
-    def running(radians_per_step: float) -> C64:
-        return _running_response(drive()[0], radians_per_step)
-
-    def load(stimulus: int) -> F32:
-        filters, amplitudes = drive()
-        grating = gratings[stimulus]
-        rate_hz = _rates(
-            filters, grating, amplitudes[:, stimulus], running(grating.radians_per_step)
+    def __init__(
+        self, cells: LgnCellTable, gratings: Sequence[Grating], *, repeats: int = 10
+    ) -> None:
+        durations = {(grating.grey_ms, grating.grating_ms) for grating in gratings}
+        if len(durations) != 1:
+            seen = f"{len(durations)} different durations of {len(gratings)} gratings"
+            raise StimulusError(seen, where="gratings", expected="one for all")
+        ((grey_ms, grating_ms),) = durations
+        schedule = repeated_trials(
+            [grating.stimulus for grating in gratings],
+            repeats=repeats,
+            duration_ms=grey_ms + grating_ms,
+            window_ms=(grey_ms, grey_ms + grating_ms),
+            where="gratings",
         )
-        return probability_of_rate(rate_hz, DT_MS)
+        super().__init__(len(cells), schedule, cells=cells)
+        self._table = cells
+        self._gratings = gratings
+        self._running = lru_cache(maxsize=1)(self._running_of)  # 100 MB for 17,400 cells
 
-    digest = cache(lambda: cells_sha256(cells))
+    @cached_property
+    def _drive(self) -> tuple[LgnFilters, C64]:
+        """Filters and what they see of each grating: once, when first needed."""
+        filters = lgn_filters(self._table)
+        patterns = [grating.pattern(filters.field_px).reshape(-1) for grating in self._gratings]
+        return filters, filters.spatial @ np.stack(patterns).T
 
-    def key(stimulus: int) -> str:
-        text = f"{digest()} {gratings[stimulus]} {__version__}"
+    def _running_of(self, radians_per_step: float) -> C64:
+        return _running_response(self._drive[0], radians_per_step)
+
+    @cached_property
+    def _cells_sha256(self) -> str:
+        return cells_sha256(self._table)
+
+    def load(self, stimulus: int) -> F32:
+        """What the cells answer to a grating."""
+        filters, amplitudes = self._drive
+        grating = self._gratings[stimulus]
+        running = self._running(grating.radians_per_step)
+        return probability_of_rate(
+            _rates(filters, grating, amplitudes[:, stimulus], running), DT_MS
+        )
+
+    def key(self, stimulus: int) -> str:
+        """Digest of cells and grating."""
+        text = f"{self._cells_sha256} {self._gratings[stimulus]} {__version__}"
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def picture(stimulus: int, step: int) -> F32:
-        grating = gratings[stimulus]
-        width, height = (round(side) for side in cells.field_deg)
+    def picture(self, stimulus: int, step: int) -> F32:
+        """The frame that is shown."""
+        grating = self._gratings[stimulus]
+        width, height = (round(side) for side in self._table.field_deg)
         if step < grating.n_grey_steps:
             return np.zeros((height, width), dtype=np.float32)
         turn = grating.radians_per_step * (step - grating.n_grey_steps)
         frame: F32 = (grating.pattern((width, height)) * np.exp(-1j * turn)).real
         return frame.astype(np.float32)
-
-    return Presentation(
-        len(cells), DT_MS, trials, stimulus_of_trial, load, key, picture=picture, cells=cells
-    )

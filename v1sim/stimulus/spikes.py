@@ -1,4 +1,4 @@
-"""Spikes drawn step by step from probabilities."""
+"""What the LGN sends in one trial, and spikes drawn step by step from probabilities."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from v1sim.errors import StimulusError
 from v1sim.stimulus.random_streams import stream
 
-__all__ = ["UNIFORM_STEP", "LgnSpikes", "draw_spikes", "probability_of_rate"]
+__all__ = ["UNIFORM_STEP", "LgnInput", "LgnSpikes", "draw_spikes", "probability_of_rate"]
 
 #: NumPy's float32 uniform numbers are the multiples of this in [0, 1).
 UNIFORM_STEP = 2.0**-24
@@ -20,7 +20,10 @@ _BLOCK = 1 << 22
 
 @dataclass(frozen=True, eq=False)
 class LgnSpikes:
-    """Spikes of one trial, sorted by step, then source: ``step`` and ``source``, shape (q,)."""
+    """Spikes of one trial, sorted by step, then source: ``step`` and ``source``, shape (q,).
+
+    A source that sends several spikes in a step stands there as often.
+    """
 
     step: NDArray[np.int32]
     source: NDArray[np.int32]
@@ -36,6 +39,10 @@ class LgnSpikes:
     def none(cls) -> LgnSpikes:
         """No spikes."""
         return cls(np.empty(0, dtype=np.int32), np.empty(0, dtype=np.int32))
+
+
+#: Of one trial: the LGN's spikes, or the numbers of an analog input, shape (steps, n_lgn).
+LgnInput = LgnSpikes | NDArray[np.float32]
 
 
 def probability_of_rate(rate_hz: NDArray[np.floating], dt_ms: float) -> NDArray[np.float32]:

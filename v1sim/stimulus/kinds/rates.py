@@ -1,24 +1,23 @@
-"""LGN rates that are given, not computed: from a file, or one for all.
-
-- `rate_file_presentation`: rates [ms, LGN cells] in Hz from NumPy or HDF5
-- `constant_presentation`: every cell at one rate
-"""
+"""LGN rates in Hz from a file: NumPy, or a dataset of an HDF5 file."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from v1sim.config_section import DT_MS, InputFile, WindowMs
 from v1sim.errors import StimulusError
-from v1sim.stimulus.lgn import DT_MS
-from v1sim.stimulus.presentation import Presentation, repeated_trials
+from v1sim.model import NetworkModel
+from v1sim.stimulus.base import StimulusConfig
+from v1sim.stimulus.drawn import DrawnStimulus
 from v1sim.stimulus.spikes import probability_of_rate
+from v1sim.stimulus.trials import Schedule, repeated_trials
 
-__all__ = ["constant_presentation", "rate_file_presentation"]
+__all__ = ["Rates"]
 
 F32 = NDArray[np.float32]
 
@@ -26,54 +25,42 @@ F32 = NDArray[np.float32]
 _MAX_RATE_HZ = 1000.0
 
 
-def constant_presentation(
-    n_lgn: int, rate_hz: float, *, duration_ms: float, repeats: int
-) -> Presentation:
-    """Every LGN cell a Poisson process of one rate; analyses read the whole trial."""
-    trials, stimulus_of_trial = repeated_trials(
-        [{"rate_hz": float(rate_hz)}],
-        repeats=repeats,
-        duration_ms=duration_ms,
-        window_ms=(0.0, duration_ms),
-        where="spontaneous",
-    )
-    shape = (round(duration_ms / DT_MS), n_lgn)
-    probability = probability_of_rate(np.array(rate_hz), DT_MS)
+class Rates(StimulusConfig):
+    """LGN rates in Hz from a file [ms, LGN cells]: NumPy, or a dataset of an HDF5 file."""
 
-    def load(_: int) -> F32:
-        return np.broadcast_to(probability, shape)
+    kind: Literal["rates"]
+    file: InputFile
+    dataset: str = "rates_hz"
+    window_ms: WindowMs | None = None
 
-    return Presentation(n_lgn, DT_MS, trials, stimulus_of_trial, load)
+    def made_for(self, network: NetworkModel) -> DrawnStimulus:
+        """The file's rates, one row a millisecond; analyses read ``window_ms``, or all of it."""
+        rate_hz, where = _rates(self.file, self.dataset, network.n_lgn)
+        duration_ms = len(rate_hz) * DT_MS
+        schedule = repeated_trials(
+            [{"file": self.file.name}],
+            repeats=self.trials,
+            duration_ms=duration_ms,
+            window_ms=self.window_ms or (0.0, duration_ms),
+            where=where,
+        )
+        return _GivenRates(network.n_lgn, schedule, rate_hz)
 
 
-def rate_file_presentation(
-    path: Path,
-    n_lgn: int,
-    *,
-    dataset: str,
-    repeats: int,
-    window_ms: tuple[float, float] | None = None,
-) -> Presentation:
-    """Rates from a file, one row a millisecond.
+class _GivenRates(DrawnStimulus):
+    """Rates (steps, n_lgn) in Hz."""
 
-    Parameters
-    ----------
-    path : Path
-        ``.npy``, or HDF5 with ``dataset``: rates in Hz, shape (ms, n_lgn).
-    n_lgn : int
-        LGN cells of the network.
-    dataset : str
-        Which dataset of an HDF5 file.
-    repeats : int
-        Trials; spikes are drawn anew for each.
-    window_ms : (float, float), optional
-        Part of each trial that analyses read; by default all of it.
+    def __init__(self, n_lgn: int, schedule: Schedule, rate_hz: NDArray[Any]) -> None:
+        super().__init__(n_lgn, schedule)
+        self._rate_hz = rate_hz
 
-    Raises
-    ------
-    StimulusError
-        If the file cannot be read, does not fit the network, or holds other values.
-    """
+    def load(self, stimulus: int) -> F32:
+        """Probabilities of Poisson processes of these rates."""
+        return probability_of_rate(self._rate_hz, self.dt_ms)
+
+
+def _rates(path: Path, dataset: str, n_lgn: int) -> tuple[NDArray[Any], str]:
+    """Rates of a file, which fit the network, and where they are."""
     rate_hz = _read(path, dataset)
     where = str(path) if path.suffix == ".npy" else f"{path}:{dataset}"
     if rate_hz.ndim != 2 or rate_hz.dtype.kind not in "fiu" or not len(rate_hz):
@@ -100,17 +87,7 @@ def rate_file_presentation(
             expected="rates in Hz",
             hint="multiply by 1000, or write them as a stimulus file (kind: probabilities)",
         )
-    duration_ms = len(rate_hz) * DT_MS
-    trials, stimulus_of_trial = repeated_trials(
-        [{"file": path.name}],
-        repeats=repeats,
-        duration_ms=duration_ms,
-        window_ms=window_ms or (0.0, duration_ms),
-        where=where,
-    )
-    return Presentation(
-        n_lgn, DT_MS, trials, stimulus_of_trial, lambda _: probability_of_rate(rate_hz, DT_MS)
-    )
+    return rate_hz, where
 
 
 def _read(path: Path, dataset: str) -> NDArray[Any]:

@@ -13,10 +13,8 @@ from tests.lgn_cells import make_cells
 from tests.networks import tiny_network
 from v1sim.config import RunConfig, validate
 from v1sim.errors import StimulusError
-from v1sim.stimulus.from_config import presentation
 from v1sim.stimulus.gratings import Grating, grating_movie, grating_rates
 from v1sim.stimulus.lgn import lgn_filters, rates_of_movie
-from v1sim.stimulus.spikes import draw_spikes
 
 N_LGN = 4
 
@@ -30,11 +28,11 @@ def network():
 
 
 def shown(network, **stimulus):
-    return presentation(validate(RunConfig, {"stimulus": stimulus}, "test"), network)
+    return validate(RunConfig, {"stimulus": stimulus}, "test").stimulus.made_for(network)
 
 
-def rate_hz(presentation, trial=0):
-    return -1000 * np.log1p(-presentation.probability(trial).astype(float))
+def rate_hz(stimulus, trial=0):
+    return -1000 * np.log1p(-stimulus.strength(trial).astype(float))
 
 
 def test_contrast_sweep(network):
@@ -183,7 +181,7 @@ def test_what_needs_no_cells_needs_none(network, tmp_path):
     made = shown(
         blind, kind="sonata_spikes", file=str(tmp_path / "s.h5"), duration_ms=30.0, trials=2
     )
-    assert [draw_spikes(made.probability(i), 1, i).source.tolist() for i in (0, 1)] == [[3], [1]]
+    assert [made.input(i, 1).source.tolist() for i in (0, 1)] == [[3], [1]]
     with pytest.raises(StimulusError, match="not their positions"):
         shown(blind, kind="grey")
 
@@ -251,5 +249,5 @@ def test_the_trained_reference_network_can_see(network, shared_data):
         lgn_table=str(shared_data / "third_party" / "lgn_full_col_cells_120x80.csv"),
         lgn_ids_from=str(shared_data / "trained_a" / "stimuli_A.h5"),
     )
-    assert made.probability(0).shape == (600, 600)
+    assert made.strength(0).shape == (600, 600)
     assert np.bincount(np.unique(made.cells.model_id, return_inverse=True)[1]).min() > 10

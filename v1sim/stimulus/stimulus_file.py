@@ -5,7 +5,7 @@ probability of a spike in each millisecond, and training drew a spike where
 ``clip(value / 1.3, 0, 1) > uniform``. ``labels``, ``response_window`` and ``time_windows`` may
 be there. Files that v1sim writes say in ``stimuli`` (samples,) what each sample shows, as JSON.
 
-- `open_stimulus_file`, `file_presentation`: read
+- `open_stimulus_file`: read
 - `write_stimulus_file`: write
 """
 
@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import h5py
@@ -25,25 +26,29 @@ from v1sim import __version__
 from v1sim.errors import StimulusError
 from v1sim.model import Trial
 from v1sim.output import replacing
-from v1sim.stimulus.presentation import Presentation, repeated_trials
+from v1sim.stimulus.base import Stimulus
+from v1sim.stimulus.given import GivenSpikes
 from v1sim.stimulus.spikes import UNIFORM_STEP
 
 __all__ = [
     "SCALE",
+    "STEP_MS",
     "StimulusFile",
-    "file_presentation",
     "open_stimulus_file",
     "write_stimulus_file",
 ]
 
 F32 = NDArray[np.float32]
 
+_log = logging.getLogger(__name__)
+
 #: Stored value of a certain spike.
 SCALE = 1.3
 
 #: No file of probabilities has more values above that of a certain spike.
 _MOST_OVER = 0.01
-_DT_MS = 1.0
+#: One value a millisecond.
+STEP_MS = 1.0
 
 
 @dataclass
@@ -141,7 +146,7 @@ class StimulusFile:
             )
         text = (
             f"LGN probabilities are the values of {self.path.name} divided by {self.divide_by:g}, "
-            f"{seen.mean * 1000 / _DT_MS:.1f} Hz on average; the largest value is "
+            f"{seen.mean * 1000 / STEP_MS:.1f} Hz on average; the largest value is "
             f"{seen.largest:.3g}."
         )
         if self.divide_by != SCALE:
@@ -279,78 +284,8 @@ def _column(
     return values
 
 
-def file_presentation(
-    path: Path,
-    n_input: int,
-    *,
-    samples: Sequence[int] | None = None,
-    repeats: int = 1,
-    window_ms: tuple[float, float] | None = None,
-    divide_by: float = SCALE,
-    analog: bool = False,
-) -> Presentation:
-    """Samples of a stimulus file, each a trial.
-
-    Parameters
-    ----------
-    path : Path
-        The stimulus HDF5.
-    n_input : int
-        LGN cells of the network.
-    samples : sequence of int, optional
-        Which samples, in the order in which to show them; by default all.
-    repeats : int
-        Trials of each sample, one after the other, with spikes drawn anew.
-    window_ms : (float, float), optional
-        Part of each trial that analyses read. By default the file's response
-        window, or the whole sample. Files are known to name a window that
-        training did not read: give the one that training used.
-    divide_by : float
-        What the file's values are divided by.
-    analog : bool
-        Whether the quotients themselves enter the synapses, in place of spikes.
-
-    Returns
-    -------
-    Presentation
-        Trials carry ``sample``, ``repeat`` and, where the file has labels, ``label``.
-
-    Raises
-    ------
-    StimulusError
-        If the file, a sample or the window cannot be used.
-    """
-    file = replace(open_stimulus_file(path, n_input), divide_by=divide_by, analog=analog)
-    chosen = list(range(file.n_samples)) if samples is None else list(samples)
-    bad = [sample for sample in chosen if not 0 <= sample < file.n_samples]
-    if bad or not chosen or repeats < 1:
-        seen = f"samples {bad or chosen}, {repeats} repeats"
-        raise StimulusError(
-            seen,
-            where=str(path),
-            expected=f"samples from 0 to {file.n_samples - 1}, 1 repeat or more",
-        )
-    duration_ms = file.n_steps * _DT_MS
-    trials, stimulus_of_trial = repeated_trials(
-        [file.stimulus[sample] for sample in chosen],
-        repeats=repeats,
-        duration_ms=duration_ms,
-        window_ms=window_ms or file.response_window_ms or (0.0, duration_ms),
-        where=str(path),
-    )
-    return Presentation(
-        file.n_input,
-        _DT_MS,
-        trials,
-        stimulus_of_trial,
-        lambda stimulus: file.probability(chosen[stimulus]),
-        analog=analog,
-        remarks=file.remarks,
-    )
-
-
-def write_stimulus_file(presentation: Presentation, path: Path) -> int:
-    """Write the probabilities of each distinct stimulus of a presentation.
+def write_stimulus_file(stimulus: Stimulus, path: Path) -> int:
+    """Write the probabilities of each of the stimuli that are shown.
 
     Shown again with the same seed and as many trials of each, the file gives the
     same spikes: uniform numbers are multiples of `UNIFORM_STEP`, and what
@@ -359,7 +294,7 @@ def write_stimulus_file(presentation: Presentation, path: Path) -> int:
 
     Parameters
     ----------
-    presentation : Presentation
+    stimulus : Stimulus
         Of equally long trials.
     path : Path
         An existing file is replaced. It appears whole or not at all.
@@ -376,14 +311,15 @@ def write_stimulus_file(presentation: Presentation, path: Path) -> int:
     OutputError
         If the file cannot be written.
     """
-    first = np.unique(presentation.stimulus_of_trial, return_index=True)[1]
-    shown = [presentation.trials[index] for index in first]
+    first = np.unique(stimulus.schedule.stimulus_of_trial, return_index=True)[1]
+    shown = [stimulus.trials[index] for index in first]
     lengths = {(trial.duration_ms, trial.window_ms) for trial in shown}
     if len(lengths) != 1:
         seen = f"{len(lengths)} different lengths or windows of trials"
         raise StimulusError(seen, where="stimulus", expected="one for all: the file has but one")
-    n_steps = presentation.n_steps(shown[0].index)
-    shape = (len(shown), n_steps, presentation.n_lgn)
+    n_steps = stimulus.n_steps(shown[0].index)
+    shape = (len(shown), n_steps, stimulus.n_lgn)
+    _warn_of_several(stimulus, shown, path)
     with replacing(path) as temporary:
         # HDF5 ends the process where a disk is full. So it writes little, onto space that was
         # there a moment ago, and the values are written around it.
@@ -392,14 +328,29 @@ def write_stimulus_file(presentation: Presentation, path: Path) -> int:
         with temporary.open("r+b") as stream:
             stream.seek(offset)
             for trial in shown:
-                stream.write(_stored(presentation.probability(trial.index)).data)
+                stream.write(_stored(stimulus.strength(trial.index)).data)
     return len(shown)
+
+
+def _warn_of_several(stimulus: Stimulus, shown: Sequence[Trial], path: Path) -> None:
+    """Several spikes of a cell in one step are one in a file of probabilities."""
+    if not isinstance(stimulus, GivenSpikes):
+        return
+    for trial in shown:
+        spikes = stimulus.input(trial.index, 0)
+        n_lost = len(spikes) - np.count_nonzero(stimulus.strength(trial.index))
+        if n_lost:
+            _log.warning(
+                "%s: %d of %d spikes of trial %d share a %g ms step with another of their cell and "
+                "are one with it in this file",
+                path, n_lost, len(spikes), trial.index, STEP_MS,
+            )  # fmt: skip
 
 
 def _write_around(path: Path, shown: Sequence[Trial], shape: tuple[int, int, int]) -> int:
     """Everything but the values of ``spike_trains``; where they belong in the file."""
     n_samples, n_steps, n_lgn = shape
-    start, stop = (round(time_ms / _DT_MS) for time_ms in shown[0].window_ms)
+    start, stop = (round(time_ms / STEP_MS) for time_ms in shown[0].window_ms)
     edges = [0, start, stop, n_steps]
     parts = [(a, b) for a, b in itertools.pairwise(edges) if a < b]
     stimuli = [{k: v for k, v in trial.stimulus.items() if k != "repeat"} for trial in shown]

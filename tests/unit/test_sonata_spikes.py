@@ -1,0 +1,132 @@
+"""LGN spikes of a SONATA file, as they are."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+
+from tests.networks import admitted, tiny_network
+from v1sim.errors import StimulusError
+from v1sim.simulation.plan import make_plan
+from v1sim.simulation.run import run_trials
+from v1sim.stimulus.kinds.sonata_spikes import SonataSpikes
+from v1sim.stimulus.stimulus_file import write_stimulus_file
+
+N_LGN = 7
+NETWORK = replace(tiny_network(), n_lgn=N_LGN, lgn_cells=None)
+
+
+def write_spikes(path, node, time_ms, population="lgn", units="milliseconds"):
+    with h5py.File(path, "w") as file:
+        group = file.create_group(f"spikes/{population}")
+        group["node_ids"] = np.asarray(node)
+        group["timestamps"] = np.asarray(time_ms, dtype=float)
+        group["timestamps"].attrs["units"] = units
+    return path
+
+
+def spikes(path, network=NETWORK, **keys):
+    keys = {"duration_ms": 20.0, "trials": 2} | keys
+    return SonataSpikes(kind="sonata_spikes", file=path, **keys).made_for(network)
+
+
+def events(given):
+    return list(zip(given.step.tolist(), given.source.tolist(), strict=True))
+
+
+def test_spikes_are_given_as_they_are_whatever_the_seed(tmp_path):
+    path = write_spikes(tmp_path / "s.h5", [6, 0, 3, 3, 2], [0.0, 5.7, 19.999, 20.0, 45.0])
+    shown = spikes(path)
+    for seed in (1, 2):
+        assert events(shown.input(0, seed)) == [(0, 6), (5, 0), (19, 3)]
+        assert events(shown.input(1, seed)) == [(0, 3)]
+    assert [t.stimulus["piece"] for t in shown.trials] == [0, 1]
+    late = spikes(path, start_ms=40.0, trials=1)
+    assert events(late.input(0, 1)) == [(5, 2)]
+
+
+def test_times_that_seconds_rounded_stay_in_their_step(tmp_path):
+    path = write_spikes(tmp_path / "s.h5", [1, 1], [2.9999999999, 0.007 * 1000])
+    assert events(spikes(path).input(0, 1)) == [(3, 1), (7, 1)]
+
+
+def test_several_spikes_of_a_cell_in_one_step_are_several(tmp_path, caplog):
+    path = write_spikes(tmp_path / "s.h5", [2, 1, 1, 2, 0], [3.7, 3.2, 3.7, 20.7, 3.7])
+    shown = spikes(path)
+    assert events(shown.input(0, 1)) == [(3, 0), (3, 1), (3, 1), (3, 2)]
+    assert not caplog.records
+    with caplog.at_level(logging.WARNING):
+        write_stimulus_file(shown, tmp_path / "p.h5")
+    assert "1 of 4 spikes of trial 0 share a 1 ms step" in caplog.text
+
+
+@pytest.mark.parametrize("dynamics", ["glif_psc", "training", "training_float32"])
+def test_several_spikes_in_one_step_act_as_often(tmp_path, dynamics):
+    """Their effect is linear below threshold: two spikes move the membrane twice as far as one."""
+    checked = admitted(tiny_network())
+    network = checked.network
+    cell = int(np.bincount(network.lgn.pre).argmax())
+
+    def voltage(times_ms):
+        path = tmp_path / f"{len(times_ms)}.h5"
+        # A spike of another cell keeps the input from being empty.
+        write_spikes(path, [cell] * len(times_ms) + [0], [*times_ms, 25.0])
+        output = run_trials(
+            make_plan(checked, background="none", seed=1, dynamics=dynamics),
+            spikes(path, network, trials=1, duration_ms=30.0),
+            threads=2,
+            between_trials="rebuild",
+            voltage_of=np.unique(network.lgn.post[network.lgn.pre == cell]).astype(np.int32),
+            progress=lambda *_: None,
+        )
+        assert len(output.lgn_spikes) == len(times_ms) + 1
+        return output.voltage.v_mv[0, :20].astype(float)
+
+    none, one, two = (voltage(times_ms) for times_ms in ([], [4.0], [4.2, 4.6]))
+    assert np.abs(one - none).max() > 0.1
+    np.testing.assert_allclose(two - none, 2 * (one - none), atol=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("file", "keys", "message"),
+    [
+        ({"node": [7], "time_ms": [1]}, {}, "node ids from 7 to 7"),
+        ({"node": [-1], "time_ms": [1]}, {}, "node ids from -1"),
+        ({"node": [1], "time_ms": [np.nan]}, {}, "not finite"),
+        ({"node": [1], "time_ms": [1, 2]}, {}, "one id a timestamp"),
+        ({"node": [1.5], "time_ms": [1]}, {}, "one id a timestamp"),
+        ({"node": [1], "time_ms": [1], "units": "seconds"}, {}, "'seconds'"),
+        ({"node": [1], "time_ms": [99]}, {}, "no spikes among 2 pieces of 20 ms"),
+        ({"node": np.array([], dtype=int), "time_ms": []}, {}, "no times"),
+        ({"node": [1], "time_ms": [1]}, {"population": "v1"}, "no population 'v1'"),
+        ({"node": [1], "time_ms": [1]}, {"window_ms": (0.0, 30.0)}, "window"),
+    ],
+)
+def test_other_spike_files_are_refused(tmp_path, file, keys, message):
+    path = write_spikes(tmp_path / "s.h5", **file)
+    with pytest.raises(StimulusError, match=message):
+        spikes(path, **keys)
+
+
+def test_of_several_populations_one_must_be_named(tmp_path):
+    path = write_spikes(tmp_path / "s.h5", [1], [1])
+    with h5py.File(path, "a") as file:
+        file.copy("spikes/lgn", "spikes/v1")
+    with pytest.raises(StimulusError, match=r"2 populations(?s:.*)one of lgn, v1"):
+        spikes(path)
+    assert events(spikes(path, population="v1").input(0, 1)) == [(1, 1)]
+
+
+def test_what_is_no_spike_file_is_refused(tmp_path):
+    (tmp_path / "text.h5").write_text("no HDF5")
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["spikes"] = [1]
+    with h5py.File(tmp_path / "half.h5", "w") as file:
+        file["spikes/lgn/node_ids"] = [1]
+    for name in ("absent.h5", "text.h5", "other.h5", "half.h5"):
+        with pytest.raises(StimulusError, match=name):
+            spikes(tmp_path / name)

@@ -1,0 +1,61 @@
+"""What every part of a configuration is made of: `Section`, and the types of its values.
+
+Times are whole milliseconds. `InputFile` is the type of every file that a run reads: by it
+a configuration's files are found (`v1sim.config`), so that a new key needs no entry anywhere.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+__all__ = [
+    "DT_MS",
+    "Count",
+    "DurationMs",
+    "InputFile",
+    "IsInputFile",
+    "Positive",
+    "Section",
+    "TimeMs",
+    "WindowMs",
+]
+
+#: The time step of the model: training, delays and LGN spikes are all on 1 ms.
+DT_MS = 1.0
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, and every key must be known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class IsInputFile:
+    """Marks the paths of files that a run reads."""
+
+
+InputFile = Annotated[Path, Field(strict=False), IsInputFile()]
+
+
+def _whole_steps(value_ms: float) -> float:
+    if value_ms % DT_MS:
+        msg = f"a whole number of {DT_MS:g} ms steps"
+        raise ValueError(msg)
+    return value_ms
+
+
+def _window(window_ms: tuple[float, float]) -> tuple[float, float]:
+    if window_ms[0] >= window_ms[1]:
+        msg = "a start before the stop"
+        raise ValueError(msg)
+    return window_ms
+
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+DurationMs = Annotated[Positive, AfterValidator(_whole_steps)]
+TimeMs = Annotated[float, Field(ge=0), AfterValidator(_whole_steps)]
+WindowMs = Annotated[tuple[TimeMs, DurationMs], Field(strict=False), AfterValidator(_window)]

@@ -1,0 +1,34 @@
+"""Image files, one after another."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from v1sim.config_section import DurationMs, InputFile, TimeMs
+from v1sim.model import LgnCellTable
+from v1sim.stimulus.films import FilmStimulus, between_grey
+from v1sim.stimulus.pictures import read_image
+from v1sim.stimulus.visual import NotEmpty, VisualStimulus, field_px
+
+__all__ = ["Images"]
+
+
+class Images(VisualStimulus):
+    """Each image file (PNG or NumPy), grey before and after."""
+
+    kind: Literal["images"]
+    files: Annotated[tuple[InputFile, ...], NotEmpty]
+    grey_ms: TimeMs = 500.0
+    image_ms: DurationMs = 250.0
+    after_ms: TimeMs = 0.0
+
+    def seen_by(self, cells: LgnCellTable) -> FilmStimulus:
+        """One film an image; analyses read the image."""
+        times_ms = (self.grey_ms, self.image_ms, self.after_ms)
+        return FilmStimulus(
+            cells,
+            [between_grey(read_image(path, field_px(cells)), times_ms) for path in self.files],
+            [{"image": i, "file": path.name} for i, path in enumerate(self.files)],
+            repeats=self.trials,
+            window_ms=(self.grey_ms, self.grey_ms + self.image_ms),
+        )

@@ -1,0 +1,36 @@
+"""A movie file."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from v1sim.config_section import InputFile, TimeMs
+from v1sim.model import LgnCellTable
+from v1sim.stimulus import films
+from v1sim.stimulus.lgn import DT_MS
+from v1sim.stimulus.pictures import read_movie
+from v1sim.stimulus.visual import FrameRateHz, VisualStimulus, field_px
+
+__all__ = ["Movie"]
+
+
+class Movie(VisualStimulus):
+    """A movie file (NumPy, or a video), grey before. Videos know their frame rate."""
+
+    kind: Literal["movie"]
+    file: InputFile
+    frame_rate_hz: FrameRateHz | None = None
+    grey_ms: TimeMs = 500.0
+
+    def seen_by(self, cells: LgnCellTable) -> films.FilmStimulus:
+        """One film; analyses read the movie."""
+        screen = field_px(cells)
+        film = films.movie(*read_movie(self.file, screen, self.frame_rate_hz))
+        shown = films.joined([films.grey(screen, films.to_steps(self.grey_ms)), film])
+        return films.FilmStimulus(
+            cells,
+            [shown],
+            [{"file": self.file.name}],
+            repeats=self.trials,
+            window_ms=(self.grey_ms, shown.n_steps * DT_MS),
+        )

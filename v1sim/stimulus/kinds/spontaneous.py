@@ -1,0 +1,38 @@
+"""One rate for all LGN cells."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from v1sim.config_section import DT_MS, DurationMs
+from v1sim.model import NetworkModel
+from v1sim.stimulus.base import StimulusConfig
+from v1sim.stimulus.drawn import FixedProbabilities
+from v1sim.stimulus.spikes import probability_of_rate
+from v1sim.stimulus.trials import repeated_trials
+
+__all__ = ["Spontaneous"]
+
+
+class Spontaneous(StimulusConfig):
+    """Every LGN cell at one constant rate, whatever cells they are."""
+
+    kind: Literal["spontaneous"]
+    rate_hz: Annotated[float, Field(ge=0, le=1000)] = 5.0
+    duration_ms: DurationMs = 1000.0
+
+    def made_for(self, network: NetworkModel) -> FixedProbabilities:
+        """Every LGN cell a Poisson process of one rate; analyses read the whole trial."""
+        schedule = repeated_trials(
+            [{"rate_hz": float(self.rate_hz)}],
+            repeats=self.trials,
+            duration_ms=self.duration_ms,
+            window_ms=(0.0, self.duration_ms),
+            where="spontaneous",
+        )
+        probability = probability_of_rate(np.array(self.rate_hz), DT_MS)
+        shape = (round(self.duration_ms / DT_MS), network.n_lgn)
+        return FixedProbabilities(network.n_lgn, schedule, [np.broadcast_to(probability, shape)])
