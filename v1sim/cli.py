@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 
 from v1sim.errors import GuardRefusal, InputError, NetworkFileError, SimulationError, V1simError
+from v1sim.memory import is_lack_of_memory, lack_of_memory
 
 __all__ = ["app", "main"]
 
@@ -536,17 +537,13 @@ def _main() -> None:
             _out.print(check_report(error.report))
         _err.print(f"v1sim: {error}", style="red", markup=False, soft_wrap=True)
         sys.exit(error.exit_code)
-    except MemoryError:
-        if debug:
-            raise
-        _err.print(
-            "v1sim: out of memory\n  what to do: v1sim run --dry-run says how much a run needs",
-            style="red",
-        )
-        sys.exit(3)
     except Exception as error:
         if debug:
             raise
+        if is_lack_of_memory(error):
+            told = lack_of_memory(error)
+            _err.print(f"v1sim: {told}", style="red", markup=False, soft_wrap=True)
+            sys.exit(told.exit_code)
         _err.print(
             f"v1sim: unexpected {type(error).__name__}: {error}\n"
             "  what to do: this is a fault of v1sim; repeat with --debug and report the trace",

@@ -11,6 +11,7 @@
     │   ├── MissingExtraError   an optional package is not installed; names the line to type
     │   └── OutputError         the output cannot be written (folder, permission, disk)
     ├── GuardRefusal            exit 1: the guards refused the network; carries the report
+    ├── MemoryLimitError        exit 3: there is not enough memory; names the limit
     └── SimulationError         exit 3: the simulation failed
         └── ReadbackError       what NEST holds is not what the plan says
 
@@ -31,6 +32,7 @@ __all__ = [
     "ConfigError",
     "GuardRefusal",
     "InputError",
+    "MemoryLimitError",
     "MissingExtraError",
     "NetworkFileError",
     "OutputError",
@@ -141,6 +143,12 @@ class GuardRefusal(V1simError):
             hint=hint,
         )
         self.report = report
+
+
+class MemoryLimitError(V1simError):
+    """There is not enough memory: of the machine, or of what this process may use."""
+
+    exit_code = 3
 
 
 class SimulationError(V1simError):

@@ -7,7 +7,6 @@ report passes. Nothing else makes a `CheckedNetwork`, and the simulation accepts
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import InitVar, dataclass
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +17,7 @@ from v1sim.checks.statistics import group_statistics
 from v1sim.convert.bundle import read_index
 from v1sim.digests import network_sha256
 from v1sim.errors import GuardRefusal, NetworkFileError
+from v1sim.memory import workers
 from v1sim.model import (
     ArrayVerdict,
     CheckReport,
@@ -85,7 +85,7 @@ def examine(network: NetworkModel, policy: Policy) -> CheckReport:
     """
     context = examination(network, policy)
     checks = registered_checks()
-    with ThreadPoolExecutor(max_workers=1) as pool:  # beside the checks: NumPy frees the lock
+    with workers(1) as pool:  # beside the checks: NumPy frees the lock
         digest = pool.submit(network_sha256, network)
         groups = pool.submit(_statistics, network)
         findings = [*_waiver_findings(policy), *run_checks(context, checks)]

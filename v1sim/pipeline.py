@@ -5,6 +5,7 @@ What writes the folder is imported by what needs it: matplotlib takes a third of
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -23,6 +24,7 @@ from v1sim.config import RunConfig
 from v1sim.errors import InputError
 from v1sim.inputs.fresh import FreshInput
 from v1sim.inputs.protocol import RunInput
+from v1sim.memory import does_not_fit, require_address_space
 from v1sim.model import CheckReport, Finding, NetworkModel
 from v1sim.output import new_folder
 from v1sim.recording import Recording
@@ -44,6 +46,8 @@ from v1sim.simulation.watch import watch_run
 from v1sim.stimulus.base import Stimulus
 
 __all__ = ["Preview", "RunResult", "preview", "run"]
+
+_log = logging.getLogger(__name__)
 
 Progress = Callable[[str, float, float], None]
 
@@ -139,6 +143,7 @@ def run(
     with new_folder(folder) if group.is_first else nullcontext() as temporary:
         source = inputs or FreshInput(command, temporary, called=folder)
         prepared = _prepare(config, source, clock, progress, group)
+        _refuse_or_warn_of_memory(prepared)
         output = run_trials(
             prepared.plan,
             prepared.stimulus,
@@ -217,6 +222,9 @@ def preview(config: RunConfig, group: Group = ALONE) -> Preview | None:
         f"{prepared.threads} threads, background {plan.background}",
         f"expected: about {need.seconds:,.0f} s and {need.memory_mb:,.0f} MB",
     ]
+    too_much = does_not_fit(need.memory_mb)
+    if too_much is not None:
+        lines.append(f"warning: {too_much}")
     return Preview(prepared.report, "\n".join(lines))
 
 
@@ -257,6 +265,15 @@ def _prepare(
         between_trials=return_between_trials(config),
         voltage_of=configured_voltage_neurons(config, network),
     )
+
+
+def _refuse_or_warn_of_memory(prepared: _Prepared) -> None:
+    """Before NEST is loaded: a limit in which it cannot be, or what will probably not fit."""
+    need = expected_need(prepared.plan, prepared.stimulus, prepared.threads)
+    require_address_space(need.memory_mb)
+    too_much = does_not_fit(need.memory_mb)
+    if too_much is not None:
+        _log.warning("warning: %s", too_much)
 
 
 def _refuse_other_labels(stimulus: Stimulus, network: NetworkModel) -> None:

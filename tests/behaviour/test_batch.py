@@ -102,7 +102,7 @@ def test_failures_are_listed_and_tried_again(tmp_path):
     for arguments in ([], ["--retry-failed"]):
         text = batch(sweep, *arguments, code=3)
         assert "1 done, 1 failed" in text
-        assert "recording.voltage_of=[7000]: its input cannot be used" in text
+        assert "recording.voltage_of=[7000]: its input cannot be used, or its results" in text
         assert "indices from 0 to 59" in text  # from its log
     log = tmp_path / "sweeps" / "sweep" / "logs" / f"{runs_of(sweep)[1]}.log"
     assert log.read_text().count("neuron 7000 is not in the network") == 2

@@ -133,7 +133,7 @@ def test_what_is_killed_within_a_sweep(tmp_path, killed):
         assert not list((tmp_path / "sweeps" / "sweep" / "states").iterdir())
     else:
         assert driver.returncode == 3, out
-        assert b"killed by SIGKILL" in out
+        assert b"killed by SIGKILL, probably for memory: about" in out
         assert "1 done" in batch(sweep, "--retry-failed")
 
 

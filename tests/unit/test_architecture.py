@@ -20,6 +20,7 @@ ORDER = [
     "errors",
     "cgroups",
     "cores",
+    "memory",
     "yaml_reader",
     "output",
     "paging",

@@ -99,7 +99,7 @@ def start(request: Request, progress: Progress) -> str:
                 name=sweep.config.name,
             )
             return f"{len(pending)} runs given to Slurm as job array {array}; see --status"
-        run_local(folder, list(needs), processes, n_jobs=n_jobs, threads=threads, progress=progress)
+        run_local(folder, needs, processes, n_jobs=n_jobs, threads=threads, progress=progress)
     states = _states(sweep, folder)
     text = _summary(sweep, folder, states)
     if binding:

@@ -12,18 +12,21 @@ from datetime import datetime
 from types import TracebackType
 from typing import IO, Any, Protocol
 
+import psutil
+
 from v1sim.batch.folder import Status, SweepFolder
 from v1sim.batch.sweep import run_name
 from v1sim.config import load_config
 from v1sim.cores import LISTS_OF_CORES, available_threads
 from v1sim.errors import ConfigError
+from v1sim.memory import memory_limit
 
 __all__ = ["Job", "RunProcess", "environment", "launch", "threads_for"]
 
 _MEANING = {
     1: "the guards refused the network",
-    2: "its input cannot be used",
-    3: "the simulation failed",
+    2: "its input cannot be used, or its results cannot be written",
+    3: "the simulation failed, or there was not enough memory",
 }
 #: What a process gets to clean up after SIGTERM; Slurm's own default is 30 s.
 _GRACE_S = 20.0
@@ -107,6 +110,8 @@ class Job:
         Of a run whose configuration leaves them open.
     slurm_job : str, optional
         The Slurm job that this is.
+    expected_mb : float, optional
+        Memory that the run is expected to need, MB.
     launch : callable, optional
         Starts the run's process.
     """
@@ -118,11 +123,13 @@ class Job:
         threads: int,
         *,
         slurm_job: str | None = None,
+        expected_mb: float | None = None,
         launch: Launch = launch,
     ) -> None:
         self.folder = folder
         self.name = name
         self._threads = threads
+        self._expected_mb = expected_mb
         self._details: dict[str, Any] = {"job": slurm_job} if slurm_job else {}
         self._lock: int | None = None
         self._launch = launch
@@ -195,7 +202,7 @@ class Job:
         if code == 0:
             self.folder.clear_state(self.name)
         elif code < 0:
-            self._fail(f"killed by {signal.Signals(-code).name}")
+            self._fail(self._why_killed(signal.Signals(-code)))
         else:
             self._fail(_MEANING.get(code, f"exit code {code}"))
         self._release()
@@ -215,6 +222,22 @@ class Job:
 
     def _fail(self, reason: str) -> None:
         self.folder.write_state(self.name, Status.FAILED, reason=reason, **self._details)
+
+    def _why_killed(self, number: signal.Signals) -> str:
+        """The signal, and what it probably was: the kernel kills what has no memory left."""
+        reason = f"killed by {number.name}"
+        if number is not signal.SIGKILL:
+            return reason
+        reason += ", probably for memory"
+        if self._expected_mb is not None:
+            reason += f": about {self._expected_mb:,.0f} MB were expected"
+        limit = memory_limit()
+        if limit is not None:
+            reason += f"; {limit.mb:,.0f} MB are allowed ({limit.because})"
+        else:
+            total_mb = psutil.virtual_memory().total / 1e6
+            reason += f"; this machine has {total_mb:,.0f} MB in all"
+        return reason
 
     def _terminate(self, process: RunProcess) -> None:
         process.terminate()

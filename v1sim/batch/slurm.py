@@ -54,12 +54,15 @@ class SlurmJob:
         The run.
     threads : int
         Of a run whose configuration leaves them open.
+    expected_mb : float
+        Memory that the run is expected to need, MB.
     """
 
-    def __init__(self, root: Path, name: str, threads: int) -> None:
+    def __init__(self, root: Path, name: str, threads: int, expected_mb: float) -> None:
         self.root = root
         self.name = name
         self.threads = threads
+        self.expected_mb = expected_mb
 
     def __call__(self) -> None:
         """Run it; returns when the run has ended, well or not."""
@@ -67,7 +70,13 @@ class SlurmJob:
 
         slurm_job = submitit.JobEnvironment().job_id
         with (
-            Job(SweepFolder(self.root), self.name, self.threads, slurm_job=slurm_job) as job,
+            Job(
+                SweepFolder(self.root),
+                self.name,
+                self.threads,
+                slurm_job=slurm_job,
+                expected_mb=self.expected_mb,
+            ) as job,
             _terminated_in_order(),
         ):
             with _ignoring(signal.SIGUSR1, signal.SIGUSR2):  # Slurm tells the run, too
@@ -173,7 +182,10 @@ def submit(
         temporary.write_text(json.dumps(list(needs)), encoding="utf-8")
     executor = submitit.SlurmExecutor(folder=str(folder.slurm.absolute()), max_num_timeout=0)
     executor.update_parameters(**{key: value for key, value in asked.items() if value is not None})
-    calls = [SlurmJob(folder.root.absolute(), run, config.cpus) for run in needs]
+    calls = [
+        SlurmJob(folder.root.absolute(), run, config.cpus, need.memory_mb)
+        for run, need in needs.items()
+    ]
     inside = "SLURM_JOB_ID" in os.environ
     try:
         # A batch given inside a job must not hand that job's own settings down.

@@ -42,6 +42,7 @@ from v1sim.checks.profile import WeightProfile, pair_codes, weight_profile
 from v1sim.convert.bundle import CheckpointIndex
 from v1sim.convert.proof import CheckpointComparison, compare_with_checkpoint
 from v1sim.errors import V1simError
+from v1sim.memory import raise_lack_of_memory
 from v1sim.model import (
     Finding,
     NetworkModel,
@@ -168,7 +169,8 @@ class Context:
             return self.checkpoint
         except V1simError:
             raise
-        except Exception:
+        except Exception as error:
+            raise_lack_of_memory(error)
             return None
 
     @property
@@ -443,6 +445,7 @@ def _plugin_problems() -> tuple[Finding, ...]:
                 msg = f"a check needs {', '.join(sorted(unknown))}, which is not registered"
                 raise ValueError(msg)
         except Exception as error:  # whatever another package raises
+            raise_lack_of_memory(error)
             _CHECKS.clear()
             _CHECKS.update(before)  # half of a package's checks are as good as none
             package = plugin.dist.name if plugin.dist else plugin.value
@@ -485,6 +488,7 @@ def run_checks(context: Context, checks: Mapping[str, Check]) -> tuple[Finding, 
             for table in context.tables.values():
                 table.forget()
         except Exception as error:  # a check that crashes refuses like one that fails
+            raise_lack_of_memory(error)  # which says nothing about the network
             unusable.add(entry.name)
             findings.append(
                 Finding(

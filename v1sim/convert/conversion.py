@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +24,7 @@ from v1sim.convert.proof import CheckpointComparison, compare_with_checkpoint
 from v1sim.convert.training_state import TrainingState, training_state
 from v1sim.convert.variables import Variables, find_variables
 from v1sim.errors import CheckpointError, OutputError
+from v1sim.memory import workers
 from v1sim.model import NetworkModel
 from v1sim.output import replacing
 from v1sim.sources import open_network
@@ -110,7 +110,7 @@ def convert(
     state = training_state(index, variables)
     _require_training(index, state, allow_untrained=allow_untrained)
     require_shards(index)
-    with ThreadPoolExecutor(max_workers=1) as pool:  # hashing runs beside import and reading
+    with workers(1) as pool:  # hashing runs beside import and reading
         digests = pool.submit(checkpoint_sha256, index)
         read = tensorflow_reader(index)
         network = network_of(index, variables, read, n_lgn=n_lgn)

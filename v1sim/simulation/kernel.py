@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 from v1sim.errors import InputError
+from v1sim.memory import raise_lack_of_memory, require_address_space
 
 __all__ = ["Backend", "backend", "reset_kernel"]
 
@@ -54,6 +55,7 @@ def backend() -> Backend:
     InputError
         If they are installed but cannot be loaded.
     """
+    require_address_space()
     # Spinning OpenMP threads made the same calls up to 18 times slower on a loaded machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("PYNEST_QUIET", "1")
@@ -64,6 +66,7 @@ def backend() -> Backend:
                 import nest
                 import pyNN.nest as pynn
             except ImportError as error:
+                raise_lack_of_memory(error)
                 raise InputError(
                     f"NEST or PyNN cannot be loaded: {error}",
                     hint="pip install 'nest-simulator>=3.10' 'pynn>=0.13'",

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from v1sim.digests import array_sha256, table_digest
+from v1sim.memory import workers
 from v1sim.model import ArrayOrigin, NetworkModel, Provenance, SynapseTable
 
 __all__ = [
@@ -107,7 +107,7 @@ class ProvenanceDraft:
         if unknown:
             msg = f"no such arrays: {', '.join(unknown)}; the network has {', '.join(arrays)}"
             raise ValueError(msg)
-        with ThreadPoolExecutor(max_workers=1) as pool:  # beside those of the arrays
+        with workers(1) as pool:  # beside those of the arrays
             table_digests = pool.submit(_table_digests, network)
             digests = _digests(arrays)
         sealed = {}
@@ -288,7 +288,7 @@ def _tables(network: NetworkModel) -> dict[str, SynapseTable]:
 
 
 def _digests(arrays: Mapping[str, NDArray[np.generic]]) -> dict[str, str]:
-    with ThreadPoolExecutor(max_workers=4) as pool:  # hashing frees the interpreter's lock
+    with workers(4) as pool:  # hashing frees the interpreter's lock
         return dict(zip(arrays, pool.map(array_sha256, arrays.values()), strict=True))
 
 

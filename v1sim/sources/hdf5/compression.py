@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 
 import h5py
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+
+from v1sim.memory import workers
 
 __all__ = ["write_compressed"]
 
@@ -66,7 +67,7 @@ def write_compressed(
     few = len(_deflate(first, zlib.Z_DEFAULT_STRATEGY)) < _FEW * first.size
     strategy = zlib.Z_DEFAULT_STRATEGY if few else zlib.Z_RLE
     starts = range(0, len(values), n_rows)
-    with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8)) as pool:
+    with workers(min(os.cpu_count() or 1, 8)) as pool:
         chunks = pool.map(lambda start: _deflate(shuffled(start), strategy), starts)
         for start, chunk in zip(starts, chunks, strict=True):
             dataset.id.write_direct_chunk((start, *(0 for _ in values.shape[1:])), chunk)

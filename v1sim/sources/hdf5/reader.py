@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from v1sim.digests import file_sha256
 from v1sim.errors import NetworkFileError
+from v1sim.memory import raise_lack_of_memory, workers
 from v1sim.model import (
     CellTypeTable,
     Finding,
@@ -83,7 +83,7 @@ def read_file(path: Path) -> NetworkModel:
         problem that was seen, not the first only.
     """
     try:
-        with ThreadPoolExecutor(max_workers=1) as pool:  # hashing runs beside the reading
+        with workers(1) as pool:  # hashing runs beside the reading
             sha256 = pool.submit(file_sha256, path)
             with _open(path) as file:
                 reader = _Reader(file, path)
@@ -244,6 +244,7 @@ class _Reader:
                     return None
             item = self.file[path]
         except Exception as error:  # h5py raises many kinds on damaged files
+            raise_lack_of_memory(error)
             self.problem("structure.unreadable", path, f"cannot be opened: {_one_line(error)}")
             return None
         if not isinstance(item, h5py.Dataset):
@@ -273,6 +274,7 @@ class _Reader:
                 return None
             reason = storage_problem(dataset, self.path)
         except Exception as error:  # h5py raises many kinds on damaged files
+            raise_lack_of_memory(error)
             self.problem("structure.unreadable", path, f"cannot be read: {_one_line(error)}")
             return None
         if reason is not None:
@@ -312,6 +314,7 @@ class _Reader:
                 valid = value.dtype.kind in "iuf" and count >= 0 and count == value.reshape(-1)[0]
                 shown = str(value)
             except Exception as error:  # h5py raises many kinds on damaged files
+                raise_lack_of_memory(error)
                 valid, shown = False, _one_line(error)
             if not valid:
                 self.problem("structure.attribute", f"attribute {name}", f"no count: {shown}")
@@ -376,6 +379,7 @@ class _Reader:
                     out[part] = values.astype(column.dtype, copy=False)
                     forget(out)
         except Exception as error:  # h5py raises many kinds on damaged files
+            raise_lack_of_memory(error)
             self.problem("structure.unreadable", path, f"cannot be read: {_one_line(error)}")
             return None
         if n_unfit:
@@ -409,6 +413,7 @@ class _Reader:
                 return None
             return tuple(text.decode("utf-8") for text in dataset[:].tolist())
         except Exception as error:  # h5py raises many kinds on damaged files
+            raise_lack_of_memory(error)
             self.problem("structure.unreadable", path, f"cannot be read: {_one_line(error)}")
             return None
 
@@ -436,6 +441,7 @@ class _Reader:
         try:
             width, height = (float(v) for v in self.file["lgn"].attrs["field_deg"])
         except Exception as error:  # h5py raises many kinds on damaged files
+            raise_lack_of_memory(error)
             self.problem("structure.attribute", "lgn", f"attribute field_deg: {_one_line(error)}")
         if len(self.problems) > before:
             return None
@@ -463,6 +469,7 @@ class _Reader:
                 return None, reason
             return provenance_json.from_json(dataset[()].decode("utf-8")), None
         except Exception as error:  # garbled in any way is one thing: unreadable
+            raise_lack_of_memory(error)
             return None, _one_line(error)
 
     def _check_types(self, cell_type: NDArray[np.uint16] | None, n_types: int | None) -> None:
@@ -529,6 +536,7 @@ def _open(path: Path) -> h5py.File:
     except PermissionError:
         raise
     except Exception as error:  # h5py raises many kinds on files that are not HDF5
+        raise_lack_of_memory(error)
         locked = "lock" in str(error)
         message = "another program has it open for writing" if locked else _what_it_is(path, error)
         raise NetworkFileError(
