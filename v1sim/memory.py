@@ -43,9 +43,9 @@ _NEST_ADDRESS_SPACE_MB = 1000.0
 _THREAD_ADDRESS_SPACE_MB = 160.0
 #: A limit above this is none: what version 1 of cgroups says where nothing was set.
 _NO_LIMIT_MB = 1e12
+#: What other errors say of it. HDF5 says "memory allocation failed" of damaged files, too.
 _SIGNS = (
     "cannot allocate memory", "failed to map segment", "can't start new thread", "bad_alloc",
-    "unable to allocate", "out of memory", "memory allocation failed",
 )  # fmt: skip
 
 
@@ -162,7 +162,7 @@ def is_lack_of_memory(error: BaseException) -> bool:
 
 
 def _is_of_nest(error: BaseException) -> bool:
-    return type(error).__module__.split(".")[0] in ("nest", "pynestkernel", "h5py")
+    return type(error).__module__.split(".")[0] in ("nest", "pynestkernel")
 
 
 def lack_of_memory(error: BaseException) -> MemoryLimitError:

@@ -85,7 +85,8 @@ def caused(cause: BaseException) -> BaseException:
         (RuntimeError("can't start new thread"), True),
         (ImportError("x.so: failed to map segment from shared object"), True),
         (ImportError("No module named 'nest'"), False),
-        (ValueError("out of memory"), False),  # a program's own words
+        (OSError("Unable to open file (memory allocation failed for on disk image buffer)"), False),
+        (ValueError("cannot allocate memory"), False),  # a program's own words
         (caused(MemoryError()), True),
         (caused(OSError("truncated file")), False),
     ],
