@@ -6,6 +6,9 @@ module is asked for.
 """
 
 import importlib.util
+import os
+import platform
+import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -41,6 +44,25 @@ class BuildNative(build_ext):
         return {}
 
 
+def _require_ready_made_nest():
+    """Say on which platforms NEST is offered, before pip begins to build it from source."""
+    system, machine = platform.system(), platform.machine()
+    if system == "Linux":
+        ready = machine == "x86_64" and platform.libc_ver()[0] == "glibc"
+    else:
+        macos = int(platform.mac_ver()[0].split(".")[0] or 0)
+        ready = system == "Darwin" and machine == "arm64" and macos >= 15
+    if ready or os.environ.get("V1SIM_BUILD_NEST") or importlib.util.find_spec("nest"):
+        return
+    sys.exit(
+        f"v1sim needs NEST 3.10, which is not offered ready-made for {system} {machine}, only for Linux "
+        "x86-64 with glibc and for macOS 15 or later on arm64. Use such a machine; or install NEST "
+        "first (conda install -c conda-forge nest-simulator) and then v1sim with pip install "
+        "--no-build-isolation; or let pip build NEST from source: V1SIM_BUILD_NEST=1"
+    )
+
+
+_require_ready_made_nest()
 setup(
     ext_modules=[Extension("v1sim.simulation.native.v1sim_native", sources=[])],
     cmdclass={"build_ext": BuildNative},

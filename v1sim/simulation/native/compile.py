@@ -12,14 +12,23 @@ import hashlib
 import importlib.util
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["MODULE_NAME", "CompilationError", "compile_module", "fitting_module", "wanted_stamp"]
+__all__ = [
+    "MODULE_NAME",
+    "CompilationError",
+    "compile_command",
+    "compile_module",
+    "fitting_module",
+    "wanted_stamp",
+]
 
 #: NEST derives the name of the module's entry point from its file name.
 MODULE_NAME = "v1sim_native.so"
@@ -66,14 +75,67 @@ def _boost_headers() -> list[str]:
     raise CompilationError(msg)
 
 
-def _compiler(has_mpi: bool) -> str:
-    candidates = [os.environ.get("CXX", ""), "mpicxx" if has_mpi else "g++", "c++", "clang++"]
+def _compiler(has_mpi: bool, system: str) -> str:
+    usual = "clang++" if system == "Darwin" else "g++"
+    candidates = [os.environ.get("CXX", ""), "mpicxx" if has_mpi else usual, "c++", "clang++"]
     for candidate in candidates:
         if candidate and shutil.which(candidate.split()[0]):
             return candidate
     need = "mpicxx (this NEST was built with MPI)" if has_mpi else "a C++20 compiler"
-    msg = f"{need} was not found; install it, for example: apt-get install g++"
+    how = "xcode-select --install" if system == "Darwin" else "apt-get install g++"
+    msg = f"{need} was not found; install it, for example: {how}"
     raise CompilationError(msg)
+
+
+def _openmp_headers_of_macos() -> str:
+    """Apple's compiler has no omp.h: Homebrew and conda bring it."""
+    folders = [
+        *(Path(root) / "opt" / "libomp" / "include" for root in ("/opt/homebrew", "/usr/local")),
+        Path(sys.prefix) / "include",
+    ]
+    for folder in folders:
+        if (folder / "omp.h").exists():
+            return f"-I{folder}"
+    msg = "OpenMP's header omp.h was not found; install it: brew install libomp"
+    raise CompilationError(msg)
+
+
+def _platform_flags(package: Path, system: str) -> list[str]:
+    """OpenMP and the ABI, without which the module does not fit NEST's threads and symbols."""
+    if system == "Darwin":
+        # NEST's symbols are in the library that loads the module; libc++ has one ABI of strings.
+        return ["-Xclang", "-fopenmp", _openmp_headers_of_macos(), "-undefined", "dynamic_lookup"]
+    return ["-fopenmp", *(["-D_GLIBCXX_USE_CXX11_ABI=0"] if _uses_old_abi(package) else [])]
+
+
+def compile_command(stamp: Mapping[str, str | bool], output: Path, system: str) -> list[str]:
+    """The compiler's command line for a platform.
+
+    Parameters
+    ----------
+    stamp : mapping
+        What `wanted_stamp` says.
+    output : Path
+        The module to write.
+    system : str
+        What `platform.system` calls the platform: "Linux" or "Darwin".
+
+    Raises
+    ------
+    CompilationError
+        If a compiler or headers are missing; the message says what to install.
+    """
+    return [
+        *_compiler(bool(stamp["mpi"]), system).split(),
+        *("-std=c++20", "-O3", "-DNDEBUG", "-fPIC", "-shared"),
+        "-ffp-contract=off",  # a fused multiply-add rounds where training does not
+        *_platform_flags(_nest_folder(), system),
+        f"-I{_nest_headers()}",
+        *_boost_headers(),
+        *("-idirafter", str(_SOURCES / "compat")),
+        *(str(path) for path in sorted(_SOURCES.glob("*.cpp"))),
+        *("-o", str(output)),
+    ]
 
 
 def _uses_old_abi(package: Path) -> bool:
@@ -130,7 +192,6 @@ def compile_module(folder: Path) -> Path:
         If something is missing or the compiler fails; the message ends with its last lines.
     """
     stamp = wanted_stamp()
-    package = _nest_folder()
     target = folder / MODULE_NAME
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -139,17 +200,7 @@ def compile_module(folder: Path) -> Path:
         msg = f"{folder} cannot be written: {error.strerror}"
         raise CompilationError(msg) from error
     try:
-        command = [
-            *_compiler(bool(stamp["mpi"])).split(),
-            *("-std=c++20", "-O3", "-DNDEBUG", "-fopenmp", "-fPIC", "-shared"),
-            "-ffp-contract=off",  # a fused multiply-add rounds where training does not
-            *(["-D_GLIBCXX_USE_CXX11_ABI=0"] if _uses_old_abi(package) else []),
-            f"-I{_nest_headers()}",
-            *_boost_headers(),
-            *("-idirafter", str(_SOURCES / "compat")),
-            *(str(path) for path in sorted(_SOURCES.glob("*.cpp"))),
-            *("-o", str(scratch / MODULE_NAME)),
-        ]
+        command = compile_command(stamp, scratch / MODULE_NAME, platform.system())
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             errors = [line for line in done.stderr.splitlines() if "error" in line.lower()]
