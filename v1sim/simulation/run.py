@@ -3,8 +3,9 @@
 Time. Training's step t is NEST's interval (T0 + t, T0 + t + 1] of a trial that
 starts at T0. A neuron that spikes in it has NEST's stamp T0 + t + 1; an LGN spike of
 step t is sent with stamp T0 + t and a delay of one step, so that it acts in step t. Each trial
-therefore begins one step after the network is at rest. Recorded times are t. The numbers of an
-analog input go the same way as its spikes would.
+therefore begins one step after the network is at rest, or two where NEST draws the background: its
+generators send first two steps after their ``start``, which cannot lie in the past. Recorded
+times are t. The numbers of an analog input go the same way as its spikes would.
 
 Between trials. ``rebuild`` makes the network anew. ``reset``, which needs v1sim's NEST
 module, lets what is on its way arrive while no neuron spikes, then sets every
@@ -271,9 +272,9 @@ def _run_trial(
 ) -> None:
     nest, _ = backend()
     plan = simulation.plan
-    start_ms = nest.biological_time + plan.dt_ms
+    start_ms = nest.biological_time + _n_steps_before(plan) * plan.dt_ms
     _load_sources(simulation, start_ms, n_steps, trial, lgn)
-    _take_step_before(simulation)
+    _take_steps_before(simulation)
     n_early = early.n_steps(n_steps) if early else 0
     parts = []
     if early and n_early:
@@ -317,8 +318,9 @@ def _load_sources(
     if source is None:
         return
     if plan.background == "independent_poisson":
+        # Its stamps are start + 2 steps to stop + 1 step, both included.
         source.node_collection.set(
-            start=start_ms - plan.dt_ms, stop=start_ms + (n_steps - 1) * plan.dt_ms
+            start=start_ms - 2 * plan.dt_ms, stop=start_ms + (n_steps - 2) * plan.dt_ms
         )
         return
     events = background.events(plan.background, n_steps, plan.seed, trial, plan.draws)
@@ -328,10 +330,16 @@ def _load_sources(
     )
 
 
-def _take_step_before(simulation: Simulation) -> None:
-    """The step before a trial, in which its first LGN spikes leave; then every neuron's start."""
+def _n_steps_before(plan: BuildPlan) -> int:
+    """Steps between the network's return to rest and a trial."""
+    return 2 if plan.background == "independent_poisson" else 1
+
+
+def _take_steps_before(simulation: Simulation) -> None:
+    """The steps before a trial, in which its first input leaves; then every neuron's start."""
     nest, _ = backend()
     plan, native = simulation.plan, simulation.native
+    n_steps = _n_steps_before(plan)
     if native:
         # What is on its way arrives in this step, in which no neuron spikes: those of
         # training are muted, those of glif_psc are at rest.
@@ -340,8 +348,11 @@ def _take_step_before(simulation: Simulation) -> None:
         nest.Simulate(plan.dt_ms)
         native.set_muted(False)
         native.reset_neurons()
+        n_steps -= 1
+    if not n_steps:
         return
-    nest.Simulate(plan.dt_ms)
+    # What NEST's generators send lies in the neurons' input already, which therefore stays.
+    nest.Simulate(n_steps * plan.dt_ms)
     for part in plan.populations:
         nodes = simulation.populations[part.label].node_collection
         stops = np.cumsum(part.type_count)
@@ -381,7 +392,8 @@ def _take_events(
         return node, step * simulation.plan.dt_ms
     events = simulation.spike_recorder.events
     simulation.spike_recorder.n_events = 0
-    return np.asarray(events["senders"]), np.asarray(events["times"])
+    # NEST gives empty arrays of floats where nothing has spiked.
+    return np.asarray(events["senders"], dtype=np.int64), np.asarray(events["times"])
 
 
 def _recorded(
