@@ -7,19 +7,23 @@ Exit codes: 0 done, 1 refused by the guards, 2 usage or input, 3 simulation fail
 from __future__ import annotations
 
 import functools
-import json
 import shlex
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 
 from v1sim.errors import GuardRefusal, InputError, NetworkFileError, SimulationError, V1simError
 from v1sim.memory import is_lack_of_memory, lack_of_memory
+
+if TYPE_CHECKING:
+    from v1sim.documents.check import CheckDocument
+    from v1sim.documents.document import Document
+    from v1sim.model import CheckReport
 
 __all__ = ["app", "main"]
 
@@ -110,9 +114,9 @@ def run(
     settings = settings.model_copy(update={"waive": {**settings.waive, **_waivers(waive)}})
     if dry_run:
         preview = pipeline.preview(settings, group)
-        if preview is not None:
-            _out.print(check_report(preview.report))
-            _out.print("\n" + preview.text, markup=False, soft_wrap=True)
+        if group.is_first:
+            _out.print(check_report(preview.guard.to_report()))
+            _print("\n" + preview.text)
         return
     with StageProgress(_err if group.is_first else _silent) as progress:
         result = pipeline.run(
@@ -123,9 +127,9 @@ def run(
             inputs=SharedInput(shared) if shared else None,
             group=group,
         )
-    if result is not None:
-        _out.print(check_report(result.check_report))
-        _out.print("\n" + result.text, markup=False, soft_wrap=True)
+    if group.is_first:
+        _out.print(check_report(result.report.guard.to_report()))
+        _print("\n" + result.text)
 
 
 def _thread_override(threads: int | None) -> list[str]:
@@ -227,14 +231,14 @@ def check(
         held = open_network(network)
         report = guard.examine(held, policy)
     except NetworkFileError as error:
-        content = guard.unreadable_to_json(error)
-        _write_json(json_file, content)
+        unreadable = functools.partial(_check_document, error)
+        _write_json(json_file, unreadable)
         if html_file is not None:
             from v1sim.report.network_html import write_unreadable_html
 
-            write_unreadable_html(content, html_file)
+            write_unreadable_html(unreadable(), html_file)
         raise
-    _write_json(json_file, guard.report_to_json(report))
+    _write_json(json_file, lambda: _check_document(report))
     if html_file is not None:
         from v1sim.report.network_html import write_network_html
 
@@ -245,17 +249,22 @@ def check(
         raise typer.Exit(GuardRefusal.exit_code)
 
 
-def _write_json(path: Path | None, content: dict[str, Any]) -> None:
-    from v1sim.output import replacing
+def _check_document(seen: CheckReport | NetworkFileError) -> CheckDocument:
+    from v1sim.documents.check import CheckDocument
 
+    if isinstance(seen, NetworkFileError):
+        return CheckDocument.of_unreadable(seen)
+    return CheckDocument.of_report(seen)
+
+
+def _write_json(path: Path | None, document: Callable[[], Document]) -> None:
+    """Write a document, which is made where it is wanted."""
     if path is None:
         return
-    text = json.dumps(content, indent=2)
     if str(path) == "-":
-        sys.stdout.write(text + "\n")
+        sys.stdout.write(document().to_text())
         return
-    with replacing(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    document().write(path)
 
 
 @_command("build-column")
@@ -334,11 +343,11 @@ def inspect(
     json_file: _Json = None,
 ) -> None:
     """Say what a checkpoint is, from its index, and what convert would make of it."""
-    from v1sim.convert.inspection import inspect_checkpoint, inspection_to_dict
+    from v1sim.convert.inspection import inspect_checkpoint, inspection_document
     from v1sim.report.conversion import inspection_text
 
     inspection = inspect_checkpoint(checkpoint)
-    _write_json(json_file, inspection_to_dict(inspection))
+    _write_json(json_file, lambda: inspection_document(inspection))
     if str(json_file) != "-":
         _print(inspection_text(inspection))
 
@@ -397,11 +406,11 @@ def diff(
     """Say how two networks differ, by array, class pair and receptor, whatever their edge order."""
     from v1sim.report.conversion import difference_text
     from v1sim.sources import open_network
-    from v1sim.sources.difference import compare_networks, difference_to_dict
+    from v1sim.sources.difference import compare_networks, difference_document
 
     other = open_network(after)
     difference = compare_networks(open_network(before), other)
-    _write_json(json_file, difference_to_dict(difference))
+    _write_json(json_file, lambda: difference_document(difference))
     if html_file is not None:
         from v1sim import guard
         from v1sim.report.network_html import write_network_html
@@ -450,7 +459,7 @@ def verify_dynamics(
             threads=threads,
             progress=progress,
         )
-    _write_json(json_file, result.to_json())
+    _write_json(json_file, result.to_document)
     if str(json_file) != "-":
         _out.print(agreement_report(result))
     if not result.proven:

@@ -6,7 +6,6 @@ report passes. Nothing else makes a `CheckedNetwork`, and the simulation accepts
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import InitVar, dataclass
 from types import MappingProxyType
 from typing import Any
@@ -19,12 +18,11 @@ from v1sim.digests import network_sha256
 from v1sim.errors import GuardRefusal, NetworkFileError
 from v1sim.memory import workers
 from v1sim.model import (
-    ArrayVerdict,
+    RECEPTORS,
     CheckReport,
     Finding,
     NetworkModel,
     Severity,
-    Verdict,
 )
 from v1sim.sources import open_network
 from v1sim.verdict import (
@@ -33,20 +31,16 @@ from v1sim.verdict import (
     REQUIRED,
     Policy,
     judge,
-    policy_to_json,
 )
 
 __all__ = [
     "CheckedNetwork",
+    "Pass",
     "Policy",
     "admit",
     "admit_by_pass",
     "examination",
     "examine",
-    "finding_to_json",
-    "pass_to_json",
-    "report_to_json",
-    "unreadable_to_json",
 ]
 
 #: Name of the finding about a waiver that names no check, or one that cannot be waived.
@@ -153,19 +147,34 @@ def admit(network: NetworkModel, policy: Policy) -> CheckedNetwork:
     return CheckedNetwork(network, report, _MAKER)
 
 
-def pass_to_json(checked: CheckedNetwork, policy: Policy) -> dict[str, Any]:
-    """What lets the same network through again without all checks: see `admit_by_pass`."""
-    return {
-        "v1sim": __version__,
-        "file_sha256": checked.network.source.sha256,
-        "policy": policy_to_json(policy),
-        "report": report_to_json(checked.report),
-    }
+@dataclass(frozen=True)
+class Pass:
+    """That a network passed: `admit_by_pass` lets the same one through without all checks.
+
+    Parameters
+    ----------
+    version : str
+        Version of v1sim that checked it.
+    file_sha256 : str
+        Of the file that it was read from.
+    policy : Policy
+        What was required of it.
+    report : CheckReport
+        What the guards saw.
+    """
+
+    version: str
+    file_sha256: str
+    policy: Policy
+    report: CheckReport
+
+    @classmethod
+    def of(cls, checked: CheckedNetwork, policy: Policy) -> Pass:
+        """The pass of a network that was checked under a policy."""
+        return cls(__version__, checked.network.source.sha256, policy, checked.report)
 
 
-def admit_by_pass(
-    network: NetworkModel, policy: Policy, earlier: Mapping[str, Any]
-) -> CheckedNetwork:
+def admit_by_pass(network: NetworkModel, policy: Policy, earlier: Pass) -> CheckedNetwork:
     """The network, by the digests of one that passed before.
 
     Parameters
@@ -174,8 +183,8 @@ def admit_by_pass(
         As read from its file now.
     policy : Policy
         What is required of it; must be what was required before.
-    earlier : mapping
-        From `pass_to_json`, of the same file, policy and version of v1sim.
+    earlier : Pass
+        Of the same file, policy and version of v1sim.
 
     Raises
     ------
@@ -183,10 +192,10 @@ def admit_by_pass(
         If anything differs: the file's bytes, what was read from it, policy or version.
     """
     expected = {
-        "v1sim's version": (earlier["v1sim"], __version__),
-        "the policy": (earlier["policy"], policy_to_json(policy)),
-        "the file's sha256": (earlier["file_sha256"], network.source.sha256),
-        "the network's digest": (earlier["report"]["network_sha256"], network_sha256(network)),
+        "v1sim's version": (earlier.version, __version__),
+        "the policy": (earlier.policy, policy),
+        "the file's sha256": (earlier.file_sha256, network.source.sha256),
+        "the network's digest": (earlier.report.network_sha256, network_sha256(network)),
     }
     for what, (before, now) in expected.items():
         if before != now:
@@ -195,95 +204,9 @@ def admit_by_pass(
                 where=network.source.path,
                 hint="check it anew: run the batch again",
             )
-    report = _report_from_json(earlier["report"])
-    if not report.passed:
-        raise GuardRefusal(report)
-    return CheckedNetwork(network, report, _MAKER)
-
-
-def report_to_json(report: CheckReport) -> dict[str, Any]:
-    """The report as plain values: the contract of ``v1sim check --json``."""
-    return {
-        "verdict": str(report.verdict),
-        "proof": report.proof,
-        "passed": report.passed,
-        "findings": [finding_to_json(finding) for finding in report.findings],
-        "arrays": {
-            name: {"verdict": str(array.verdict), "proof": array.proof, "why": array.why}
-            for name, array in report.arrays.items()
-        },
-        "groups": {name: dict(group) for name, group in report.groups.items()},
-        "network_sha256": report.network_sha256,
-        "network": report.network_path,
-        "require": report.require,
-        "waived": dict(report.waived),
-        "checks_run": list(report.checks_run),
-    }
-
-
-def _report_from_json(values: Mapping[str, Any]) -> CheckReport:
-    return CheckReport(
-        findings=tuple(
-            Finding(
-                **{
-                    **finding,
-                    "severity": Severity(finding["severity"]),
-                    "examples": tuple(finding["examples"]),
-                    "observed": MappingProxyType(finding["observed"]),
-                }
-            )
-            for finding in values["findings"]
-        ),
-        checks_run=tuple(values["checks_run"]),
-        waived=MappingProxyType(values["waived"]),
-        verdict=Verdict(values["verdict"]),
-        proof=values["proof"],
-        network_sha256=values["network_sha256"],
-        network_path=values["network"],
-        require=values["require"],
-        groups=MappingProxyType(values["groups"]),
-        arrays=MappingProxyType(
-            {
-                name: ArrayVerdict(Verdict(array["verdict"]), array["proof"], array["why"])
-                for name, array in values["arrays"].items()
-            }
-        ),
-    )
-
-
-def unreadable_to_json(error: NetworkFileError) -> dict[str, Any]:
-    """The same for a file that could not be read as a network."""
-    findings = error.findings or (
-        Finding("structure.file", Severity.ERROR, error.where or "", error.seen, error.hint or ""),
-    )
-    return {
-        "verdict": str(Verdict.UNDETERMINED),
-        "proof": None,
-        "passed": False,
-        "findings": [finding_to_json(finding) for finding in findings],
-        "arrays": {},
-        "groups": {},
-        "network_sha256": "",
-        "network": error.where or "",
-        "require": None,
-        "waived": {},
-        "checks_run": [],
-    }
-
-
-def finding_to_json(finding: Finding) -> dict[str, Any]:
-    """A finding as plain values."""
-    return {
-        "check": finding.check,
-        "severity": str(finding.severity),
-        "where": finding.where,
-        "message": finding.message,
-        "hint": finding.hint,
-        "n_bad": finding.n_bad,
-        "n_seen": finding.n_seen,
-        "examples": list(finding.examples),
-        "observed": dict(finding.observed),
-    }
+    if not earlier.report.passed:
+        raise GuardRefusal(earlier.report)
+    return CheckedNetwork(network, earlier.report, _MAKER)
 
 
 #: Findings of the guard itself that can be waived.

@@ -28,7 +28,9 @@ __all__ = [
     "LgnCellTable",
     "NetworkModel",
     "NeuronTable",
+    "Proof",
     "Provenance",
+    "Requirement",
     "Severity",
     "SourceFile",
     "SpikeTable",
@@ -290,6 +292,12 @@ class Verdict(StrEnum):
     UNDETERMINED = "undetermined"
 
 
+#: What a verdict rests on; None where nothing tells.
+Proof = Literal["provenance", "checkpoint", "baseline", "evidence"] | None
+#: What a network's weights may be required to be.
+Requirement = Literal["trained", "constructed", "any"]
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing that one check saw.
@@ -314,7 +322,7 @@ class ArrayVerdict:
     """What one array of weights is, the proof it rests on, and why."""
 
     verdict: Verdict
-    proof: Literal["provenance", "checkpoint", "baseline", "evidence"] | None
+    proof: Proof
     why: str = ""
 
 
@@ -326,10 +334,10 @@ class CheckReport:
     checks_run: tuple[str, ...]
     waived: Mapping[str, str]
     verdict: Verdict
-    proof: Literal["provenance", "checkpoint", "baseline", "evidence"] | None
+    proof: Proof
     network_sha256: str
     network_path: str
-    require: Literal["trained", "constructed", "any"]
+    require: Requirement
     groups: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
     arrays: Mapping[str, ArrayVerdict] = field(default_factory=lambda: MappingProxyType({}))
 

@@ -17,10 +17,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from v1sim import __version__, guard
+from v1sim import __version__
 from v1sim.analysis.readout import labels
 from v1sim.analysis.results import Results, analyse
 from v1sim.config import RunConfig
+from v1sim.documents.check import CheckDocument, FindingDocument
+from v1sim.documents.run import RunReport
 from v1sim.errors import InputError
 from v1sim.inputs.fresh import FreshInput
 from v1sim.inputs.protocol import RunInput
@@ -28,7 +30,7 @@ from v1sim.memory import does_not_fit, require_address_space
 from v1sim.model import CheckReport, Finding, NetworkModel
 from v1sim.output import new_folder
 from v1sim.recording import Recording
-from v1sim.report import description, digest
+from v1sim.report import description
 from v1sim.simulation.cost import expected_need
 from v1sim.simulation.from_config import (
     configured_plan,
@@ -54,20 +56,37 @@ Progress = Callable[[str, float, float], None]
 
 @dataclass(frozen=True)
 class Preview:
-    """What a run would build and need."""
+    """What the guards say of a run's network, and what would be built and needed."""
 
-    report: CheckReport
+    guard: CheckDocument
     text: str
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """A finished run."""
+    """A finished run: its folder, its report, and the results by neuron.
+
+    Every one of several processes that simulate together has it.
+    """
 
     folder: Path
-    check_report: CheckReport
+    report: RunReport
     results: Results
-    text: str
+    n_spikes: int
+
+    @property
+    def text(self) -> str:
+        """A few lines for the end of the command."""
+        report, mean_hz = self.report, self.report.results.mean_rate_hz
+        stages = (f"{name} {seconds:.1f} s" for name, seconds in report.timings_s.items())
+        return "\n".join(
+            [
+                f"{self.n_spikes:,} spikes of {report.network.n_neurons:,} neurons in "
+                f"{report.simulation.n_trials} trials, {mean_hz or 0:.2f} Hz on average",
+                ", ".join(stages),
+                f"{self.folder}/report.html",
+            ]
+        )
 
 
 @dataclass(frozen=True)
@@ -104,11 +123,10 @@ def run(
     command: str,
     inputs: RunInput | None = None,
     group: Group = ALONE,
-) -> RunResult | None:
+) -> RunResult:
     """Check, build, simulate, analyse; leave a folder that is complete or not there.
 
-    Where several processes simulate together, each calls this; the first one writes, and
-    the others return None.
+    Where several processes simulate together, each calls this, and the first one writes.
 
     Parameters
     ----------
@@ -154,54 +172,25 @@ def run(
             watch=config.watch,
             group=group,
         )
-        if temporary is None or prepared.report is None:
-            return None
-        clock.seconds |= output.seconds
-        recording = _recording(config, prepared, output)
-        with clock.stage("analyse"):
-            results = analyse(recording)
-        with clock.stage("write"):
-            path = prepared.network.source.path
-            write_recording(temporary, config, recording, results, path)
-        report = digest.build_report(
-            config=config.model_dump(mode="json"),
-            command=command,
-            began=began.isoformat(timespec="seconds"),
-            machine=describe_machine(),
-            network=description.describe_network(prepared.network, prepared.plan),
-            guard=guard.report_to_json(prepared.report),
-            simulation=description.describe_simulation(
-                prepared.plan,
-                prepared.stimulus,
-                output,
-                between_trials=prepared.between_trials,
-                threads=prepared.threads,
-            ),
-            timings_s=clock.seconds,
-            peak_memory_mb=peak_memory_mb(),
-            results=results,
-            notes=description.notes(
-                config,
-                prepared.report,
-                prepared.plan,
-                prepared.stimulus,
-                output,
-                between_trials=prepared.between_trials,
-            ),
-            findings=[
-                guard.finding_to_json(finding)
-                for finding in _run_findings(config, prepared, output)
-            ],
-        )
-        write_report(temporary, report, recording, results)
-    text = _summary(folder, recording, results, clock)
-    return RunResult(folder, prepared.report, results, text)
+        result: RunResult | None = None
+        if temporary is not None and prepared.report is not None:
+            clock.seconds |= output.seconds
+            recording = _recording(config, prepared, output)
+            with clock.stage("analyse"):
+                results = analyse(recording)
+            with clock.stage("write"):
+                path = prepared.network.source.path
+                write_recording(temporary, config, recording, results, path)
+            report = _report(
+                config, prepared, output, results, clock=clock, command=command, began=began
+            )
+            write_report(temporary, report, recording, results)
+            result = RunResult(folder, report, results, len(recording.spikes))
+    return group.broadcast(result)
 
 
-def preview(config: RunConfig, group: Group = ALONE) -> Preview | None:
+def preview(config: RunConfig, group: Group = ALONE) -> Preview:
     """What a run would check, build and need; nothing is simulated or written.
-
-    Of several processes that were started together, the first one alone has an answer.
 
     Raises
     ------
@@ -209,8 +198,14 @@ def preview(config: RunConfig, group: Group = ALONE) -> Preview | None:
         As `run` would.
     """
     prepared = _prepare(config, FreshInput("--dry-run"), _Clock(), lambda *_: None, group)
-    if prepared.report is None:
-        return None
+    return group.broadcast(
+        None
+        if prepared.report is None
+        else Preview(CheckDocument.of_report(prepared.report), _preview_text(prepared))
+    )
+
+
+def _preview_text(prepared: _Prepared) -> str:
     plan, trials = prepared.plan, prepared.stimulus.trials
     need = expected_need(plan, prepared.stimulus, prepared.threads)
     simulated_ms = sum(trial.duration_ms for trial in trials)
@@ -225,7 +220,7 @@ def preview(config: RunConfig, group: Group = ALONE) -> Preview | None:
     too_much = does_not_fit(need.memory_mb)
     if too_much is not None:
         lines.append(f"warning: {too_much}")
-    return Preview(prepared.report, "\n".join(lines))
+    return "\n".join(lines)
 
 
 def _prepare(
@@ -309,6 +304,49 @@ def _recording(config: RunConfig, prepared: _Prepared, output: Output) -> Record
     )
 
 
+def _report(
+    config: RunConfig,
+    prepared: _Prepared,
+    output: Output,
+    results: Results,
+    *,
+    clock: _Clock,
+    command: str,
+    began: datetime,
+) -> RunReport:
+    assert prepared.report is not None
+    return RunReport(
+        notes=description.notes(
+            config,
+            prepared.report,
+            prepared.plan,
+            prepared.stimulus,
+            output,
+            between_trials=prepared.between_trials,
+        ),
+        guard=CheckDocument.of_report(prepared.report),
+        findings=[
+            FindingDocument.of_finding(finding)
+            for finding in _run_findings(config, prepared, output)
+        ],
+        network=description.describe_network(prepared.network, prepared.plan),
+        simulation=description.describe_simulation(
+            prepared.plan,
+            prepared.stimulus,
+            output,
+            between_trials=prepared.between_trials,
+            threads=prepared.threads,
+        ),
+        results=description.describe_results(results),
+        timings_s=clock.seconds,
+        peak_memory_mb=peak_memory_mb(),
+        command=command,
+        began=began.isoformat(timespec="seconds"),
+        config=config.model_dump(mode="json"),
+        machine=describe_machine(),
+    )
+
+
 def _run_findings(config: RunConfig, prepared: _Prepared, output: Output) -> tuple[Finding, ...]:
     """What read-back and activity show, in the language of the guards."""
     plan, stimulus = prepared.plan, prepared.stimulus
@@ -322,17 +360,4 @@ def _run_findings(config: RunConfig, prepared: _Prepared, output: Output) -> tup
             plan.n_lgn,
             stimulus.schedule.duration_ms,
         ),
-    )
-
-
-def _summary(folder: Path, recording: Recording, results: Results, clock: _Clock) -> str:
-    """A few lines for the end of the command."""
-    stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in clock.seconds.items())
-    return "\n".join(
-        [
-            f"{len(recording.spikes):,} spikes of {recording.n_neurons:,} neurons in "
-            f"{len(recording.trials)} trials, {np.nanmean(results.rate_hz):.2f} Hz on average",
-            stages,
-            f"{folder}/report.html",
-        ]
     )

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -32,7 +32,15 @@ from v1sim.checks.registry import (
     run_checks,
 )
 from v1sim.checks.training import zero_evidence
-from v1sim.model import ArrayVerdict, Finding, NetworkModel, Severity, Verdict
+from v1sim.model import (
+    ArrayVerdict,
+    Finding,
+    NetworkModel,
+    Proof,
+    Requirement,
+    Severity,
+    Verdict,
+)
 
 __all__ = [
     "CONTRADICTION",
@@ -43,7 +51,6 @@ __all__ = [
     "Policy",
     "judge",
     "judge_weights",
-    "policy_to_json",
 ]
 
 #: Name of the finding about weights that are not what the policy requires. It can be waived:
@@ -57,7 +64,6 @@ FROZEN_INPUT = "guard.frozen_input"
 #: Name of the finding that says what the file alone cannot show.
 EVIDENCE = "guard.evidence"
 
-Proof = Literal["provenance", "checkpoint", "baseline", "evidence"] | None
 #: Arrays that have a verdict of their own; the first two make that of the network.
 _WEIGHTS = ("recurrent/weights", "input/weights", "input/bkg_weights")
 
@@ -84,24 +90,12 @@ class Policy:
         The network's file before training.
     """
 
-    require: Literal["trained", "constructed", "any"] = "trained"
+    require: Requirement = "trained"
     strength: Literal["proof", "evidence"] = "evidence"
     waivers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     dt_ms: float = 1.0
     checkpoint: Path | None = None
     baseline: Path | None = None
-
-
-def policy_to_json(policy: Policy) -> dict[str, Any]:
-    """A policy as plain values."""
-    return {
-        "require": policy.require,
-        "strength": policy.strength,
-        "waivers": dict(policy.waivers),
-        "dt_ms": policy.dt_ms,
-        "checkpoint": None if policy.checkpoint is None else str(policy.checkpoint),
-        "baseline": None if policy.baseline is None else str(policy.baseline),
-    }
 
 
 @dataclass(frozen=True)

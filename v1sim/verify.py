@@ -24,6 +24,7 @@ from v1sim.analysis.compare import (
 )
 from v1sim.config import DT_MS, Background, Dynamics
 from v1sim.cores import available_threads
+from v1sim.documents.verification import VerificationDocument
 from v1sim.errors import InputError
 from v1sim.model import NetworkModel, SpikeTable, Trial
 from v1sim.simulation.group import join
@@ -107,15 +108,15 @@ class Verification:
         """Whether that holds for every group."""
         return all(group.proven for group in self.groups)
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything in plain values."""
+    def to_document(self) -> VerificationDocument:
+        """The same as a document."""
         groups = [
             asdict(group)
             | {"proven": group.proven}
             | {"agreements": [asdict(a) | {"all_equal": a.all_equal} for a in group.agreements]}
             for group in self.groups
         ]
-        return asdict(self) | {"groups": groups, "proven": self.proven}
+        return VerificationDocument.of(asdict(self) | {"groups": groups, "proven": self.proven})
 
 
 def verify_dynamics(

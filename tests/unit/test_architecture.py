@@ -27,6 +27,7 @@ ORDER = [
     "units",
     "receptors",
     "model",
+    "documents",
     "digests",
     "cell_classes",
     "config_section",

@@ -13,6 +13,7 @@ from v1sim import guard
 from v1sim.checks.patterns import class_pair_separation, delay_separation
 from v1sim.checks.profile import SIZES, pair_codes, separation, weight_profile
 from v1sim.checks.registry import Context
+from v1sim.documents.check import CheckDocument
 from v1sim.model import NetworkModel, Severity
 from v1sim.sources import open_network
 from v1sim.sources.column import build_column
@@ -182,8 +183,8 @@ def test_the_order_of_synapses_changes_no_report_of_a_trained_network(trained, s
         guard.Policy(baseline=shared_data / "trained_a" / "net_A_untrained.h5"),
         guard.Policy(checkpoint=shared_data / "trained_a" / "trained" / "ckpt_1000-425"),
     ):
-        first = guard.report_to_json(guard.examine(trained, policy))
+        first = CheckDocument.of_report(guard.examine(trained, policy))
         for seed in (1, 2):
             other = guard.examine(permuted(trained, seed), policy)
-            assert guard.report_to_json(other) == first
+            assert CheckDocument.of_report(other) == first
             assert {f.severity for f in other.findings} == {Severity.INFO}

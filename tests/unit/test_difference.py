@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.networks import damaged, tiny_network
 from v1sim.errors import InputError
 from v1sim.model import SynapseTable
-from v1sim.sources.difference import compare_networks, difference_to_dict, match_synapses
+from v1sim.sources.difference import compare_networks, difference_document, match_synapses
 
 NETWORK = tiny_network(seed=2)
 
@@ -162,6 +162,6 @@ def test_not_a_number_gives_null_in_json():
     weight = NETWORK.recurrent.weight.copy()
     weight[0] = np.nan
     found = compare_networks(NETWORK, damaged(NETWORK, "recurrent", weight=weight))
-    text = json.dumps(difference_to_dict(found), allow_nan=False)
+    text = json.dumps(difference_document(found).model_dump(mode="json"), allow_nan=False)
     assert json.loads(text)["tables"]["recurrent"]["weights"]["mean_after"] is None
     assert found.tables["recurrent"].weights.n_changed == 1

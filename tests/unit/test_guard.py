@@ -16,10 +16,10 @@ from rich.console import Console
 
 from tests.networks import damaged, sealed, tiny_network
 from tests.unit.test_sources_provenance import permuted
-from v1sim import guard
 from v1sim.checks import registry
+from v1sim.documents.check import CheckDocument
 from v1sim.errors import GuardRefusal, NetworkFileError
-from v1sim.guard import CheckedNetwork, Policy, admit, examine, report_to_json
+from v1sim.guard import CheckedNetwork, Policy, admit, examine
 from v1sim.model import CheckReport, NetworkModel, Severity, Verdict
 from v1sim.report.terminal import check_report
 from v1sim.sources import open_network
@@ -237,7 +237,7 @@ def test_checks_left_out_are_said():
 
 def test_json_is_the_contract():
     report = examine(unstamped(NET), Policy())
-    document = json.loads(json.dumps(report_to_json(report), allow_nan=False))
+    document = json.loads(CheckDocument.of_report(report).to_text())
     assert set(document) >= {
         "verdict",
         "proof",
@@ -268,7 +268,7 @@ def test_json_of_a_file_that_is_no_network(tmp_path):
     path.write_bytes(b"text")
     with pytest.raises(NetworkFileError) as caught:
         open_network(path)
-    document = json.loads(json.dumps(guard.unreadable_to_json(caught.value)))
+    document = json.loads(CheckDocument.of_unreadable(caught.value).to_text())
     assert document["passed"] is False
     assert document["verdict"] == "undetermined"
     assert document["findings"][0]["check"] == "structure.file"
@@ -292,7 +292,7 @@ def test_the_guard_loads_no_simulator():
 @given(seed=st.integers(0, 1000), damage=st.sampled_from(["none", "sign", "nan", "index", "twice"]))
 def test_the_order_of_synapses_changes_no_report(seed, damage):
     network = NET if damage == "none" else damage_some(damage)
-    assert report_to_json(examine(network, Policy())) == report_to_json(
+    assert CheckDocument.of_report(examine(network, Policy())) == CheckDocument.of_report(
         examine(permuted(network, seed), Policy())
     )
 

@@ -4,11 +4,10 @@ import base64
 import re
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
-import pytest
-
-from tests.unit.test_digest import make_report, make_results
+from tests.unit.test_run_report import make_guard, make_report, make_results
+from v1sim.documents.run import RunReport
+from v1sim.report.description import describe_results
 from v1sim.report.html import render_html, write_html
 
 EVIL = "<script>alert('x')</script>&\"'{0}"
@@ -21,6 +20,7 @@ FINDING = {
     "n_bad": 312,
     "n_seen": 4018,
     "examples": ["synapse 7: 1.5"],
+    "observed": {},
 }
 VOID = {"meta", "br", "img", "hr"}
 
@@ -55,16 +55,6 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.text).split())
 
 
-def guard_report(**changes: Any) -> dict[str, Any]:
-    return {
-        "verdict": "constructed",
-        "proof": None,
-        "passed": True,
-        "findings": [],
-        "network_sha256": "cd" * 32,
-    } | changes
-
-
 def test_the_gate_comes_first_then_what_was_simulated() -> None:
     words = Page(render_html(make_report())).words
     places = [
@@ -85,7 +75,7 @@ def test_the_gate_comes_first_then_what_was_simulated() -> None:
 
 
 def test_a_refused_network() -> None:
-    page = render_html(make_report(guard=guard_report(passed=False, findings=[FINDING])))
+    page = render_html(make_report(guard=make_guard(passed=False, findings=[FINDING])))
     words = Page(page).words
     assert "Gate: refused." in words
     assert 'class="gate refused"' in page
@@ -94,7 +84,7 @@ def test_a_refused_network() -> None:
 
 
 def test_a_waiver_is_shown_with_its_reason() -> None:
-    guard = guard_report(findings=[FINDING], waived={"weight.sign": "a known fault of run 3"})
+    guard = make_guard(findings=[FINDING], waived={"weight.sign": "a known fault of run 3"})
     words = Page(render_html(make_report(guard=guard))).words
     assert "waived: a known fault of run 3" in words
     assert " error " not in words
@@ -111,7 +101,9 @@ def test_numbers_of_the_results() -> None:
 
 
 def test_without_directions_there_are_no_tuning_columns() -> None:
-    page = Page(render_html(make_report(results=make_results(tuned=False))))
+    page = Page(
+        render_html(make_report(results=describe_results(make_results(tuned=False)).model_dump()))
+    )
     assert "OSI" not in page.words
     assert "e4 2 0 1.667 1.667 granule" in page.words
 
@@ -119,31 +111,32 @@ def test_without_directions_there_are_no_tuning_columns() -> None:
 def test_uneven_directions_are_explained() -> None:
     report = make_report()
     assert "not spread evenly" not in render_html(report)
-    report["results"]["tuning"]["untuned_osi"] = 0.745
-    assert "an OSI of 0.745" in Page(render_html(report)).words
+    values = report.model_dump()
+    values["results"]["tuning"]["untuned_osi"] = 0.745
+    assert "an OSI of 0.745" in Page(render_html(RunReport.of(values))).words
 
 
 def test_everything_is_escaped() -> None:
     evil = {**FINDING, "check": EVIL, "where": EVIL, "message": EVIL, "hint": EVIL}
-    report = make_report(
+    values = make_report(
         config={"name": EVIL, EVIL: EVIL},
         command=EVIL,
         began=EVIL,
         machine={EVIL: EVIL},
-        network={"path": EVIL, EVIL: {EVIL: 1}},
-        guard=guard_report(
-            verdict=EVIL,
-            proof=EVIL,
+        guard=make_guard(
             network_sha256=EVIL,
-            findings=[{**evil, "severity": EVIL, "examples": [EVIL]}],
+            findings=[{**evil, "examples": [EVIL]}],
             waived={EVIL: EVIL},
         ),
-        simulation={"x": EVIL, "read_back": [{EVIL: EVIL, "by": {EVIL: 1}}]},
+        findings=[evil],
         timings_s={EVIL: 1.0},
         notes=[EVIL],
-    )
-    report["results"]["classes"][0]["name"] = EVIL
-    page = Page(render_html(report))
+    ).model_dump()
+    values["network"] |= {"path": EVIL, "populations": {EVIL: 1}, "classes": EVIL}
+    values["simulation"] |= {"dynamics": EVIL, "background": EVIL}
+    values["simulation"]["read_back"][0] |= {"projection": EVIL, "by_receptor": {EVIL: 1}}
+    values["results"]["classes"][0]["name"] = EVIL
+    page = Page(render_html(RunReport.of(values)))
     assert "script" not in page.seen
     assert page.words.count("alert('x')") >= 20
 
@@ -160,9 +153,9 @@ def test_the_figure_is_inside_and_nothing_is_fetched(tmp_path: Path) -> None:
     assert not re.search(r"@import|url\(|https?://", text)
 
 
-@pytest.mark.parametrize("read_back", [[], None])
-def test_a_run_without_figure_or_read_back(read_back: list[Any] | None) -> None:
-    simulation = {} if read_back is None else {"read_back": read_back}
-    page = Page(render_html(make_report(simulation=simulation)))
+def test_a_run_without_figure_or_read_back() -> None:
+    values = make_report().model_dump()
+    values["simulation"]["read_back"] = []
+    page = Page(render_html(RunReport.of(values)))
     assert "img" not in page.seen
     assert "Nothing was read back." in page.words

@@ -12,8 +12,9 @@ import pytest
 from tests.networks import tiny_lgn_cells, tiny_network, write_tiny
 from v1sim import guard
 from v1sim.config import BuiltInColumn
+from v1sim.documents.check import CheckDocument
 from v1sim.errors import GuardRefusal, InputError, NetworkFileError
-from v1sim.guard import Policy, admit, admit_by_pass, pass_to_json
+from v1sim.guard import Pass, Policy, admit, admit_by_pass
 from v1sim.inputs.shared import SharedInput
 from v1sim.sources import open_network
 from v1sim.stimulus.gratings import Grating, GratingStimulus
@@ -40,7 +41,7 @@ def test_a_pass_gives_the_same_report_as_the_checks(network, shared):
     shared.keep_pass(checked, POLICY)
     again = shared.admit_by_pass(open_network(network), POLICY)
     assert again.report == checked.report
-    assert guard.report_to_json(again.report) == guard.report_to_json(checked.report)
+    assert CheckDocument.of_report(again.report) == CheckDocument.of_report(checked.report)
 
 
 def test_a_file_that_changed_has_no_pass(network, shared):
@@ -61,7 +62,7 @@ def test_a_file_that_changed_has_no_pass(network, shared):
     ],
 )
 def test_a_pass_is_for_one_policy(network, shared, policy):
-    earlier = pass_to_json(admit(open_network(network), POLICY), POLICY)
+    earlier = Pass.of(admit(open_network(network), POLICY), POLICY)
     shared.keep_pass(admit(open_network(network), POLICY), POLICY)
     with pytest.raises(InputError, match="no pass of the gate"):
         shared.admit_by_pass(open_network(network), policy)
@@ -71,22 +72,22 @@ def test_a_pass_is_for_one_policy(network, shared, policy):
 
 def test_a_pass_of_other_bytes_network_or_version_is_no_pass(network):
     read = open_network(network)
-    earlier = pass_to_json(admit(read, POLICY), POLICY)
+    earlier = Pass.of(admit(read, POLICY), POLICY)
     other = replace(tiny_network(2), source=read.source)
     with pytest.raises(NetworkFileError, match="the network's digest"):
         admit_by_pass(other, POLICY, earlier)
     with pytest.raises(NetworkFileError, match="version"):
-        admit_by_pass(read, POLICY, earlier | {"v1sim": "0.0.0"})
+        admit_by_pass(read, POLICY, replace(earlier, version="0.0.0"))
     with pytest.raises(NetworkFileError, match="sha256"):
-        admit_by_pass(read, POLICY, earlier | {"file_sha256": "0" * 64})
+        admit_by_pass(read, POLICY, replace(earlier, file_sha256="0" * 64))
 
 
 def test_a_report_that_refuses_is_no_pass(network):
     read = open_network(network)
-    earlier = pass_to_json(admit(read, POLICY), POLICY)
-    refused = guard.report_to_json(guard.examine(read, Policy("trained")))
+    earlier = Pass.of(admit(read, POLICY), POLICY)
+    refused = guard.examine(read, Policy("trained"))
     with pytest.raises(GuardRefusal):
-        admit_by_pass(read, POLICY, earlier | {"report": refused})
+        admit_by_pass(read, POLICY, replace(earlier, report=refused))
 
 
 def test_a_damaged_pass_is_no_pass(network, shared):
@@ -94,7 +95,7 @@ def test_a_damaged_pass_is_no_pass(network, shared):
     shared.keep_pass(checked, POLICY)
     path = shared.pass_path(checked.network.source.sha256, POLICY)
     path.write_text(path.read_text()[:100])
-    with pytest.raises(InputError, match="no pass of the gate"):
+    with pytest.raises(InputError, match=r"not the document .*\n.*\n.*run the batch again"):
         shared.admit_by_pass(checked.network, POLICY)
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.networks import damaged, tiny_network, write_tiny
 from v1sim import guard
+from v1sim.documents.check import CheckDocument
 from v1sim.errors import NetworkFileError
 from v1sim.model import NetworkModel
 from v1sim.report import network_figures
@@ -74,7 +75,7 @@ def test_names_from_files_are_escaped(tmp_path):
 
 
 def test_files_that_are_no_network(tmp_path):
-    content = guard.unreadable_to_json(NetworkFileError("is no HDF5 file", where="x.h5"))
+    content = CheckDocument.of_unreadable(NetworkFileError("is no HDF5 file", where="x.h5"))
     write_unreadable_html(content, tmp_path / "f.html")
     text = (tmp_path / "f.html").read_text()
     assert "is no HDF5 file" in text

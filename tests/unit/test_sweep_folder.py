@@ -13,7 +13,11 @@ import yaml
 from v1sim.batch.folder import Status, SweepFolder
 from v1sim.batch.sweep import SweepRun
 from v1sim.config import load_config
+from v1sim.documents.batch import RunStateDocument
 from v1sim.errors import InputError, OutputError
+
+FAILED = RunStateDocument(state="failed", reason="the simulation failed")
+RUNNING = RunStateDocument(state="running")
 
 
 @pytest.fixture
@@ -37,7 +41,7 @@ def test_a_new_folder_says_what_each_run_is(folder, run):
 
 
 def test_a_run_is_done_when_its_folder_is_there_whatever_was_written(folder, run):
-    folder.write_state(run.name, Status.FAILED, reason="once")
+    folder.write_state(run.name, FAILED)
     folder.run(run.name).mkdir()
     assert folder.state(run.name).status is Status.DONE
 
@@ -58,7 +62,7 @@ def test_a_run_is_running_while_its_process_lives_and_interrupted_after(folder, 
         [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(lock,)
     )
     os.close(lock)  # as if the driver had been killed
-    folder.write_state(run.name, Status.RUNNING)
+    folder.write_state(run.name, RUNNING)
     assert folder.state(run.name).status is Status.RUNNING
     assert folder.lock(run.name) is None
     child.kill()
@@ -70,20 +74,26 @@ def test_a_run_is_running_while_its_process_lives_and_interrupted_after(folder, 
 
 def test_failures_carry_the_reason_and_the_end_of_the_log(folder, run):
     folder.log(run.name).write_text("".join(f"line {i}\n\n" for i in range(5000)))
-    folder.write_state(run.name, Status.FAILED, reason="the simulation failed")
+    folder.write_state(run.name, FAILED)
     state = folder.state(run.name)
     assert state.status is Status.FAILED
     assert state.reason == "the simulation failed"
     assert state.log_tail == tuple(f"line {i}" for i in range(4995, 5000))
 
 
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"state": "flying"}', "\x00" * 20])
+def test_a_damaged_state_is_an_interrupted_run(folder, run, content):
+    (folder.root / "states" / f"{run.name}.json").write_text(content)
+    assert folder.state(run.name).status is Status.INTERRUPTED
+
+
 @pytest.mark.parametrize(
     ("written", "expected"),
-    [(None, Status.QUEUED), (Status.FAILED, Status.QUEUED), (Status.RUNNING, Status.RUNNING)],
+    [(None, Status.QUEUED), (FAILED, Status.QUEUED), (RUNNING, Status.RUNNING)],
 )
 def test_the_queue_counts_where_no_lock_is_seen(folder, run, written, expected):
     if written:
-        folder.write_state(run.name, written, reason="earlier")
+        folder.write_state(run.name, written)
     assert folder.state(run.name, {run.name}).status is expected
 
 

@@ -12,7 +12,8 @@ import pytest
 from tests.networks import damaged, sealed, tiny_network
 from v1sim.checks import registry
 from v1sim.checks.registry import Consequence, registered_checks
-from v1sim.guard import Policy, examine, report_to_json
+from v1sim.documents.check import CheckDocument
+from v1sim.guard import Policy, examine
 from v1sim.model import NetworkModel, Severity, Verdict
 from v1sim.sources import open_network
 from v1sim.sources.hdf5 import write_network
@@ -88,7 +89,7 @@ def plain(report) -> dict:
             return {key: restored(inner) for key, inner in value.items()}
         return [restored(inner) for inner in value] if isinstance(value, list) else value
 
-    return restored(report_to_json(report))
+    return restored(CheckDocument.of_report(report).model_dump(mode="json"))
 
 
 def same_whatever_the_names(networks, policies, rename) -> None:

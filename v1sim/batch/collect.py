@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from v1sim.batch.folder import SweepFolder
 from v1sim.batch.sweep import SweepRun
+from v1sim.documents.run import read_report
 from v1sim.errors import InputError
 from v1sim.output import replacing
 from v1sim.report.figures import save_png
@@ -41,25 +41,13 @@ def table(folder: SweepFolder, runs: Sequence[SweepRun]) -> list[Row]:
     keys = dict.fromkeys(key for run in runs for key in run.parameters)
     for run in runs:
         if folder.is_done(run.name):
-            results = _results(folder.run(run.name) / "report.json")
+            results = read_report(folder.run(run.name)).results.model_dump(mode="json")
             known = {"run": run.name} | {key: run.parameters.get(key) for key in keys}
             rows += [{**known, **row} for row in _rows(results)]
     if not rows:
         raise InputError("no run is done yet", where=str(folder.root), hint="v1sim batch SWEEP")
     columns = dict.fromkeys(key for row in rows for key in row)
     return [{key: row.get(key) for key in columns} for row in rows]
-
-
-def _results(path: Path) -> dict[str, Any]:
-    try:
-        results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["results"]
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(
-            f"the report cannot be read: {error}",
-            where=str(path),
-            hint="remove that run's folder and run the batch again",
-        ) from None
-    return results
 
 
 def _rows(results: dict[str, Any]) -> list[Row]:

@@ -24,7 +24,6 @@ from __future__ import annotations
 import csv
 import fcntl
 import io
-import json
 import os
 import shutil
 import time
@@ -33,10 +32,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from v1sim.batch.sweep import SweepRun
 from v1sim.config import dump_config
+from v1sim.documents.batch import RunStateDocument
 from v1sim.errors import InputError, OutputError
 from v1sim.output import replacing
 
@@ -165,21 +164,22 @@ class SweepFolder:
         for path in (self.root / "runs").glob(f".{name}.*.part"):
             shutil.rmtree(path, ignore_errors=True)
 
-    def write_state(self, name: str, state: Status, **details: Any) -> None:
+    def write_state(self, name: str, state: RunStateDocument) -> None:
         """Write down what became of a run."""
-        with replacing(self._state(name)) as temporary:
-            temporary.write_text(json.dumps({"state": state, **details}), encoding="utf-8")
+        state.write(self._state(name))
 
     def clear_state(self, name: str) -> None:
         """Forget it: the run is done."""
         self._state(name).unlink(missing_ok=True)
 
-    def _read_state(self, name: str) -> dict[str, Any]:
+    def _read_state(self, name: str) -> RunStateDocument | None:
+        """What was written down; None where nothing was, or the run is done."""
+        if not self._state(name).exists():
+            return None
         try:
-            state: dict[str, Any] = json.loads(self._state(name).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return {"state": Status.MISSING}
-        return state
+            return RunStateDocument.read(self._state(name), expected="the state of a run")
+        except InputError:  # damaged: that it was begun is all that is known
+            return RunStateDocument(state="running")
 
     def state(self, name: str, in_queue: Collection[str] = ()) -> RunState:
         """What a run is now.
@@ -192,19 +192,19 @@ class SweepFolder:
             Runs that wait or run in Slurm.
         """
         written = self._read_state(name)
-        status = Status(written["state"])
+        began = written is not None and written.state == "running"
         held = self.is_held(name)
         if self.is_done(name):  # asked last: a run that ends meanwhile is done
             return RunState(Status.DONE)
-        if held or (status is Status.RUNNING and name in in_queue):
+        if held or (began and name in in_queue):
             return RunState(Status.RUNNING)
         if name in in_queue:
             return RunState(Status.QUEUED)
-        if status is Status.RUNNING:
+        if written is None:
+            return RunState(Status.MISSING)
+        if began:
             return RunState(Status.INTERRUPTED, "it was killed", self._log_tail(name))
-        if status is Status.FAILED:
-            return RunState(status, written["reason"], self._log_tail(name))
-        return RunState(Status.MISSING)
+        return RunState(Status.FAILED, written.reason or "", self._log_tail(name))
 
     def is_held(self, name: str) -> bool:
         """Whether a process is at the run."""

@@ -10,14 +10,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import IO, Any, Protocol
+from typing import IO, Protocol
 
 import psutil
 
-from v1sim.batch.folder import Status, SweepFolder
+from v1sim.batch.folder import SweepFolder
 from v1sim.batch.sweep import run_name
 from v1sim.config import load_config
 from v1sim.cores import LISTS_OF_CORES, available_threads
+from v1sim.documents.batch import RunStateDocument
 from v1sim.errors import ConfigError
 from v1sim.memory import memory_limit
 
@@ -130,7 +131,7 @@ class Job:
         self.name = name
         self._threads = threads
         self._expected_mb = expected_mb
-        self._details: dict[str, Any] = {"job": slurm_job} if slurm_job else {}
+        self._slurm_job = slurm_job
         self._lock: int | None = None
         self._launch = launch
         self._process: RunProcess | None = None
@@ -160,10 +161,12 @@ class Job:
         self.folder.clear_leftovers(self.name)
         self.folder.write_state(
             self.name,
-            Status.RUNNING,
-            began=datetime.now().astimezone().isoformat(timespec="seconds"),
-            host=os.uname().nodename,
-            **self._details,
+            RunStateDocument(
+                state="running",
+                began=datetime.now().astimezone().isoformat(timespec="seconds"),
+                host=os.uname().nodename,
+                job=self._slurm_job,
+            ),
         )
         try:
             arguments = self._arguments()
@@ -221,7 +224,8 @@ class Job:
         self._release()
 
     def _fail(self, reason: str) -> None:
-        self.folder.write_state(self.name, Status.FAILED, reason=reason, **self._details)
+        state = RunStateDocument(state="failed", reason=reason, job=self._slurm_job)
+        self.folder.write_state(self.name, state)
 
     def _why_killed(self, number: signal.Signals) -> str:
         """The signal, and what it probably was: the kernel kills what has no memory left."""

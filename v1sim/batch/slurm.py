@@ -12,7 +12,6 @@ a file of that name, written before the array is submitted, says which run each 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -27,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from v1sim.batch.folder import SweepFolder
 from v1sim.batch.job import Job
 from v1sim.batch.sweep import SlurmConfig
+from v1sim.documents.batch import ArrayMembers
 from v1sim.errors import InputError, MissingExtraError
 from v1sim.output import replacing
 
@@ -179,7 +179,7 @@ def submit(
         "additional_parameters": config.options or None,
     }
     with replacing(_members_path(folder, array)) as temporary:
-        temporary.write_text(json.dumps(list(needs)), encoding="utf-8")
+        temporary.write_text(ArrayMembers(tuple(needs)).model_dump_json(), encoding="utf-8")
     executor = submitit.SlurmExecutor(folder=str(folder.slurm.absolute()), max_num_timeout=0)
     executor.update_parameters(**{key: value for key, value in asked.items() if value is not None})
     calls = [
@@ -231,6 +231,6 @@ def runs_in_queue(folder: SweepFolder) -> frozenset[str]:
     found = set()
     for line in done.stdout.splitlines():
         index, array = line.split()
-        runs = json.loads(members[array].read_text(encoding="utf-8"))
+        runs = ArrayMembers.model_validate_json(members[array].read_text(encoding="utf-8")).root
         found.add(runs[int(index) if index.isdigit() else 0])
     return frozenset(found)

@@ -12,9 +12,10 @@ import numpy as np
 from v1sim.convert.bundle import OBJECT_GRAPH, TensorEntry, read_index, require_shards
 from v1sim.convert.training_state import TrainingState, scalar_value, training_state
 from v1sim.convert.variables import N_RECEPTORS, Variables, find_variables
+from v1sim.documents.inspection import InspectionDocument
 from v1sim.errors import CheckpointError
 
-__all__ = ["Inspection", "inspect_checkpoint", "inspection_to_dict"]
+__all__ = ["Inspection", "inspect_checkpoint", "inspection_document"]
 
 #: Synaptic time constants of the Billeh model, ms.
 _TAU_SYN_MS = (5.5, 8.5, 2.8, 5.8)
@@ -116,24 +117,26 @@ def _facts(variables: Variables) -> Iterator[str]:
         yield f"beyond this model: {', '.join(entry.name for entry in variables.unused)}"
 
 
-def inspection_to_dict(inspection: Inspection) -> dict[str, Any]:
-    """An inspection as plain values, ready for JSON."""
+def inspection_document(inspection: Inspection) -> InspectionDocument:
+    """An inspection as a document."""
     state = inspection.training
-    return {
-        "checkpoint": inspection.prefix,
-        "kind": state.kind if state else None,
-        "iterations": state.iterations if state else None,
-        "learning_rate": state.learning_rate if state else None,
-        "moments": dict(state.moments) if state else None,
-        "facts": list(inspection.facts),
-        "convertible": not inspection.problems,
-        "problems": list(inspection.problems),
-        "scalars": inspection.scalars,
-        "roles": {role: entry.name for role, entry in inspection.variables.entries.items()}
-        if inspection.variables
-        else None,
-        "variables": [
-            {"name": e.name, "dtype": e.dtype, "shape": list(e.shape), "shard": e.shard}
-            for e in inspection.entries
-        ],
-    }
+    return InspectionDocument.of(
+        {
+            "checkpoint": inspection.prefix,
+            "kind": state.kind if state else None,
+            "iterations": state.iterations if state else None,
+            "learning_rate": state.learning_rate if state else None,
+            "moments": state.moments if state else None,
+            "facts": inspection.facts,
+            "convertible": not inspection.problems,
+            "problems": inspection.problems,
+            "scalars": inspection.scalars,
+            "roles": {role: entry.name for role, entry in inspection.variables.entries.items()}
+            if inspection.variables
+            else None,
+            "variables": [
+                {"name": e.name, "dtype": e.dtype, "shape": e.shape, "shard": e.shard}
+                for e in inspection.entries
+            ],
+        }
+    )

@@ -7,17 +7,16 @@ whole, so that any number of runs may read while nothing is ever written twice.
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from v1sim import __version__, guard
 from v1sim.config import BuiltInColumn, RunConfig
+from v1sim.documents.check import CheckDocument, PassDocument, PolicyDocument
 from v1sim.errors import InputError
 from v1sim.inputs.protocol import policy_of
 from v1sim.model import NetworkModel
@@ -25,7 +24,7 @@ from v1sim.output import replacing
 from v1sim.sources import open_network
 from v1sim.stimulus.base import Stimulus
 from v1sim.stimulus.drawn import DrawnStimulus
-from v1sim.verdict import Policy, policy_to_json
+from v1sim.verdict import Policy
 
 __all__ = ["SharedInput"]
 
@@ -60,7 +59,7 @@ class SharedInput:
 
     def pass_path(self, file_sha256: str, policy: Policy) -> Path:
         """Where the pass of a network file under a policy is."""
-        content = json.dumps([file_sha256, policy_to_json(policy), __version__], sort_keys=True)
+        content = file_sha256 + _policy_document(policy).model_dump_json() + __version__
         return self.folder / f"pass-{_short_sha256(content)}.json"
 
     def keep_pass(self, checked: guard.CheckedNetwork, policy: Policy) -> None:
@@ -72,8 +71,12 @@ class SharedInput:
             If it cannot be written.
         """
         path = self.pass_path(checked.network.source.sha256, policy)
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(guard.pass_to_json(checked, policy)), encoding="utf-8")
+        PassDocument(
+            v1sim=__version__,
+            file_sha256=checked.network.source.sha256,
+            policy=_policy_document(policy),
+            report=CheckDocument.of_report(checked.report),
+        ).write(path)
 
     def admit_by_pass(self, network: NetworkModel, policy: Policy) -> guard.CheckedNetwork:
         """The network, by the pass that it has.
@@ -84,16 +87,26 @@ class SharedInput:
             If it has none: this file, as it is now, was not checked for this policy.
         """
         path = self.pass_path(network.source.sha256, policy)
-        try:
-            earlier: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        expected = "the pass of a network file as it was when the batch was begun"
+        hint = "if the network changed, run the batch again: it checks what changed"
+        if not path.exists():
             raise InputError(
                 f"no pass of the gate in {self.folder} for this file as it is now",
                 where=network.source.path,
                 expected="the file that was checked when the batch was begun",
-                hint="if it changed, run the batch again: it checks what changed",
-            ) from None
-        return guard.admit_by_pass(network, policy, earlier)
+                hint=hint,
+            )
+        earlier = PassDocument.read(path, expected=expected, hint=hint)
+        return guard.admit_by_pass(
+            network,
+            policy,
+            guard.Pass(
+                earlier.v1sim,
+                earlier.file_sha256,
+                _policy(earlier.policy),
+                earlier.report.to_report(),
+            ),
+        )
 
     def keep_stimulus(self, stimulus: Stimulus) -> None:
         """Make and write what takes a while of a stimulus, where it is not there yet.
@@ -147,6 +160,28 @@ class _KeptStimulus(DrawnStimulus):
 
     def remarks(self) -> tuple[str, ...]:
         return self._origin.remarks()
+
+
+def _policy_document(policy: Policy) -> PolicyDocument:
+    return PolicyDocument(
+        require=policy.require,
+        strength=policy.strength,
+        waivers=dict(policy.waivers),
+        dt_ms=policy.dt_ms,
+        checkpoint=None if policy.checkpoint is None else str(policy.checkpoint),
+        baseline=None if policy.baseline is None else str(policy.baseline),
+    )
+
+
+def _policy(document: PolicyDocument) -> Policy:
+    return Policy(
+        require=document.require,
+        strength=document.strength,
+        waivers=document.waivers,
+        dt_ms=document.dt_ms,
+        checkpoint=None if document.checkpoint is None else Path(document.checkpoint),
+        baseline=None if document.baseline is None else Path(document.baseline),
+    )
 
 
 def _short_sha256(text: str) -> str:

@@ -1,17 +1,26 @@
-"""What a run simulated and what a reader must know of it, in plain values and sentences."""
+"""What a run simulated, what came out and what a reader must know of it, for its report."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from v1sim.analysis.readout import Classification
+from v1sim.analysis.results import ClassResult, Results
+from v1sim.analysis.tuning import published_tuning
 from v1sim.config import RunConfig
+from v1sim.documents.run import NetworkFacts, ReadBackFacts, ResultsDocument, SimulationFacts
 from v1sim.model import CheckReport, NetworkModel
 from v1sim.simulation import perturbation
 from v1sim.simulation.plan import BuildPlan
 from v1sim.simulation.run import Output
 from v1sim.stimulus.base import Stimulus
 
-__all__ = ["describe_network", "describe_simulation", "notes"]
+__all__ = ["describe_network", "describe_results", "describe_simulation", "notes"]
 
 _DYNAMICS_NOTES = {
     "training": "Neurons follow the equations of training, in float64.",
@@ -21,19 +30,19 @@ _DYNAMICS_NOTES = {
 }
 
 
-def describe_network(network: NetworkModel, plan: BuildPlan) -> dict[str, Any]:
+def describe_network(network: NetworkModel, plan: BuildPlan) -> NetworkFacts:
     """Path, digests and sizes of the network."""
-    return {
-        "path": network.source.path,
-        "file_sha256": network.source.sha256,
-        "network_sha256": plan.network_sha256,
-        "n_neurons": plan.n_neurons,
-        "n_lgn": plan.n_lgn,
-        "n_cell_types": len(plan.cell_types),
-        "populations": {p.label: len(p.neuron) for p in plan.populations},
-        "projections": {p.label: len(p) for p in plan.projections},
-        "classes": "inferred" if plan.classes.inferred else "named by the file",
-    }
+    return NetworkFacts(
+        path=network.source.path,
+        file_sha256=network.source.sha256,
+        network_sha256=plan.network_sha256,
+        n_neurons=plan.n_neurons,
+        n_lgn=plan.n_lgn,
+        n_cell_types=len(plan.cell_types),
+        populations={p.label: len(p.neuron) for p in plan.populations},
+        projections={p.label: len(p) for p in plan.projections},
+        classes="inferred" if plan.classes.inferred else "named by the file",
+    )
 
 
 def describe_simulation(
@@ -43,30 +52,88 @@ def describe_simulation(
     *,
     between_trials: str,
     threads: int,
-) -> dict[str, Any]:
+) -> SimulationFacts:
     """What was simulated, and what the read-back found."""
-    return {
-        "dynamics": plan.dynamics,
-        "dt_ms": plan.dt_ms,
-        "threads": threads,
-        "processes": output.simulation.group.size,
-        "seed": plan.seed,
-        "n_trials": len(stimulus.trials),
-        "simulated_ms": stimulus.schedule.duration_ms,
-        "gap_ms": output.gap_ms,
-        "between_trials": between_trials,
-        "background": plan.background,
-        "read_back": [
-            {
-                "projection": result.label,
-                "n_synapses": result.n_synapses,
-                "digest": result.digest,
-                "by_receptor": result.by_receptor,
-                "equal_to_plan": True,  # a difference stops the run (ReadbackError)
-            }
+    return SimulationFacts(
+        dynamics=plan.dynamics,
+        dt_ms=plan.dt_ms,
+        threads=threads,
+        processes=output.simulation.group.size,
+        seed=plan.seed,
+        n_trials=len(stimulus.trials),
+        simulated_ms=stimulus.schedule.duration_ms,
+        gap_ms=output.gap_ms,
+        between_trials=between_trials,
+        background=plan.background,
+        read_back=[
+            ReadBackFacts(
+                projection=result.label,
+                n_synapses=result.n_synapses,
+                digest=result.digest,
+                by_receptor=result.by_receptor,
+                equal_to_plan=True,  # a difference stops the run (ReadbackError)
+            )
             for result in output.readback
         ],
+    )
+
+
+def describe_results(results: Results) -> ResultsDocument:
+    """Rates, tuning and decisions, by class."""
+    tuning = results.tuning
+    return ResultsDocument.of(
+        {
+            "mean_rate_hz": _mean(results.rate_hz),
+            "lgn_mean_rate_hz": _mean(results.lgn_rate_hz),
+            "n_silent": np.count_nonzero(results.rate_hz == 0),
+            "classes": [
+                _class_row(row, published=tuning is not None and tuning.like_published)
+                for row in results.classes
+            ],
+            "tuning": None
+            if tuning is None
+            else {
+                "axis": tuning.axis,
+                "direction_deg": tuning.direction_deg,
+                "n_repeats": tuning.n_repeats,
+                "untuned_osi": tuning.untuned_osi,
+                "untuned_dsi": tuning.untuned_dsi,
+            },
+            "classification": None
+            if results.classification is None
+            else _classification(results.classification),
+        }
+    )
+
+
+def _classification(result: Classification) -> dict[str, Any]:
+    start_ms = result.best_start_ms
+    return {
+        "accuracy": result.accuracy,
+        "interval_95": result.interval,
+        "n_trials": len(result.label),
+        "n_classes": len(result.confusion),
+        "chance": 1 / len(result.confusion),
+        "n_undecided": result.n_undecided,
+        "window_ms": result.window_ms,
+        "best_window_ms": [start_ms, start_ms + result.window_ms[1] - result.window_ms[0]],
+        "best_window_accuracy": result.curve_accuracy.max(),
+        "confusion": result.confusion,
+        "window_curve": {
+            "start_ms": result.curve_start_ms,
+            "accuracy": result.curve_accuracy,
+        },
     }
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return float(values.mean()) if values.size else math.nan
+
+
+def _class_row(row: ClassResult, *, published: bool) -> dict[str, Any]:
+    """One class beside the published one, whose figures are for drifting gratings only."""
+    nearest = published_tuning(row.name) if published else None
+    return {**asdict(row), "published": None if nearest is None else asdict(nearest)}
 
 
 def notes(

@@ -8,19 +8,20 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from v1sim.documents.run import RunReport
 from v1sim.output import replacing
 from v1sim.report.page import facts, findings, gate, image, number, page, section, table
 
 __all__ = ["render_html", "write_html"]
 
 
-def write_html(report: Mapping[str, Any], figure: Path | None, path: Path) -> None:
+def write_html(report: RunReport, figure: Path | None, path: Path) -> None:
     """Write the page.
 
     Parameters
     ----------
-    report : mapping
-        From `v1sim.report.digest.build_report`, or read back from report.json.
+    report : RunReport
+        Of the run.
     figure : Path, optional
         A PNG file to embed.
     path : Path
@@ -36,8 +37,9 @@ def write_html(report: Mapping[str, Any], figure: Path | None, path: Path) -> No
         temporary.write_text(text, encoding="utf-8")
 
 
-def render_html(report: Mapping[str, Any], figure_png: bytes | None = None) -> str:
+def render_html(run_report: RunReport, figure_png: bytes | None = None) -> str:
     """The page as text: verdict and gate first, then what was simulated and what came out."""
+    report = run_report.model_dump(mode="json")
     title = str(report["config"].get("name", "run"))
     parts = [
         f"<h1>{escape(title)}</h1>",

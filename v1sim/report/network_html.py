@@ -13,6 +13,7 @@ from v1sim import __version__, guard
 from v1sim.convert.bundle import read_index
 from v1sim.convert.checkpoint import network_of, shard_reader
 from v1sim.convert.variables import find_variables
+from v1sim.documents.check import CheckDocument
 from v1sim.model import CheckReport, NetworkModel, SynapseTable
 from v1sim.output import replacing
 from v1sim.report import figures, network_figures
@@ -51,7 +52,7 @@ def write_network_html(
     OutputError
         If the file cannot be written.
     """
-    content = guard.report_to_json(report)
+    content = CheckDocument.of_report(report).model_dump(mode="json")
     parts = [
         f"<h1>{escape(Path(report.network_path).name)}</h1>",
         f'<p class="sub">v1sim check {escape(__version__)} &middot; '
@@ -66,15 +67,16 @@ def write_network_html(
     _write(path, f"{Path(report.network_path).name}: v1sim check", parts)
 
 
-def write_unreadable_html(content: Mapping[str, Any], path: Path) -> None:
-    """Write the page of a file that could not be read; ``content`` from `unreadable_to_json`.
+def write_unreadable_html(document: CheckDocument, path: Path) -> None:
+    """Write the page of a file that could not be read.
 
     Raises
     ------
     OutputError
         If the file cannot be written.
     """
-    name = Path(str(content["network"])).name
+    content = document.model_dump(mode="json")
+    name = Path(document.network).name
     parts = [
         f"<h1>{escape(name)}</h1>",
         gate(content),

@@ -117,7 +117,7 @@ def facts(values: Mapping[str, Any]) -> str:
 
 
 def gate(report: Mapping[str, Any]) -> str:
-    """Verdict and gate, of a report as plain values (`v1sim.guard.report_to_json`)."""
+    """Verdict and gate, of a report as plain values (`v1sim.documents.check.CheckDocument`)."""
     passed = bool(report["passed"])
     proof = f"proof: {report['proof']}" if report.get("proof") else "no proof"
     required = f"; required: {report['require']}" if report.get("require") else ""

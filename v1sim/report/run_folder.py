@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from v1sim.analysis.results import Results, analyse
 from v1sim.config import RunConfig, dump_config
+from v1sim.documents.run import RunReport, read_report
 from v1sim.recording import Recording, read_nwb, write_nwb, write_sonata
-from v1sim.report import digest, figures, html
+from v1sim.report import figures, html
+from v1sim.report.description import describe_results
+from v1sim.report.tables import write_tables
 
 __all__ = ["renew_report", "write_recording", "write_report"]
 
@@ -31,9 +33,7 @@ def write_recording(
     (folder / "config.yaml").write_text(dump_config(config), encoding="utf-8")
 
 
-def write_report(
-    folder: Path, report: dict[str, Any], recording: Recording, results: Results
-) -> None:
+def write_report(folder: Path, report: RunReport, recording: Recording, results: Results) -> None:
     """Write the report as data, as tables and as a page; the summary figure is there.
 
     Raises
@@ -41,8 +41,8 @@ def write_report(
     OutputError
         If a file cannot be written.
     """
-    digest.write_json(report, folder / "report.json")
-    digest.write_tables(results, recording.classes, folder)
+    report.write(folder / "report.json")
+    write_tables(results, recording.classes, folder)
     html.write_html(report, folder / "summary.png", folder / "report.html")
 
 
@@ -61,11 +61,12 @@ def renew_report(folder: Path) -> Path:
     InputError
         If the folder is not a run's, or its spikes are not there.
     """
-    report = digest.read_json(folder)
+    report = read_report(folder)
     recording = read_nwb(folder / "spikes.nwb")
     results = analyse(recording)
-    _write_figure(folder, report["config"]["name"], recording, results, report["network"]["path"])
-    write_report(folder, digest.with_results(report, results), recording, results)
+    _write_figure(folder, report.config["name"], recording, results, report.network.path)
+    report = report.model_copy(update={"results": describe_results(results)})
+    write_report(folder, report, recording, results)
     return folder / "report.html"
 
 

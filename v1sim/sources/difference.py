@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ from v1sim.model import NetworkModel, SynapseTable
 from v1sim.receptors import ReceptorKinds
 from v1sim.sources.provenance import TYPE_COLUMNS
 
+if TYPE_CHECKING:
+    from v1sim.documents.difference import DifferenceDocument
+
 __all__ = [
     "ArrayDifference",
     "NetworkDifference",
@@ -29,7 +32,7 @@ __all__ = [
     "WeightChange",
     "array_differences",
     "compare_networks",
-    "difference_to_dict",
+    "difference_document",
     "match_synapses",
 ]
 
@@ -420,10 +423,11 @@ def _readout_differs(before: NetworkModel, after: NetworkModel) -> list[ArrayDif
     return [ArrayDifference("readout/neuron_ids", len(a), 0, note=note)]
 
 
-def difference_to_dict(difference: NetworkDifference) -> dict[str, Any]:
-    """A difference as plain values, ready for JSON."""
+def difference_document(difference: NetworkDifference) -> DifferenceDocument:
+    """A difference as a document."""
+    from v1sim.documents.difference import DifferenceDocument  # pydantic: not for the checks
 
-    def table_to_dict(table: TableDifference) -> dict[str, Any]:
+    def table_values(table: TableDifference) -> dict[str, Any]:
         return {
             "n_before": table.n_before,
             "n_after": table.n_after,
@@ -443,16 +447,18 @@ def difference_to_dict(difference: NetworkDifference) -> dict[str, Any]:
                 {"source": pre, "target": post, "receptor": receptor, **asdict(change)}
                 for (pre, post, receptor), change in table.class_pair_receptors.items()
             ],
-            "examples": list(table.examples),
+            "examples": table.examples,
         }
 
-    return {
-        "before": difference.before,
-        "after": difference.after,
-        "equal": difference.equal,
-        "same_network": difference.same_network,
-        "n_neurons": list(difference.n_neurons),
-        "n_lgn": list(difference.n_lgn),
-        "arrays": [asdict(array) for array in difference.arrays],
-        "tables": {name: table_to_dict(table) for name, table in difference.tables.items()},
-    }
+    return DifferenceDocument.of(
+        {
+            "before": difference.before,
+            "after": difference.after,
+            "equal": difference.equal,
+            "same_network": difference.same_network,
+            "n_neurons": difference.n_neurons,
+            "n_lgn": difference.n_lgn,
+            "arrays": [asdict(array) for array in difference.arrays],
+            "tables": {name: table_values(table) for name, table in difference.tables.items()},
+        }
+    )

@@ -11,8 +11,10 @@ import pytest
 from v1sim.analysis.results import ClassResult, Results
 from v1sim.analysis.tuning import DirectionTuning
 from v1sim.cell_classes import CellClasses
-from v1sim.errors import OutputError
-from v1sim.report.digest import REPORT_FORMAT, build_report, write_json, write_tables
+from v1sim.documents.run import REPORT_FORMAT, RunReport, read_report
+from v1sim.errors import InputError, OutputError
+from v1sim.report.description import describe_results
+from v1sim.report.tables import write_tables
 
 CLASSES = CellClasses(
     names=("e4", "granule"),
@@ -49,39 +51,72 @@ def make_results(*, tuned: bool = True, like_published: bool = True) -> Results:
     )
 
 
-def make_report(**changes: Any) -> dict[str, Any]:
+def make_guard(**changes: Any) -> dict[str, Any]:
+    return {
+        "verdict": "constructed",
+        "proof": "provenance",
+        "passed": True,
+        "findings": [],
+        "arrays": {},
+        "groups": {},
+        "network_sha256": "ab" * 32,
+        "network": "net.h5",
+        "require": "constructed",
+        "waived": {},
+        "checks_run": ["values.finite"],
+    } | changes
+
+
+def make_report(**changes: Any) -> RunReport:
     parts: dict[str, Any] = {
-        "config": {"name": "a run", "seed": 7, "network": Path("net.h5")},
-        "command": "v1sim run a.yaml",
-        "began": "2024-05-01T10:00:00+02:00",
-        "machine": {"v1sim": "0.1.0", "nest-simulator": "3.10.0"},
+        "notes": ["The network is constructed, not trained."],
+        "guard": make_guard(),
+        "findings": [],
         "network": {
             "path": "net.h5",
+            "file_sha256": "cd" * 32,
             "network_sha256": "ab" * 32,
             "n_neurons": np.int64(3),
+            "n_lgn": 0,
+            "n_cell_types": 2,
             "populations": {"e4": 2, "granule": 1},
-        },
-        "guard": {
-            "verdict": "constructed",
-            "proof": "provenance",
-            "passed": True,
-            "findings": [],
-            "network_sha256": "ab" * 32,
+            "projections": {"recurrent": 1234},
+            "classes": "named by the file",
         },
         "simulation": {
+            "dynamics": "training",
+            "dt_ms": 1.0,
+            "threads": 2,
+            "processes": 1,
+            "seed": 7,
             "n_trials": 5,
-            "read_back": [{"projection": "recurrent", "n_synapses": 1234, "equal_to_plan": True}],
+            "simulated_ms": 5000.0,
+            "gap_ms": 0.0,
+            "between_trials": "reset",
+            "background": "mean",
+            "read_back": [
+                {
+                    "projection": "recurrent",
+                    "n_synapses": 1234,
+                    "digest": "1234:00",
+                    "by_receptor": {"exc_to_exc": 1234},
+                    "equal_to_plan": True,
+                }
+            ],
         },
+        "results": describe_results(make_results()).model_dump(),
         "timings_s": {"load": 0.5, "run": np.float64(12.25)},
         "peak_memory_mb": 321.5,
-        "results": make_results(),
-        "notes": ["The network is constructed, not trained."],
+        "command": "v1sim run a.yaml",
+        "began": "2024-05-01T10:00:00+02:00",
+        "config": {"name": "a run", "seed": 7, "network": Path("net.h5")},
+        "machine": {"v1sim": "0.1.0", "nest-simulator": "3.10.0"},
     }
-    return build_report(**(parts | changes))
+    return RunReport.of(parts | changes)
 
 
 def test_the_report_says_what_design_asks_for() -> None:
-    report = make_report()
+    report = make_report().model_dump(mode="json")
     assert report["format"] == REPORT_FORMAT
     assert set(report) == {
         "format", "notes", "guard", "network", "simulation", "results", "timings_s",
@@ -102,7 +137,7 @@ def test_the_report_says_what_design_asks_for() -> None:
 
 def test_other_gratings_are_not_set_beside_published_ones(tmp_path: Path) -> None:
     other = make_results(like_published=False)
-    results = make_report(results=other)["results"]
+    results = describe_results(other).model_dump(mode="json")
     assert results["tuning"]["axis"] == "direction"
     assert results["classes"][0]["median_osi"] == 0.1875
     assert [row["published"] for row in results["classes"]] == [None, None]
@@ -113,37 +148,64 @@ def test_other_gratings_are_not_set_beside_published_ones(tmp_path: Path) -> Non
 
 
 def test_without_directions_nothing_published_is_set_beside() -> None:
-    results = make_report(results=make_results(tuned=False))["results"]
+    results = describe_results(make_results(tuned=False)).model_dump(mode="json")
     assert results["tuning"] is None
     assert [row["published"] for row in results["classes"]] == [None, None]
 
 
 def test_json_is_strict_and_comes_back(tmp_path: Path) -> None:
-    report = make_report(
-        simulation={
-            "nan": np.nan,
-            "inf": [float("inf"), 1.5],
-            "array": np.array([[1, 2]]),
-            "scalar": np.float32(0.5),
-            "flag": np.bool_(True),
-            "text": np.str_("é"),
-            "path": Path("a/b"),
-            "none": None,
-        }
-    )
-    write_json(report, tmp_path / "report.json")
+    config = {
+        "name": "é",
+        "nan": np.nan,
+        "inf": [float("inf"), 1.5],
+        "array": np.array([[1, 2]]),
+        "scalar": np.float32(0.5),
+        "flag": np.bool_(True),
+        "text": np.str_("é"),
+        "path": Path("a/b"),
+        "none": None,
+    }
+    report = make_report(config=config)
+    report.write(tmp_path / "report.json")
 
     def refuse(constant: str) -> None:
         pytest.fail(f"{constant} is not JSON")
 
     text = (tmp_path / "report.json").read_text(encoding="utf-8")
     back = json.loads(text, parse_constant=refuse)
-    assert back == report
-    assert back["simulation"] == {
-        "nan": None, "inf": [None, 1.5], "array": [[1, 2]], "scalar": 0.5, "flag": True,
-        "text": "é", "path": "a/b", "none": None,
+    assert back == report.model_dump(mode="json")
+    assert read_report(tmp_path) == report
+    assert back["config"] == {
+        "name": "é", "nan": None, "inf": [None, 1.5], "array": [[1, 2]], "scalar": 0.5,
+        "flag": True, "text": "é", "path": "a/b", "none": None,
     }  # fmt: skip
-    assert back["config"]["network"] == "net.h5"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "Invalid JSON"),
+        ("{}", "Field required"),
+        ("[1]", "Input should be an object"),
+        (None, "No such file"),
+        (b"\xff\xfe", "is not text"),
+    ],
+)
+def test_other_files_are_no_reports(tmp_path: Path, content: str | bytes | None, says: str) -> None:
+    path = tmp_path / "report.json"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        path.write_text(content)
+    with pytest.raises(InputError, match=says):
+        read_report(tmp_path)
+
+
+def test_a_report_of_another_format_is_refused(tmp_path: Path) -> None:
+    values = make_report().model_dump(mode="json") | {"format": REPORT_FORMAT + 1}
+    (tmp_path / "report.json").write_text(json.dumps(values))
+    with pytest.raises(InputError, match=r"format: Input should be 1"):
+        read_report(tmp_path)
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
@@ -179,6 +241,6 @@ def test_tables_without_tuning(tmp_path: Path) -> None:
 
 def test_an_absent_folder(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"report\.json"):
-        write_json(make_report(), tmp_path / "absent" / "report.json")
+        make_report().write(tmp_path / "absent" / "report.json")
     with pytest.raises(OutputError, match=r"classes\.csv"):
         write_tables(make_results(), CLASSES, tmp_path / "absent")
