@@ -96,7 +96,7 @@ def test_numbers_of_the_results() -> None:
     assert "granule 1 1 0.000 – – – – – – –" in words
     assert "all stages 12.75" in words
     assert "Peak memory: 322 MB" in words
-    assert "recurrent 1,234 yes" in words
+    assert "recurrent 1,234 1234:00 exc_to_exc 1,234 yes" in words
     assert "populations e4 2, granule 1" in words
 
 
