@@ -18,7 +18,6 @@ from v1sim.digests import network_sha256
 from v1sim.errors import GuardRefusal, NetworkFileError
 from v1sim.memory import workers
 from v1sim.model import (
-    RECEPTORS,
     CheckReport,
     Finding,
     NetworkModel,

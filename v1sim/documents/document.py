@@ -83,8 +83,6 @@ class Document(BaseModel):
             seen = "is not text"
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            key = ".".join(map(str, first["loc"]))
-            seen = (
-                f"is not the document that it should be: {f'{key}: ' if key else ''}{first['msg']}"
-            )
+            at = ".".join(map(str, first["loc"])) or "the whole file"
+            seen = f"is not the document that it should be: {at}: {first['msg']}"
         raise InputError(seen, where=str(path), expected=expected, hint=hint)
