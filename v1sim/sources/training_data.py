@@ -8,8 +8,9 @@
     network/v1_nodes.h5       nodes/v1/{node_id, node_type_id}, nodes/v1/0/{x, y, z} um
     network/v1_node_types.csv node_type_id, pop_name, ... separated by blanks
 
-A pickle can run any program when it is loaded. These are read by an unpickler that
-knows NumPy arrays and plain containers, and refuses anything else by its name.
+A pickle can run any program when it is loaded. These are read by
+`v1sim.sources.plain_pickle`, which rebuilds arrays and plain containers itself, and refuses
+anything else by its name.
 
 Which neurons a network has, and in what order its synapses are, follow the loader of the
 published training code (Chen, Scherr, Maass 2022, doi 10.1126/sciadv.abq7592), so that the
@@ -19,8 +20,6 @@ untrained network pairs up with its checkpoints.
 from __future__ import annotations
 
 import csv
-import pickle
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +27,10 @@ from typing import Any, Literal, get_args
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from v1sim.errors import InputError
+from v1sim.memory import raise_lack_of_memory
 from v1sim.model import (
     CellTypeTable,
     NetworkModel,
@@ -39,6 +39,7 @@ from v1sim.model import (
     SynapseTable,
 )
 from v1sim.receptors import BILLEH_RECEPTORS
+from v1sim.sources.plain_pickle import read_plain_pickle
 from v1sim.sources.provenance import TYPE_COLUMNS
 from v1sim.sources.readout_groups import published_readout_groups
 
@@ -63,70 +64,9 @@ DEFAULT_SEED = 3000
 _MAX_DELAY_MS = 5.0
 _DT_MS = 1.0
 
-_NUMPY = {
-    (f"numpy{core}.multiarray", name)
-    for core in (".core", "._core")
-    for name in ("_reconstruct", "scalar")
-} | {(f"numpy{core}.numeric", "_frombuffer") for core in (".core", "._core")}
-_PLAIN = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("collections", "OrderedDict"): OrderedDict,
-    **{
-        (module, kind.__name__): kind
-        for module in ("builtins", "__builtin__")
-        for kind in (set, frozenset, bytes, bytearray, complex, list, dict, tuple)
-    },
-}
 
-
-class _RefusedError(pickle.UnpicklingError):
-    """The pickle wants something other than arrays and containers."""
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Knows NumPy arrays and plain containers; refuses everything else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in _PLAIN:
-            return _PLAIN[module, name]
-        if (module, name) in _NUMPY:
-            return super().find_class(module.replace("numpy.core", "numpy._core"), name)
-        if (module, name) == ("_codecs", "encode"):
-            return _latin1
-        raise _RefusedError(f"{module}.{name}")
-
-    def persistent_load(self, pid: Any) -> Any:
-        raise _RefusedError("an object kept outside the file")
-
-
-def _latin1(text: str, encoding: str = "latin1") -> bytes:
-    """What pickles of Python 2 need `codecs.encode` for."""
-    if encoding != "latin1":
-        msg = f"codecs.encode for {encoding!r}"
-        raise _RefusedError(msg)
-    return text.encode("latin1")
-
-
-def _unpickle(path: Path) -> Any:
-    try:
-        with path.open("rb") as stream:
-            return _PlainUnpickler(stream, encoding="latin1").load()
-    except _RefusedError as error:
-        raise InputError(
-            f"the pickle wants to use {error}, which is not opened: a pickle can run any program",
-            where=str(path),
-            expected="NumPy arrays, numbers, texts, lists, tuples, dicts",
-            hint="find out where the file comes from; write its arrays again without that",
-        ) from error
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from error
-    except Exception as error:  # a damaged pickle raises anything
-        raise InputError(
-            f"is no whole pickle: {type(error).__name__}: {' '.join(str(error).split())[:200]}",
-            where=str(path),
-            hint="copy it again",
-        ) from error
+#: Shape of a type's parameter, where it is more than one number.
+_ROWS = {"k_per_ms": (2,), "asc_amp_pa": (2,), "tau_syn_ms": (BILLEH_RECEPTORS.n,)}
 
 
 # --- the folder ------------------------------------------------------------------------------
@@ -194,13 +134,13 @@ def open_folder(path: Path) -> TrainingFolder:
             "network/v1_node_types.csv",
         )
     network_file, input_file = path / "network_dat.pkl", path / "input_dat.pkl"
-    nodes, edges = _parts(_unpickle(network_file), network_file)
+    nodes, edges = _parts(read_plain_pickle(network_file), network_file)
     types, type_of_node = _types(nodes, network_file)
     n_nodes = len(type_of_node)
     tables = _node_tables(path / "network", n_nodes)
     if tables is not None:
         types = _named(types, type_of_node, tables, path)
-    populations = _unpickle(input_file)
+    populations = read_plain_pickle(input_file)
     if not isinstance(populations, list | tuple) or not populations:
         raise _malformed(input_file, "a list of populations, LGN first, then background")
     n_lgn, lgn = _input_population(populations[0], n_nodes, input_file)
@@ -215,6 +155,10 @@ def open_folder(path: Path) -> TrainingFolder:
     return TrainingFolder(path, types, type_of_node, recurrent, lgn, background, n_lgn, tables)
 
 
+def _one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+
+
 def _malformed(path: Path, expected: str) -> InputError:
     return InputError(
         "has another structure than the training code's", where=str(path), expected=expected
@@ -227,17 +171,53 @@ def _parts(document: Any, path: Path) -> tuple[Sequence[Any], Sequence[Any]]:
     return document["nodes"], document["edges"]
 
 
+def _numbers(values: Any, dtype: DTypeLike) -> NDArray[Any]:
+    """An array, or a flat list of numbers, as an array; lists within lists can be of any size.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is something else, or a number does not fit.
+    """
+    if not isinstance(values, np.ndarray | np.number | int | float):
+        if not isinstance(values, list | tuple):
+            msg = f"a {type(values).__name__} where numbers should be"
+            raise TypeError(msg)
+        if not all(isinstance(value, np.number | int | float) for value in values):
+            msg = "a list of something else than numbers"
+            raise TypeError(msg)
+    array = np.asarray(values)
+    kinds = "iub" if np.issubdtype(dtype, np.integer) else "iubf"
+    if array.dtype.kind not in kinds and not (
+        array.dtype.kind == "f" and np.array_equal(array, np.trunc(array))
+    ):
+        msg = f"{array.dtype} where {np.dtype(dtype)} should be"
+        raise TypeError(msg)
+    if np.issubdtype(dtype, np.integer) and array.size:
+        limits = np.iinfo(dtype)
+        if not limits.min <= array.min() <= array.max() <= limits.max:
+            msg = "a number that is too large"
+            raise ValueError(msg)
+    return array.astype(dtype)
+
+
 def _types(nodes: Sequence[Any], path: Path) -> tuple[CellTypeTable, NDArray[np.int64]]:
     """One type a group of nodes, in float32 as training holds it, and the type of each node."""
     try:
-        ids = [np.asarray(group["ids"], dtype=np.int64).ravel() for group in nodes]
+        ids = [_numbers(group["ids"], np.int64).ravel() for group in nodes]
         columns = {
-            key: np.array([np.asarray(group["params"][name], np.float32) for group in nodes])
+            key: np.array([_numbers(group["params"][name], np.float32) for group in nodes])
             for key, name in TYPE_COLUMNS.items()
         }
-    except (KeyError, TypeError, ValueError) as error:
+        for key, values in columns.items():
+            row = _ROWS.get(key, ())
+            if values.shape != (len(ids), *row) or not np.isfinite(values).all():
+                msg = f"{TYPE_COLUMNS[key]} is {values.shape}, or not finite"
+                raise ValueError(msg)
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise _malformed(
-            path, f"nodes with ids and params {', '.join(TYPE_COLUMNS.values())}; {error!r}"
+            path,
+            f"nodes with ids and params {', '.join(TYPE_COLUMNS.values())}; {_one_line(error)}",
         ) from error
     all_ids = np.concatenate(ids) if ids else np.empty(0, np.int64)
     if not np.array_equal(np.sort(all_ids), np.arange(len(all_ids))):
@@ -251,22 +231,25 @@ def _types(nodes: Sequence[Any], path: Path) -> tuple[CellTypeTable, NDArray[np.
 def _edges(groups: Any, path: Path) -> Iterator[_Edges]:
     try:
         for group in groups:
-            source = np.asarray(group["source"], dtype=np.int64).ravel()
-            target = np.asarray(group["target"], dtype=np.int64).ravel()
+            source = _numbers(group["source"], np.int64).ravel()
+            target = _numbers(group["target"], np.int64).ravel()
             params = group["params"]
-            weight = np.asarray(params["weight"])
+            weight = params["weight"]
+            if not isinstance(weight, np.ndarray) or weight.dtype.kind != "f":
+                weight = _numbers(weight, np.float64)
             shape = source.shape
             yield _Edges(
                 source,
                 target,
-                np.broadcast_to(np.asarray(params["receptor_type"], np.int64) - 1, shape),
+                np.broadcast_to(_numbers(params["receptor_type"], np.int64) - 1, shape),
                 np.broadcast_to(weight, shape),
-                np.broadcast_to(np.asarray(params["delay"], np.float32), shape),
+                np.broadcast_to(_numbers(params["delay"], np.float32), shape),
             )
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise _malformed(
             path,
-            f"edges with source, target and params weight, delay, receptor_type; {error!r}",
+            f"edges with source, target and params weight, delay, receptor_type; "
+            f"{_one_line(error)}",
         ) from error
 
 
@@ -274,7 +257,7 @@ def _input_population(population: Any, n_nodes: int, path: Path) -> tuple[int, t
     try:
         described, groups = population[0], population[1]
         n_sources = len(described["ids"])
-    except (KeyError, TypeError, IndexError) as error:
+    except (LookupError, TypeError, ValueError) as error:
         raise _malformed(path, "populations of (a dict with 'ids', edges)") from error
     edges = tuple(_edges(groups, path))
     _require_ids(edges, "target", n_nodes, path)
@@ -299,6 +282,18 @@ def _require_ids(edges: Sequence[_Edges], column: str, limit: int, path: Path) -
             )
 
 
+def _node_column(file: h5py.File, name: str, n_nodes: int, dtype: DTypeLike) -> NDArray[Any]:
+    """A column of the nodes; its length is looked at before it is read."""
+    column = file[f"nodes/v1/{name}"]
+    if not isinstance(column, h5py.Dataset):
+        msg = f"{name} is no dataset"
+        raise TypeError(msg)
+    if column.shape != (n_nodes,):
+        msg = f"{name} has the shape {column.shape}"
+        raise ValueError(msg)
+    return _numbers(column[:], dtype)
+
+
 def _node_tables(folder: Path, n_nodes: int) -> NodeTables | None:
     """The node tables, or None where the folder has none."""
     nodes_file, types_file = folder / "v1_nodes.h5", folder / "v1_node_types.csv"
@@ -306,32 +301,41 @@ def _node_tables(folder: Path, n_nodes: int) -> NodeTables | None:
         return None
     try:
         with h5py.File(nodes_file, "r") as file:
-            population = file["nodes/v1"]
-            node_id = population["node_id"][:]
-            node_type_id = population["node_type_id"][:].astype(np.int64)
-            position = np.column_stack([population[f"0/{axis}"][:] for axis in "xyz"])
-    except (OSError, KeyError, ValueError) as error:
+            node_id = _node_column(file, "node_id", n_nodes, np.int64)
+            node_type_id = _node_column(file, "node_type_id", n_nodes, np.int64)
+            position = np.column_stack(
+                [_node_column(file, f"0/{axis}", n_nodes, np.float64) for axis in "xyz"]
+            )
+    except Exception as error:  # h5py raises many kinds on damaged files
+        raise_lack_of_memory(error)
         raise InputError(
             f"cannot be read: {' '.join(str(error).split())}",
             where=str(nodes_file),
-            expected="nodes/v1/node_id, node_type_id and 0/x, y, z",
+            expected=f"nodes/v1/node_id, node_type_id and 0/x, y, z of the {n_nodes:,} nodes of "
+            "network_dat.pkl",
         ) from error
     if not np.array_equal(node_id, np.arange(n_nodes)):
         raise InputError(
-            f"has {len(node_id):,} nodes, network_dat.pkl {n_nodes:,}, or their ids differ",
+            "has other node ids than network_dat.pkl",
             where=str(nodes_file),
-            expected="the same nodes, numbered from 0",
+            expected=f"the same {n_nodes:,} nodes, numbered from 0",
         )
     pop_name: dict[int, str] = {}
     if types_file.is_file():
-        with types_file.open(encoding="utf-8", newline="") as stream:
-            for row in csv.DictReader(stream, delimiter=" "):
-                try:
-                    pop_name[int(row["node_type_id"])] = row["pop_name"]
-                except (KeyError, TypeError, ValueError) as error:
-                    raise _malformed(
-                        types_file, "columns node_type_id and pop_name, separated by blanks"
-                    ) from error
+        try:
+            with types_file.open(encoding="utf-8-sig", newline="") as stream:
+                for row in csv.DictReader(stream, delimiter=" "):
+                    name = row["pop_name"]
+                    if name is None:
+                        msg = "a row is too short"
+                        raise ValueError(msg)
+                    pop_name[int(row["node_type_id"])] = name
+        except OSError as error:
+            raise InputError(f"cannot be read: {error.strerror}", where=str(types_file)) from error
+        except (KeyError, TypeError, ValueError, csv.Error) as error:
+            raise _malformed(
+                types_file, "columns node_type_id and pop_name, separated by blanks"
+            ) from error
     return NodeTables(position.astype(np.float64), node_type_id, pop_name)
 
 
