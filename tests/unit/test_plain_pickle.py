@@ -57,9 +57,17 @@ def test_a_pickle_of_python_2_is_read(tmp_path):
     path.write_bytes(
         b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR(I1\n(I2\nt"
         b"cnumpy\ndtype\n(S'f4'\nI0\nI1\ntR(I3\nS'<'\nNNNI-1\nI-1\nI0\ntbI00\n"
-        b"S'\\x00\\x00\\x80?\\x00\\x00\\x00@'\ntb."
+        b"U\x08\x00\x00\x80?\x00\x00\x00@tb."
     )
     assert read_plain_pickle(path).tolist() == [1.0, 2.0]
+
+
+def test_bytes_in_the_text_protocol_of_python_2_are_named(tmp_path):
+    """Python 3.11's pickletools reads texts of protocol 0 as ASCII."""
+    path = tmp_path / "x.pkl"
+    path.write_bytes(b"S'\\x80'\n.")
+    with pytest.raises(InputError, match=r"(?s)protocol 0 of Python 2.*protocol 2"):
+        read_plain_pickle(path)
 
 
 class Custom:
@@ -70,7 +78,7 @@ class Custom:
     ("value", "named"),
     [
         ({1, 2}, "a set"),
-        (frozenset([1]), "builtins.frozenset"),
+        (frozenset([1]), "a set"),
         (np.array([[], None], dtype=object), "'O8'"),
         (np.zeros(2, dtype=[("a", "f4")]), "'V4'"),
         (np.array(["2020-01-01"], dtype="M8[D]"), "'M8'"),
@@ -83,11 +91,13 @@ class Custom:
 )
 def test_what_is_no_data_is_refused_by_name(tmp_path, value, named):
     path = tmp_path / "x.pkl"
-    for protocol in (2, 4):
-        path.write_bytes(pickle.dumps(value, protocol=protocol))
-        with pytest.raises(InputError, match="the pickle wants to use") as caught:
-            read_plain_pickle(path)
-        assert named in str(caught.value) or (protocol == 2 and "frozenset" not in named)
+    path.write_bytes(pickle.dumps(value, protocol=2))
+    with pytest.raises(InputError, match="the pickle wants to use"):
+        read_plain_pickle(path)
+    path.write_bytes(pickle.dumps(value, protocol=4))
+    with pytest.raises(InputError, match="the pickle wants to use") as caught:
+        read_plain_pickle(path)
+    assert named in str(caught.value)
 
 
 def array_pickle(shape: bytes, dtype: bytes, data: bytes) -> bytes:

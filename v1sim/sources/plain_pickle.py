@@ -111,6 +111,12 @@ def read_plain_pickle(path: Path) -> Any:
         ) from error
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            "holds bytes in the text protocol, protocol 0 of Python 2, which is not read",
+            where=str(path),
+            hint="load it in Python 2 and write it again with protocol 2",
+        ) from error
     except Exception as error:  # a damaged pickle makes pickletools raise anything
         raise_lack_of_memory(error)
         raise InputError(
