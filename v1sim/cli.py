@@ -12,13 +12,17 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast, get_args
 
 import typer
 from rich.console import Console
 
 from v1sim.errors import GuardRefusal, InputError, NetworkFileError, SimulationError, V1simError
 from v1sim.memory import is_lack_of_memory, lack_of_memory
+from v1sim.model import ArrayRequirements, Requirement, TrainingMinimum
+
+if TYPE_CHECKING:  # pydantic takes a tenth of a second
+    from v1sim.config_section import Section
 
 if TYPE_CHECKING:
     from v1sim.documents.check import CheckDocument
@@ -37,7 +41,7 @@ _out = Console(highlight=False)
 _err = Console(stderr=True, highlight=False)
 _silent = Console(quiet=True)
 
-_Require = Literal["trained", "constructed", "any"]
+_Section = TypeVar("_Section", bound="Section")
 _Strength = Literal["proof", "evidence"]
 _Set = Annotated[
     list[str] | None,
@@ -211,7 +215,20 @@ def check(
     html_file: Annotated[
         Path | None, typer.Option("--html", help="Write the report as a page with pictures.")
     ] = None,
-    require: Annotated[_Require, typer.Option(help="What the weights must be.")] = "trained",
+    require: Annotated[
+        str,
+        typer.Option(
+            metavar="WHAT",
+            help="What the weights must be: trained, constructed or any; or each array, as "
+            "recurrent=trained,input=any.",
+        ),
+    ] = "trained",
+    minimum: Annotated[
+        str,
+        typer.Option(
+            metavar="LEAST", help="What counts as a training, as updates=20,change=0.1 (default)."
+        ),
+    ] = "",
     strength: Annotated[_Strength, typer.Option(help="What settles it.")] = "evidence",
     waive: _Waive = None,
 ) -> None:
@@ -221,7 +238,8 @@ def check(
     from v1sim.sources import open_network
 
     policy = guard.Policy(
-        require=require,
+        require=_requirement(require),
+        minimum=_minimum(minimum),
         strength=strength,
         waivers=_waivers(waive),
         checkpoint=checkpoint,
@@ -247,6 +265,31 @@ def check(
         _out.print(check_report(report))
     if not report.passed:
         raise typer.Exit(GuardRefusal.exit_code)
+
+
+def _requirement(text: str) -> Requirement | ArrayRequirements:
+    """``--require``: a word for all weights, or one for each array."""
+    from v1sim.config import RequireConfig
+
+    if text in get_args(Requirement):
+        return cast("Requirement", text)
+    return _section(RequireConfig, text, "--require").of_arrays()
+
+
+def _minimum(text: str) -> TrainingMinimum:
+    """``--minimum``: what counts as a training."""
+    from v1sim.config import MinimumConfig
+
+    return _section(MinimumConfig, text, "--minimum").of_training()
+
+
+def _section(model: type[_Section], text: str, option: str) -> _Section:
+    """``key=value,key=value`` as a section of a configuration."""
+    from v1sim.config import validate
+    from v1sim.yaml_reader import YamlReader
+
+    value = YamlReader(f"{{{text.replace('=', ': ')}}}", option).value
+    return validate(model, value, option)
 
 
 def _check_document(seen: CheckReport | NetworkFileError) -> CheckDocument:

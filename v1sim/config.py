@@ -20,6 +20,7 @@ from pydantic import BaseModel, Field, ValidationError
 from v1sim.config_perturb import Perturbation
 from v1sim.config_section import DT_MS, InputFile, IsInputFile, Section
 from v1sim.errors import ConfigError
+from v1sim.model import ArrayRequirements, Requirement, TrainingMinimum
 from v1sim.stimulus.background import Background, RecordedBackground
 from v1sim.stimulus.kinds import AnyStimulus
 from v1sim.yaml_reader import KeyPath, YamlReader, dotted, number_in_text
@@ -29,8 +30,10 @@ __all__ = [
     "Background",
     "BuiltInColumn",
     "Dynamics",
+    "MinimumConfig",
     "RecordedBackground",
     "RecordingConfig",
+    "RequireConfig",
     "RunConfig",
     "SimulationConfig",
     "WatchConfig",
@@ -96,13 +99,37 @@ class WatchConfig(Section):
     fail_fast_ms: Annotated[float, Field(ge=1)] = 200.0
 
 
+class RequireConfig(Section):
+    """What each array of weights must be, where not all are to be the same."""
+
+    recurrent: Requirement = ArrayRequirements.recurrent
+    input: Requirement = ArrayRequirements.input
+    background: Requirement = ArrayRequirements.background
+
+    def of_arrays(self) -> ArrayRequirements:
+        """The same as the gate takes it."""
+        return ArrayRequirements(self.recurrent, self.input, self.background)
+
+
+class MinimumConfig(Section):
+    """The least that counts as a training (`v1sim.model.TrainingMinimum`)."""
+
+    updates: Annotated[int, Field(ge=0)] = TrainingMinimum.updates
+    change: Annotated[float, Field(ge=0)] = TrainingMinimum.change
+
+    def of_training(self) -> TrainingMinimum:
+        """The same as the gate takes it."""
+        return TrainingMinimum(self.updates, self.change)
+
+
 class RunConfig(Section):
     """One run, fully described."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)] = "run"
     network: InputFile | _NetworkSource = _NetworkSource(built_in=BuiltInColumn())
-    require: Literal["trained", "constructed", "any"] = "trained"
+    require: Requirement | RequireConfig = "trained"
     strength: Literal["proof", "evidence"] = "evidence"
+    minimum: MinimumConfig = MinimumConfig()
     checkpoint: InputFile | None = None
     baseline: InputFile | None = None
     waive: dict[str, Annotated[str, Field(min_length=3)]] = Field(default_factory=dict)
@@ -117,6 +144,9 @@ class RunConfig(Section):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
     output: Annotated[Path, Field(strict=False)] = Path("runs")
 
+
+#: Keys that hold a value or a section; an override may put the one in place of the other.
+_ALSO_SECTIONS = ("network", "background", "require")
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -169,7 +199,7 @@ def _set_key(values: dict[str, Any], key: str, value: Any, where: str) -> KeyPat
     for i, part in enumerate(path[:-1]):
         inner = target.get(str(part))
         if not isinstance(inner, dict):
-            if inner is not None and not (i == 0 and part in ("network", "background")):
+            if inner is not None and not (i == 0 and part in _ALSO_SECTIONS):
                 raise ConfigError(
                     f"{dotted(path[: i + 1])} holds {inner!r}, which has no keys of its own",
                     where=where,

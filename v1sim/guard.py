@@ -29,6 +29,7 @@ from v1sim.verdict import (
     FROZEN_INPUT,
     REQUIRED,
     Policy,
+    doubts,
     judge,
 )
 
@@ -83,18 +84,18 @@ def examine(network: NetworkModel, policy: Policy) -> CheckReport:
         groups = pool.submit(_statistics, network)
         findings = [*_waiver_findings(policy), *run_checks(context, checks)]
     judgement = judge(context, findings, policy)
-    names = {*checks, *_OWN}
+    names = {*checks, *_OWN} & _waivable()
+    waived = {name: why for name, why in policy.waivers.items() if name in names}
     return CheckReport(
         findings=judgement.findings,
         checks_run=tuple(name for name in checks if name not in _left_out(findings)),
-        waived=MappingProxyType(
-            {name: why for name, why in policy.waivers.items() if name in names & _waivable()}
-        ),
+        waived=MappingProxyType(waived),
         verdict=judgement.verdict,
         proof=judgement.proof,
         network_sha256=digest.result(),
         network_path=network.source.path,
         require=policy.require,
+        doubts=doubts(judgement, policy.require, waived),
         groups=MappingProxyType(groups.result()),
         arrays=judgement.arrays,
     )
@@ -127,6 +128,7 @@ def examination(network: NetworkModel, policy: Policy) -> Context:
         policy.dt_ms,
         baseline=None if policy.baseline is None else open_network(policy.baseline),
         checkpoint_index=None if policy.checkpoint is None else read_index(policy.checkpoint),
+        minimum=policy.minimum,
     )
     _ = context.checkpoint_if_compared  # raises where the checkpoint cannot be used
     return context

@@ -20,7 +20,10 @@ from v1sim.paging import forget
 from v1sim.receptors import BILLEH_RECEPTORS, ReceptorKinds
 
 __all__ = [
+    "MIN_CHANGE",
+    "MIN_UPDATES",
     "ArrayOrigin",
+    "ArrayRequirements",
     "ArrayVerdict",
     "CellTypeTable",
     "CheckReport",
@@ -35,6 +38,7 @@ __all__ = [
     "SourceFile",
     "SpikeTable",
     "SynapseTable",
+    "TrainingMinimum",
     "Trial",
     "Verdict",
     "VoltageTraces",
@@ -294,8 +298,45 @@ class Verdict(StrEnum):
 
 #: What a verdict rests on; None where nothing tells.
 Proof = Literal["provenance", "checkpoint", "baseline", "evidence"] | None
-#: What a network's weights may be required to be.
+#: What weights must be. "any" accepts trained and constructed weights, and those whose history
+#: cannot be told; of a single array, whatever it is.
 Requirement = Literal["trained", "constructed", "any"]
+
+
+@dataclass(frozen=True)
+class ArrayRequirements:
+    """What each array of weights must be, where not all are to be the same."""
+
+    recurrent: Requirement = "trained"
+    input: Requirement = "any"
+    background: Requirement = "any"
+
+    def __str__(self) -> str:
+        return ", ".join(f"{f.name} {getattr(self, f.name)}" for f in fields(self))
+
+
+#: Updates of the optimizer and relative change (L2) of the recurrent weights against those before
+#: training, from which on there was a training to speak of. Seen after five steps: 5 or 10 updates
+#: (an older optimizer counts each variable), a change of 0.02..0.08; after trainings: 40 updates
+#: and more, a change of 0.14..0.9. Step by step, in three trainings: a change of 0.03..0.05 after
+#: 10 steps, 0.05..0.09 after 20, 0.09..0.17 after 40. See docs/calibration.md.
+MIN_UPDATES, MIN_CHANGE = 20, 0.1
+
+
+@dataclass(frozen=True)
+class TrainingMinimum:
+    """The least that counts as a training; weights that had less of it count as untrained.
+
+    Parameters
+    ----------
+    updates : int
+        Updates of the optimizer, where provenance or checkpoint tell how many it made.
+    change : float
+        Relative change (L2) of the recurrent weights, where there is a baseline.
+    """
+
+    updates: int = MIN_UPDATES
+    change: float = MIN_CHANGE
 
 
 @dataclass(frozen=True)
@@ -328,7 +369,11 @@ class ArrayVerdict:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """Everything the guards saw in one network; ``arrays`` has a verdict for each of weights."""
+    """Everything the guards saw in one network.
+
+    ``arrays`` has a verdict for each array of weights. ``doubts`` says in sentences what is not
+    shown of a network that passes, or was waived.
+    """
 
     findings: tuple[Finding, ...]
     checks_run: tuple[str, ...]
@@ -337,7 +382,8 @@ class CheckReport:
     proof: Proof
     network_sha256: str
     network_path: str
-    require: Requirement
+    require: Requirement | ArrayRequirements
+    doubts: tuple[str, ...] = ()
     groups: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
     arrays: Mapping[str, ArrayVerdict] = field(default_factory=lambda: MappingProxyType({}))
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from v1sim.checks import families  # noqa: F401 -- registers the checks
 from v1sim.checks.baseline import baseline_weights
-from v1sim.checks.checkpoint import checkpoint_verdict, frozen_by
+from v1sim.checks.checkpoint import checkpoint_verdict, frozen_by, updates_made
 from v1sim.checks.patterns import out_of_place
 from v1sim.checks.registry import (
     CRASHED,
@@ -33,12 +33,14 @@ from v1sim.checks.registry import (
 )
 from v1sim.checks.training import zero_evidence
 from v1sim.model import (
+    ArrayRequirements,
     ArrayVerdict,
     Finding,
     NetworkModel,
     Proof,
     Requirement,
     Severity,
+    TrainingMinimum,
     Verdict,
 )
 
@@ -49,6 +51,7 @@ __all__ = [
     "REQUIRED",
     "Judgement",
     "Policy",
+    "doubts",
     "judge",
     "judge_weights",
 ]
@@ -74,9 +77,9 @@ class Policy:
 
     Parameters
     ----------
-    require : str
+    require : str or ArrayRequirements
         "trained", "constructed", or "any", which accepts both and weights whose
-        history cannot be told.
+        history cannot be told; or one of them for each array.
     strength : str
         "proof" wants a provenance whose digests match; "evidence" is content
         with what the weights show.
@@ -88,14 +91,17 @@ class Policy:
         TensorFlow checkpoint that the network is to be equal to: its prefix or index.
     baseline : Path, optional
         The network's file before training.
+    minimum : TrainingMinimum
+        The least that counts as a training, whatever proves that there was one.
     """
 
-    require: Requirement = "trained"
+    require: Requirement | ArrayRequirements = "trained"
     strength: Literal["proof", "evidence"] = "evidence"
     waivers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     dt_ms: float = 1.0
     checkpoint: Path | None = None
     baseline: Path | None = None
+    minimum: TrainingMinimum = field(default_factory=TrainingMinimum)
 
 
 @dataclass(frozen=True)
@@ -127,11 +133,21 @@ def judge(context: Context, findings: Iterable[Finding], policy: Policy) -> Judg
     findings = tuple(findings)
     checks, network = registered_checks(), context.network
     outcome = _outcome(findings, checks)
-    arrays = _array_verdicts(context, outcome)
-    weights = _of_network(context, arrays, outcome)
+    stated = _array_verdicts(context, outcome)
+    less = {
+        array: verdict
+        for array, found in stated.items()
+        if (verdict := _less_than_stated(context, array, outcome, found)) is not None
+    }
+    arrays = {**stated, **less}
+    weights = _of_network(context, stated, less, outcome)
     own = (
-        *_contradictions(context, arrays, outcome),
-        *_requirement_findings(weights, policy, network),
+        *_contradictions(context, stated, outcome),
+        *(
+            _requirement_findings(weights, policy.require, policy.strength, network)
+            if isinstance(policy.require, str)
+            else _array_requirement_findings(arrays, policy.require, policy.strength, network)
+        ),
         *_limits_of_evidence(weights, arrays, network),
     )
     settled = (_settled(finding, context, checks, outcome) for finding in findings)
@@ -234,6 +250,42 @@ def _array_verdicts(context: Context, outcome: _Outcome) -> dict[str, ArrayVerdi
     return verdicts
 
 
+def _less_than_stated(
+    context: Context, array: str, outcome: _Outcome, stated: ArrayVerdict
+) -> ArrayVerdict | None:
+    """What an array is that proof calls trained, where there was no training to speak of.
+
+    Either the optimizer made too few updates, or the weights are the baseline's after all: more
+    evidence never makes a verdict milder. Input weights that are almost the baseline's are not
+    asked for more: by them alone a training and its loss cannot be told, by a proof they can.
+    """
+    if stated.verdict is not Verdict.TRAINED or stated.proof not in ("provenance", "checkpoint"):
+        return None
+    verdict, reasons = Verdict.UNTRAINED, []
+    made, least = updates_made(context), context.minimum.updates
+    if made is not None and made < least:
+        reasons.append(
+            f"the optimizer had made {made:,} updates, fewer than the {least:,} that count as a "
+            "training"
+        )
+    compared = _by_baseline(context, array, outcome) if array in _WEIGHTS[:2] else None
+    if (
+        compared is not None
+        and compared.verdict is not Verdict.TRAINED
+        and not (array == "input/weights" and _almost_kept(context, array))
+    ):
+        verdict = Verdict.UNTRAINED if reasons else compared.verdict
+        reasons.append(f"the weights are {compared.why}")
+    if not reasons:
+        return None
+    return ArrayVerdict(verdict, stated.proof, f"{stated.why}; but {', and '.join(reasons)}")
+
+
+def _almost_kept(context: Context, array: str) -> bool:
+    """Whether an array is all but the baseline's."""
+    return baseline_weights(context)[array.partition("/")[0]].kept == "almost"
+
+
 def _why_undetermined(context: Context, array: str, outcome: _Outcome) -> str:
     group, _, dataset = array.partition("/")
     if dataset != "weights":
@@ -304,14 +356,15 @@ def _by_baseline(context: Context, array: str, outcome: _Outcome) -> ArrayVerdic
 
 def _by_evidence(context: Context, array: str, outcome: _Outcome) -> ArrayVerdict | None:
     group, _, dataset = array.partition("/")
-    void = Consequence.PROVENANCE_IS_VOID | Consequence.ZEROS_ARE_VOID
-    if dataset != "weights" or outcome.means(void):
+    if dataset != "weights":
         return None
-    if outcome.failed & Consequence.UNLIKE_BASELINE:
-        return None  # compared, and unlike; not left out for want of a baseline
     if group == "recurrent" and outcome.failed & Consequence.PARTLY_TRAINED:
         why = "parts of the network have none of the exact zeros that training leaves"
         return ArrayVerdict(Verdict.MIXED, "evidence", why)
+    if outcome.means(Consequence.PROVENANCE_IS_VOID | Consequence.ZEROS_ARE_VOID):
+        return None
+    if outcome.failed & Consequence.UNLIKE_BASELINE:
+        return None  # compared, and unlike; not left out for want of a baseline
     zeros = zero_evidence(context, group)
     if not zeros.trained or (group == "recurrent" and out_of_place(context)):
         return None
@@ -331,30 +384,46 @@ class _Weights:
     why: str = ""
     #: What the baseline says of input weights that training may have frozen, or that got lost.
     frozen_or_lost: str = ""
+    #: Whether there was a training, but less than the minimum.
+    hardly: bool = False
 
 
 def _of_network(
-    context: Context, arrays: Mapping[str, ArrayVerdict], outcome: _Outcome
+    context: Context,
+    stated: Mapping[str, ArrayVerdict],
+    less: Mapping[str, ArrayVerdict],
+    outcome: _Outcome,
 ) -> _Weights:
+    """The network's verdict; ``less`` has the arrays that are less than ``stated``."""
+    recurrent, lgn = stated["recurrent/weights"], stated["input/weights"]
     provenance = context.network.provenance
+    proven: Verdict | None = None
     if provenance is not None and not outcome.means(Consequence.PROVENANCE_IS_VOID):
-        return _Weights(Verdict(provenance.kind), "provenance")
-    recurrent, lgn = arrays["recurrent/weights"], arrays["input/weights"]
-    why = f"recurrent/weights: {recurrent.why}" if recurrent.why else ""
-    if recurrent.proof == "checkpoint" and lgn.proof == "checkpoint":
+        proven = Verdict(provenance.kind)
+    elif recurrent.proof == "checkpoint" and lgn.proof == "checkpoint":
         assert context.checkpoint is not None
         # Input that was frozen on purpose leaves a network trained: the optimizer tells.
-        kind = Verdict(context.checkpoint.training.kind)
-        return _Weights(recurrent.verdict if kind is Verdict.UNDETERMINED else kind, "checkpoint")
+        proven = Verdict(context.checkpoint.training.kind)
+        if proven is Verdict.UNDETERMINED:
+            proven = recurrent.verdict
+    array = next((array for array in _WEIGHTS[:2] if array in less), None)
+    if proven is Verdict.TRAINED and array is not None:
+        verdict = less[array].verdict if array == "recurrent/weights" else Verdict.MIXED
+        hardly = verdict is Verdict.UNTRAINED
+        return _Weights(verdict, recurrent.proof, f"{array}: {less[array].why}", hardly=hardly)
+    if proven is not None:
+        return _Weights(proven, recurrent.proof)
+    why = f"recurrent/weights: {recurrent.why}" if recurrent.why else ""
+    recurrent, lgn = (less.get(name, stated[name]) for name in _WEIGHTS[:2])
     verdicts = {recurrent.verdict, lgn.verdict} - {Verdict.UNDETERMINED}
     if recurrent.verdict is Verdict.UNDETERMINED:
         return _Weights(Verdict.UNDETERMINED, None, why)
     if len(verdicts) > 1:
-        why = "; ".join(f"{name}: {arrays[name].why}" for name in _WEIGHTS[:2])
+        why = f"recurrent/weights: {recurrent.why}; input/weights: {lgn.why}"
         kept = lgn.proof == "baseline" and baseline_weights(context)["input"].kept != "no"
         frozen = kept and recurrent.verdict is Verdict.TRAINED
         return _Weights(Verdict.MIXED, recurrent.proof, why, lgn.why if frozen else "")
-    return _Weights(recurrent.verdict, recurrent.proof, why)
+    return _Weights(recurrent.verdict, recurrent.proof, f"recurrent/weights: {recurrent.why}")
 
 
 def _contradictions(
@@ -369,7 +438,7 @@ def _contradictions(
             and stated.verdict is Verdict.TRAINED
             and stated.proof in ("provenance", "checkpoint")
             and compared.verdict is not Verdict.TRAINED
-            and not _little_trained(context, array)
+            and not _almost_kept(context, array)
         ):
             found.append(
                 Finding(
@@ -386,11 +455,6 @@ def _contradictions(
     return found
 
 
-def _little_trained(context: Context, array: str) -> bool:
-    """Whether an array is all but the baseline's: what is proven to be trained may be that."""
-    return baseline_weights(context)[array.partition("/")[0]].kept == "almost"
-
-
 # --- what is required, and said ------------------------------------------------------------------
 
 
@@ -405,7 +469,10 @@ def _limits_of_evidence(
         "judged by the file alone, which cannot show "
         + ("whether input weights are trained or in place, " if lgn else "")
         + "whether edges here and there kept their initial weights, which checkpoint the weights "
-        "are from, whether readout groups are in the order of the classes, or what was learned"
+        "are from, whether neuron parameters are those of the training (all tau_syn doubled are "
+        "in their range still), whether delays are (all of them one step longer are plausible "
+        "too), whether LGN cells are in the order of the stimulus, whether readout groups are in "
+        "the order of the classes, or what was learned"
     )
     path = network.source.path
     hint = (
@@ -415,15 +482,92 @@ def _limits_of_evidence(
     return [Finding(EVIDENCE, Severity.INFO, "weights", message, hint)]
 
 
+def doubts(
+    judgement: Judgement, require: Requirement | ArrayRequirements, waived: Iterable[str]
+) -> tuple[str, ...]:
+    """What is not as it should be of a network that passes all the same, in sentences.
+
+    Parameters
+    ----------
+    judgement : Judgement
+        Of the network.
+    require : str or ArrayRequirements
+        What is required of it.
+    waived : iterable of str
+        Checks whose errors are waived.
+    """
+    said = {
+        Verdict.UNDETERMINED: "Nothing shows that the weights are trained: they may be the initial "
+        "ones.",
+        Verdict.UNTRAINED: "The weights are untrained.",
+        Verdict.MIXED: "A part of the weights is untrained.",
+    }
+    found = []
+    if judgement.verdict in said:
+        accepted = f" Accepted, as the requirement is: {require}." if require != "trained" else ""
+        found.append(said[judgement.verdict] + accepted)
+    errors = {f.check for f in judgement.findings if f.severity is Severity.ERROR}
+    if names := sorted(errors & set(waived)):
+        found.append(f"Errors that were found are waived: {', '.join(names)}.")
+    return tuple(found)
+
+
+def _array_requirement_findings(
+    arrays: Mapping[str, ArrayVerdict],
+    require: ArrayRequirements,
+    strength: Literal["proof", "evidence"],
+    network: NetworkModel,
+) -> list[Finding]:
+    """Arrays that are not what is required of each; "any" accepts whatever one is."""
+    path, found = network.source.path, []
+    for array, wanted in zip(
+        _WEIGHTS, (require.recurrent, require.input, require.background), strict=True
+    ):
+        if wanted == "any" or array not in arrays:
+            continue
+        verdict = arrays[array]
+        if verdict.verdict != wanted:
+            message = f"the weights are {verdict.verdict} ({verdict.why}), and {wanted} ones are "
+            message += "required of this array"
+        elif strength == "proof" and verdict.proof in (None, "evidence"):
+            message = (
+                f"the weights are {verdict.verdict} by evidence only, and the policy wants proof"
+            )
+        else:
+            continue
+        found.append(
+            Finding(
+                REQUIRED,
+                Severity.ERROR,
+                array,
+                message,
+                f"{_settle(path)}; where it may be whatever it is, require any of it",
+                observed=MappingProxyType({"verdict": str(verdict.verdict), "require": wanted}),
+            )
+        )
+    return found
+
+
+def _settle(path: str) -> str:
+    """The commands that tell what weights are."""
+    return (
+        f"v1sim check {path} --checkpoint CKPT; or v1sim check {path} --baseline UNTRAINED.h5; "
+        "or convert again with v1sim convert CKPT --out NETWORK.h5"
+    )
+
+
 def _requirement_findings(
-    weights: _Weights, policy: Policy, network: NetworkModel
+    weights: _Weights,
+    require: Requirement,
+    strength: Literal["proof", "evidence"],
+    network: NetworkModel,
 ) -> list[Finding]:
     verdict, path = weights.verdict, network.source.path
     accepted = {
         "trained": {Verdict.TRAINED},
         "constructed": {Verdict.CONSTRUCTED},
         "any": {Verdict.TRAINED, Verdict.CONSTRUCTED, Verdict.UNDETERMINED},
-    }[policy.require]
+    }[require]
     if weights.frozen_or_lost:
         message = (
             "the recurrent weights are trained, the input weights are "
@@ -432,21 +576,22 @@ def _requirement_findings(
         )
         hint = (
             f"v1sim check {path} --checkpoint CKPT (its .index is enough) proves which; where you "
-            f"know that training froze them: --waive {FROZEN_INPUT}='training froze the input'"
+            f"know that training froze them: --waive {FROZEN_INPUT}='training froze the input', or "
+            "require any of the input: --require recurrent=trained,input=any"
         )
         return [
             Finding(FROZEN_INPUT, Severity.ERROR, "input/weights", message, hint, n_bad=1, n_seen=1)
         ]
     proven = weights.proof not in (None, "evidence")
-    settle = (
-        f"v1sim check {path} --checkpoint CKPT; or v1sim check {path} --baseline UNTRAINED.h5; "
-        "or convert again with v1sim convert CKPT --out NETWORK.h5"
-    )
     mend = "convert the trained checkpoint: v1sim convert CKPT --out NETWORK.h5"
     if verdict not in accepted:
+        later = (
+            "take a later checkpoint of the training; where so short a one is meant, "
+            "--minimum updates=N,change=X says what counts (minimum in a configuration)"
+        )
         hint = {
-            Verdict.UNDETERMINED: f"settle it with {settle}",
-            Verdict.UNTRAINED: mend,
+            Verdict.UNDETERMINED: f"settle it with {_settle(path)}",
+            Verdict.UNTRAINED: later if weights.hardly else mend,
             Verdict.MIXED: f"{mend}; where training left a part as it was, the checkpoint "
             f"proves it: v1sim check {path} --checkpoint CKPT",
             Verdict.CONSTRUCTED: "require 'constructed' if the built-in column is meant",
@@ -455,20 +600,20 @@ def _requirement_findings(
         message = {
             Verdict.UNDETERMINED: "nothing shows that the weights are trained: they may be the "
             "initial ones"
-            if policy.require == "trained"
+            if require == "trained"
             else "nothing shows where the weights come from",
         }.get(verdict, f"the weights are {verdict}")
         if weights.why:
             message += f" ({weights.why})"
-        if policy.require != "any":
-            message += f", and {policy.require} ones are required"
-    elif policy.strength == "proof" and not proven:
+        if require != "any":
+            message += f", and {require} ones are required"
+    elif strength == "proof" and not proven:
         message = (
             f"the weights are {verdict} by evidence only, and the policy wants proof"
             if weights.proof
             else f"the weights are {verdict}, and the policy wants proof"
         )
-        hint = f"prove it with {settle}"
+        hint = f"prove it with {_settle(path)}"
     else:
         return []
     return [
@@ -478,6 +623,6 @@ def _requirement_findings(
             "weights",
             message,
             hint,
-            observed=MappingProxyType({"verdict": str(verdict), "require": policy.require}),
+            observed=MappingProxyType({"verdict": str(verdict), "require": require}),
         )
     ]

@@ -69,6 +69,46 @@ def test_a_run_takes_checkpoint_and_baseline_from_its_configuration(tmp_path):
     assert_refused(v1sim("run", config, cwd=tmp_path), 2, "ckpt-1", "no such checkpoint")
 
 
+def test_more_evidence_never_lets_a_network_of_five_steps_pass(folder, tmp_path):
+    net = folder / "net_A_few_steps.h5"
+    checkpoint = ("--checkpoint", folder / "few_steps" / "ckpt_1000-5.index")
+    baseline = ("--baseline", folder / "net_A_untrained.h5")
+    for given in ((), checkpoint, baseline, (*checkpoint, *baseline)):
+        assert v1sim("check", net, *given, cwd=tmp_path).returncode == 1
+    done = v1sim("check", net, *checkpoint, "--minimum", "updates=10", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    wrong = v1sim("check", net, "--minimum", "updates=many", cwd=tmp_path)
+    assert_refused(wrong, 2, "--minimum", "updates", "'many' is not allowed")
+
+
+def test_arrays_are_required_one_by_one(folder, tmp_path):
+    net = folder / "net_A_trained.h5"
+    by_array = "recurrent=trained,input=any"
+    done = v1sim("check", net, "--require", by_array, "--json", "r.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    words = " ".join(done.stdout.split())
+    assert "required: recurrent trained, input any, background any" in words
+    wanted = {"recurrent": "trained", "input": "any", "background": "any"}
+    assert report(tmp_path / "r.json")["require"] == wanted
+    done = v1sim("check", net, "--require", "background=constructed", cwd=tmp_path)
+    assert_refused(done, 1, "input/bkg_weights", "constructed ones are")
+    assert_refused(
+        v1sim("check", net, "--require", "recurrent", cwd=tmp_path), 2, "--require", "recurrent"
+    )
+
+
+def test_an_untrained_network_that_any_accepts_is_no_plain_pass(folder, tmp_path):
+    net = folder / "net_A_untrained.h5"
+    done = v1sim(
+        *("check", net, "--require", "any", "--html", "r.html", "--json", "r.json"), cwd=tmp_path
+    )
+    assert done.returncode == 0
+    assert "PASSED, WITH DOUBTS" in done.stdout
+    (doubt,) = report(tmp_path / "r.json")["doubts"]
+    assert "Nothing shows that the weights are trained" in doubt
+    assert 'class="gate doubtful"' in (tmp_path / "r.html").read_text()
+
+
 NONSENSE = {
     "empty": b"",
     "signature only": b"\x89HDF\r\n\x1a\n" + bytes(range(256)) * 8,

@@ -15,7 +15,7 @@ from v1sim.checks import registry
 from v1sim.checks.registry import Context
 from v1sim.errors import CheckpointError
 from v1sim.guard import Policy, examine
-from v1sim.model import Severity, Verdict
+from v1sim.model import Severity, TrainingMinimum, Verdict
 from v1sim.sources import open_network
 
 NAMES = {"untrained": 0, "few_steps": 5, "trained": 425}
@@ -41,7 +41,7 @@ def test_each_network_is_its_own_checkpoint_by_the_index_alone(folder, name, tmp
     index = index_of(folder, name, to=tmp_path)
     for order in (network(folder, name), permuted(network(folder, name), 1)):
         report = examine(order, Policy(checkpoint=index, strength="proof"))
-        trained = name != "untrained"
+        trained = name == "trained"  # ten updates count as no training
         assert report.verdict is (Verdict.TRAINED if trained else Verdict.UNTRAINED)
         assert report.proof == "checkpoint"
         assert report.passed is trained
@@ -49,17 +49,20 @@ def test_each_network_is_its_own_checkpoint_by_the_index_alone(folder, name, tmp
     assert bool(updates) is (name == "few_steps")
 
 
-def test_a_short_training_is_trained_and_said_to_be_short(folder):
-    """A baseline that differs by little is no contradiction to a proof of few updates."""
+def test_a_short_training_counts_where_the_policy_says_so(folder):
+    """A baseline that differs by little is then no contradiction to a proof of few updates."""
     policy = Policy(
-        checkpoint=index_of(folder, "few_steps"), baseline=folder / "net_A_untrained.h5"
+        checkpoint=index_of(folder, "few_steps"),
+        baseline=folder / "net_A_untrained.h5",
+        minimum=TrainingMinimum(updates=10, change=0.01),
     )
     report = examine(network(folder, "few_steps"), policy)
     assert (report.verdict, report.proof, report.passed) == (Verdict.TRAINED, "checkpoint", True)
     warned = {f.check for f in report.findings if f.severity is Severity.WARNING}
     assert warned == {"checkpoint.updates", "baseline.unchanged"}
-    alone = examine(network(folder, "few_steps"), Policy(baseline=policy.baseline))
-    assert (alone.verdict, alone.passed) == (Verdict.UNTRAINED, False)
+    for minimum in (TrainingMinimum(updates=11, change=0.01), TrainingMinimum(10, change=0.02)):
+        short = examine(network(folder, "few_steps"), replace(policy, minimum=minimum))
+        assert (short.verdict, short.passed) == (Verdict.UNTRAINED, False)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from pydantic import BaseModel
 from v1sim.config import RunConfig, dump_config, load_config
 from v1sim.config_section import IsInputFile
 from v1sim.errors import ConfigError
+from v1sim.inputs.protocol import policy_of
+from v1sim.model import MIN_CHANGE, MIN_UPDATES, ArrayRequirements, TrainingMinimum
 from v1sim.stimulus.kinds.drifting_gratings import DriftingGratings
 from v1sim.stimulus.kinds.probabilities import Probabilities
 
@@ -263,3 +265,38 @@ def test_of_files_set_twice_the_last_one_says_what_they_are_relative_to(
     both = ["stimulus.file=o.npy", "stimulus={kind: images, files: [a.png]}"]
     config = load_config(path, both, changes=changes, changes_from=sweep)
     assert config.stimulus.files == (elsewhere / "a.png",)
+
+
+def test_arrays_are_required_one_by_one(write):
+    arrays = load_config(write("stimulus: {kind: grey}\nrequire: {input: trained}\n")).require
+    assert arrays.of_arrays() == ArrayRequirements("trained", "trained", "any")
+    config = load_config(write("stimulus: {kind: grey}\n"), ["require.recurrent=any"])
+    assert config.require.of_arrays() == ArrayRequirements("any", "any", "any")
+    policy = policy_of(config)
+    assert policy.require == ArrayRequirements("any", "any", "any")
+    assert policy_of(load_config(write("stimulus: {kind: grey}\n"))).require == "trained"
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("require: {readout: trained}", ["require.readout", "unknown key"]),
+        ("require: {input: trainde}", ["require.input", "'trainde' is not allowed"]),
+        ("require: someone", ["require", "'trained'"]),
+        ("minimum: {updates: -1}", ["minimum.updates", "greater than or equal to 0"]),
+        ("minimum: {change: lots}", ["minimum.change", "a valid number"]),
+        ("minimum: {steps: 3}", ["minimum.steps", "unknown key"]),
+    ],
+)
+def test_wrong_requirements_are_named(write, text, parts):
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(f"stimulus: {{kind: grey}}\n{text}\n"))
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_a_minimum_of_training_reaches_the_policy(write):
+    default = policy_of(load_config(write("stimulus: {kind: grey}\n")))
+    assert default.minimum == TrainingMinimum(MIN_UPDATES, MIN_CHANGE)
+    text = "stimulus: {kind: grey}\nminimum: {updates: 3, change: 0.01}\n"
+    assert policy_of(load_config(write(text))).minimum == TrainingMinimum(3, 0.01)

@@ -140,7 +140,7 @@ def test_a_pass_by_the_file_alone_says_what_the_file_cannot_show(shared_data):
         assert "--checkpoint" in finding.hint
     assert report.arrays["input/weights"].verdict is Verdict.UNDETERMINED
     assert "look alike" in report.arrays["input/weights"].why
-    screen = Console(width=400, file=io.StringIO())
+    screen = Console(width=1000, file=io.StringIO())
     screen.print(check_report(report))
     shown = screen.file.getvalue()
     assert finding.message in shown

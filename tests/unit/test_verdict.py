@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from tests.networks import damaged, sealed, tiny_network
 from v1sim.checks import registry
 from v1sim.checks.registry import Consequence, registered_checks
 from v1sim.documents.check import CheckDocument
 from v1sim.guard import Policy, examine
-from v1sim.model import NetworkModel, Severity, Verdict
+from v1sim.model import (
+    MIN_CHANGE,
+    MIN_UPDATES,
+    ArrayRequirements,
+    NetworkModel,
+    Severity,
+    TrainingMinimum,
+    Verdict,
+)
+from v1sim.report.page import gate
+from v1sim.report.terminal import check_report
 from v1sim.sources import open_network
 from v1sim.sources.hdf5 import write_network
-from v1sim.verdict import judge_weights
+from v1sim.verdict import EVIDENCE, FROZEN_INPUT, judge_weights
 
 NET = tiny_network()
 TRAINED = replace(tiny_network(zeros=0.2), provenance=None)
@@ -179,3 +192,195 @@ def test_no_name_of_a_check_stands_in_the_verdict():
     source = (Path(__file__).parents[2] / "v1sim" / "verdict.py").read_text()
     for name in registered_checks():
         assert f'"{name}"' not in source
+
+
+# --- the least that counts as a training ---------------------------------------------------------
+
+
+def test_more_evidence_never_makes_a_verdict_milder(shared_data):
+    """A network that evidence calls untrained or mixed passes with no more evidence either."""
+    folder = shared_data / "trained_a"
+    trained, few, untrained = (
+        open_network(folder / f"net_A_{n}.h5") for n in ("trained", "few_steps", "untrained")
+    )
+    part = trained.recurrent.weight.copy()
+    half = trained.recurrent.post < trained.n_neurons // 2
+    part[half] = untrained.recurrent.weight[half]
+    checkpoints = sorted(folder.glob("*/*.index"))
+    assert len(checkpoints) == 3
+    for network in (few, untrained, damaged(trained, "recurrent", weight=part)):
+        reports = {}
+        for checkpoint in (None, *checkpoints):
+            for baseline in (None, folder / "net_A_untrained.h5"):
+                given = frozenset({checkpoint, baseline} - {None})
+                policy = Policy(checkpoint=checkpoint, baseline=baseline)
+                reports[given] = examine(network, policy)
+        for less, more in itertools.product(reports, repeat=2):
+            bad = reports[less].verdict in (Verdict.UNTRAINED, Verdict.MIXED)
+            if less <= more and bad:
+                assert reports[more].verdict in (Verdict.UNTRAINED, Verdict.MIXED)
+                assert not reports[more].passed
+    assert examine(trained, Policy(checkpoint=checkpoints[1])).passed == (
+        "425" in checkpoints[1].name
+    )
+
+
+@pytest.mark.parametrize(
+    ("updates", "least", "verdict"),
+    [
+        (MIN_UPDATES - 1, TrainingMinimum(), Verdict.UNTRAINED),
+        (MIN_UPDATES, TrainingMinimum(), Verdict.TRAINED),
+        (5, TrainingMinimum(updates=5), Verdict.TRAINED),
+        (4, TrainingMinimum(updates=5), Verdict.UNTRAINED),
+        (None, TrainingMinimum(), Verdict.TRAINED),
+    ],
+)
+@pytest.mark.parametrize("require", ["trained", "any"])
+def test_a_training_of_too_few_updates_counts_as_none(updates, least, verdict, require):
+    noted = {"name": "ckpt-5", "iterations": updates}
+    network = sealed(TRAINED, kind="trained", origin="trained variable", checkpoint=noted)
+    report = examine(network, Policy(require, minimum=least))
+    assert (report.verdict, report.proof) == (verdict, "provenance")
+    assert report.passed is (verdict is Verdict.TRAINED)
+    if not report.passed:
+        (finding,) = report.blocking
+        assert f"{updates} updates, fewer than the {least.updates}" in finding.message
+        assert "--minimum" in finding.hint
+
+
+@pytest.mark.parametrize(
+    ("change", "least", "verdict"),
+    [
+        (MIN_CHANGE * 0.99, TrainingMinimum(), Verdict.UNTRAINED),
+        (MIN_CHANGE * 1.01, TrainingMinimum(), Verdict.TRAINED),
+        (0.05, TrainingMinimum(change=0.049), Verdict.TRAINED),
+        (0.05, TrainingMinimum(change=0.051), Verdict.UNTRAINED),
+    ],
+)
+@pytest.mark.parametrize("proven", [False, True])
+def test_a_change_too_small_counts_as_no_training(change, least, verdict, proven, tmp_path):
+    """Whether or not provenance calls the weights trained."""
+    baseline = tmp_path / "untrained.h5"
+    write_network(replace(NET, provenance=None), baseline)
+    before = NET.recurrent.weight
+    moved = before * np.random.default_rng(3).normal(0, 1, len(before))
+    moved *= change * np.linalg.norm(before) / np.linalg.norm(moved)
+    weight = before + np.where(np.abs(moved) < 0.9 * np.abs(before), moved, 0)
+    weight = before + (weight - before) * (
+        change * np.linalg.norm(before) / np.linalg.norm(weight - before)
+    )
+    network = damaged(NET, "recurrent", weight=weight.astype(np.float32))
+    network = damaged(network, "lgn", weight=NET.lgn.weight * np.float32(1))
+    if proven:
+        network = sealed(network, kind="trained", origin="trained variable")
+    report = examine(network, Policy(baseline=baseline, minimum=least))
+    assert report.arrays["recurrent/weights"].verdict is verdict
+    assert report.arrays["recurrent/weights"].proof == ("provenance" if proven else "baseline")
+    if verdict is Verdict.UNTRAINED:
+        assert report.verdict is Verdict.UNTRAINED
+        assert "counts as no training" in report.arrays["recurrent/weights"].why
+
+
+# --- requirements by array -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def frozen(tmp_path):
+    """A network whose input weights are the baseline's, and the baseline's file."""
+    baseline = tmp_path / "untrained.h5"
+    write_network(replace(NET, provenance=None), baseline)
+    factor = np.random.default_rng(4).uniform(0.4, 1.6, len(NET.recurrent)).astype(np.float32)
+    return damaged(NET, "recurrent", weight=NET.recurrent.weight * factor), baseline
+
+
+@pytest.mark.parametrize(
+    ("require", "blocked"),
+    [
+        ("trained", {FROZEN_INPUT}),
+        (ArrayRequirements(recurrent="trained", input="any"), set()),
+        (ArrayRequirements(recurrent="trained", input="trained"), {"guard.required"}),
+        (ArrayRequirements(recurrent="any", input="any"), set()),
+        (ArrayRequirements(recurrent="constructed"), {"guard.required"}),
+        (ArrayRequirements(background="trained"), {"guard.required"}),
+    ],
+)
+def test_each_array_can_be_required_by_itself(frozen, require, blocked):
+    network, baseline = frozen
+    report = examine(network, Policy(require, baseline=baseline))
+    assert {f.check for f in report.blocking} == blocked
+    assert report.verdict is Verdict.MIXED
+    assert through_json(report).require == require
+    if not isinstance(require, str) and blocked:
+        (finding,) = report.blocking
+        assert finding.where in ("recurrent/weights", "input/weights", "input/bkg_weights")
+
+
+def through_json(report):
+    """A report through JSON, as a pass file keeps it."""
+    text = CheckDocument.of_report(report).to_text()
+    return CheckDocument.model_validate_json(text).to_report()
+
+
+def test_proof_can_be_wanted_of_one_array(frozen):
+    network, baseline = frozen
+    require = ArrayRequirements(recurrent="trained", input="any")
+    assert examine(network, Policy(require, "proof", baseline=baseline)).passed
+    alone = replace(TRAINED, provenance=None)
+    assert examine(alone, Policy(require)).passed
+    assert not examine(alone, Policy(require, "proof")).passed
+
+
+# --- what passes, and is not shown ---------------------------------------------------------------
+
+
+def shown(report) -> str:
+    screen = Console(width=300, file=io.StringIO())
+    screen.print(check_report(report))
+    return screen.file.getvalue()
+
+
+@pytest.mark.parametrize("network", [NETWORKS["untrained"], TRAINED])
+def test_a_pass_without_a_history_is_no_plain_pass(network):
+    """With ``require: any`` an untrained network may run; nothing says that it is trained."""
+    report = examine(network, Policy("any"))
+    assert report.passed
+    doubtful = report.verdict is Verdict.UNDETERMINED
+    assert doubtful is (network is not TRAINED)
+    assert bool(report.doubts) is doubtful
+    assert ("they may be the initial ones" in shown(report)) is doubtful
+    assert ("WITH DOUBTS" in shown(report)) is doubtful
+    page = gate(CheckDocument.of_report(report).model_dump(mode="json"))
+    assert ('class="gate doubtful"' in page) is doubtful
+    assert ("they may be the initial ones" in page) is doubtful
+    assert through_json(report).doubts == report.doubts
+
+
+def test_a_waived_error_is_a_doubt():
+    network = sealed(replace(NET, provenance=None), kind="untrained")
+    report = examine(network, Policy(waivers={"guard.required": "the untrained twin"}))
+    assert report.passed
+    assert report.doubts == (
+        "The weights are untrained.",
+        "Errors that were found are waived: guard.required.",
+    )
+    good = examine(NET, Policy("constructed", waivers={"values.delay": "not needed"}))
+    assert good.passed
+    assert good.doubts == ()
+
+
+def test_what_the_file_alone_does_not_show_is_said(shared_data):
+    """Each of these damages passes by the file alone, and is named where the file is judged."""
+    network = open_network(shared_data / "trained_a" / "net_A_trained.h5")
+    types = network.cell_types
+    order = np.random.default_rng(1).permutation(network.n_lgn).astype(np.int32)
+    later = network.recurrent.delay_ms + np.float32(1)
+    for damage in (
+        replace(network, cell_types=replace(types, tau_syn_ms=types.tau_syn_ms * 2)),
+        replace(network, lgn=replace(network.lgn, pre=order[network.lgn.pre])),
+        replace(network, recurrent=replace(network.recurrent, delay_ms=later)),
+    ):
+        report = examine(damage, Policy())
+        assert report.passed
+        (finding,) = [f for f in report.findings if f.check == EVIDENCE]
+        for words in ("tau_syn", "LGN cells are in the order", "whether delays are"):
+            assert words in finding.message

@@ -74,7 +74,7 @@ def prepare(
                 shown = run.config.stimulus.made_for(network)
                 if keep_stimuli:
                     shared.keep_stimulus(shown)
-                admitted = checked[_policy_key(run.config)]
+                admitted = checked[shared.pass_path(network.source.sha256, policy_of(run.config))]
                 given = run.config.simulation.threads
                 plan = configured_plan(run.config, admitted, shown)
                 alike[key] = expected_need(plan, shown, threads if given == "auto" else given)
@@ -96,11 +96,12 @@ def _network_path(config: RunConfig, shared: SharedInput, command: str) -> Path:
 
 def _checked(
     network: NetworkModel, runs: Sequence[SweepRun], shared: SharedInput
-) -> dict[str, guard.CheckedNetwork]:
-    """The network through the gate, once for each policy that a run has."""
-    checked: dict[str, guard.CheckedNetwork] = {}
+) -> dict[Path, guard.CheckedNetwork]:
+    """The network through the gate, once for each policy that a run has: by its pass's path."""
+    checked: dict[Path, guard.CheckedNetwork] = {}
     for run in runs:
-        key, policy = _policy_key(run.config), policy_of(run.config)
+        policy = policy_of(run.config)
+        key = shared.pass_path(network.source.sha256, policy)
         if key in checked:
             continue
         try:
@@ -109,11 +110,3 @@ def _checked(
             checked[key] = guard.admit(network, policy)
             shared.keep_pass(checked[key], policy)
     return checked
-
-
-#: Keys of a configuration that make its policy (`v1sim.inputs.protocol.policy_of`).
-_POLICY_KEYS = {"require", "strength", "waive", "checkpoint", "baseline"}
-
-
-def _policy_key(config: RunConfig) -> str:
-    return config.model_dump_json(include=_POLICY_KEYS)

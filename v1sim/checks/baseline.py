@@ -18,7 +18,7 @@ from v1sim.checks.checkpoint import frozen_by
 from v1sim.checks.profile import pair_codes
 from v1sim.checks.registry import Consequence, Context, Observation, check
 from v1sim.checks.tail import MIN_TAIL, TAIL, expected_largest
-from v1sim.model import NetworkModel, Severity, SynapseTable, Verdict
+from v1sim.model import MIN_CHANGE, NetworkModel, Severity, SynapseTable, Verdict
 from v1sim.sources.difference import array_differences, match_synapses
 
 __all__ = ["BaselineWeights", "baseline_weights", "usable_baseline"]
@@ -26,10 +26,10 @@ __all__ = ["BaselineWeights", "baseline_weights", "usable_baseline"]
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
-#: Relative change (L2) of an array below which it is as good as unchanged: 0.02..0.08 after
-#: five steps and 0.14..0.9 after training for recurrent weights, 0.01..0.02 and 0.04..0.26 for
-#: input.
-ALMOST_UNCHANGED = {"recurrent": 0.1, "input": 0.025}
+#: Relative change (L2) of an array below which it is as good as unchanged, where the policy sets no
+#: other minimum: 0.02..0.08 after five steps and 0.14..0.9 after training for recurrent weights,
+#: 0.01..0.02 and 0.04..0.26 for input.
+ALMOST_UNCHANGED = {"recurrent": MIN_CHANGE, "input": 0.025}
 #: Share of unchanged weights from which on a part is untrained: at most 0.013 in trained networks,
 #: of cells that never spiked in training.
 PARTLY_UNCHANGED = 0.1
@@ -112,14 +112,19 @@ def _baseline_weights(context: Context) -> dict[str, BaselineWeights]:
     baseline, network = context.baseline, context.network
     if baseline is None or baseline.n_neurons != network.n_neurons or usable_baseline(baseline):
         return {}
+    least = {"recurrent": context.minimum.change, "input": ALMOST_UNCHANGED["input"]}
     return {
-        group: _compare(group, before, context.tables[group], network)
+        group: _compare(group, before, context.tables[group], network, least[group])
         for group, before in (("recurrent", baseline.recurrent), ("input", baseline.lgn))
     }
 
 
 def _compare(
-    group: str, before: SynapseTable, after: SynapseTable, network: NetworkModel
+    group: str,
+    before: SynapseTable,
+    after: SynapseTable,
+    network: NetworkModel,
+    least_change: float,
 ) -> BaselineWeights:
     row_before, row_after = match_synapses(before, after)
     a = before.weight[row_before].astype(np.float64)
@@ -152,9 +157,12 @@ def _compare(
     elif n_unchanged == n_nonzero:
         kept = "identical"
         verdict, what = Verdict.UNTRAINED, "identical to the baseline's"
-    elif relative is not None and relative < ALMOST_UNCHANGED[group]:
+    elif relative is not None and relative < least_change:
         verdict, kept = Verdict.UNTRAINED, "almost"
-        what = f"almost the baseline's (they differ by {relative:.2g}, L2)"
+        what = (
+            f"almost the baseline's (they differ by {relative:.2g}, L2; below {least_change:g} it "
+            "counts as no training)"
+        )
     elif factor := _one_factor(a, b, post, network):
         verdict, what = Verdict.UNTRAINED, f"the baseline's {factor}"
     elif np.array_equal(np.sort(a), np.sort(b)):
@@ -162,6 +170,8 @@ def _compare(
     elif correlation is not None and correlation < MIN_CORRELATION:
         verdict = Verdict.UNDETERMINED
         what = "unlike the baseline's: they were shuffled or belong to other synapses"
+    elif relative is not None and relative < ALMOST_UNCHANGED[group]:
+        what = f"changed by little ({relative:.2g}, L2), which the policy's minimum accepts"
     else:
         parts, large = _unchanged_parts(group, codes, unchanged, nonzero, row_after, after, network)
         if large or n_unchanged >= PARTLY_UNCHANGED * n_nonzero:

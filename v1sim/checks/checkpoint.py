@@ -12,13 +12,13 @@ from typing import Any
 
 from v1sim.checks.registry import Consequence, Context, Observation, check
 from v1sim.convert.proof import ArrayComparison, CheckpointComparison
-from v1sim.model import Severity, Verdict
+from v1sim.model import MIN_UPDATES, Severity, Verdict
 
-__all__ = ["checkpoint_verdict", "frozen_by"]
+__all__ = ["checkpoint_verdict", "frozen_by", "updates_made"]
 
-#: Updates of the optimizer below which a training has hardly begun: 10 in the network after
-#: five steps, 850 and 36,828 in trained ones.
-MIN_UPDATES = 100
+#: Updates of the optimizer below which a training may be unfinished: 10 in the network after
+#: five steps, 40 to 36,828 in trained ones.
+FEW_UPDATES = 100
 
 _STATUS = {
     "different": "differs from the checkpoint",
@@ -96,15 +96,16 @@ def equal(context: Context) -> Iterator[Observation]:
     "checkpoint.updates",
     severity=Severity.WARNING,
     reason="A checkpoint from the first steps of a training holds weights that are hardly trained. "
-    "That they are this training's is proven, so it does not refuse: no number of updates says "
-    "whether a training was finished, and one that starts from trained weights counts from 0.",
-    calibration=f"Updates of the optimizer: 10 after five steps, 850 and 36,828 in trained "
-    f"networks; found below {MIN_UPDATES}, for networks that v1sim converted too.",
+    f"Below the policy's minimum ({MIN_UPDATES} updates by default) they count as untrained. From "
+    "it on this does not refuse: no number of updates says whether a training was finished, and "
+    "one that starts from trained weights counts from 0.",
+    calibration=f"Updates of the optimizer: 10 after five steps, 40 to 36,828 in trained "
+    f"networks; found below {FEW_UPDATES}, for networks that v1sim converted too.",
 )
 def updates(context: Context) -> Iterator[Observation]:
     """The checkpoint is not from the first steps of its training."""
     for checkpoint, iterations in _updates(context).items():
-        if 0 < iterations < MIN_UPDATES:
+        if 0 < iterations < FEW_UPDATES:
             yield Observation(
                 checkpoint,
                 f"the optimizer had made {iterations:,} updates when this checkpoint was saved: "
@@ -114,10 +115,21 @@ def updates(context: Context) -> Iterator[Observation]:
             )
 
 
+def updates_made(context: Context) -> int | None:
+    """Updates that the optimizer had made, the fewest that anything says; None if nothing does.
+
+    Raises
+    ------
+    CheckpointError
+        If the checkpoint cannot be used.
+    """
+    return min(_updates(context).values(), default=None)
+
+
 def _updates(context: Context) -> dict[str, int]:
     """Updates of the optimizer, by the name of the checkpoint that says so."""
     found: dict[str, Any] = {}
-    provenance, comparison = context.network.provenance, context.checkpoint
+    provenance, comparison = context.network.provenance, context.checkpoint_if_compared
     if provenance is not None and provenance.checkpoint is not None:
         noted = provenance.checkpoint
         found[str(noted.get("name", "checkpoint"))] = noted.get("iterations")

@@ -27,8 +27,11 @@ page is made from the checks themselves: `python -m v1sim.checks.documentation d
 Besides the checks, the guard itself reports:
 
 - `guard.required`: the weights are not what is required (`trained`, `constructed`, or `any`), or
-  nothing shows that they are. `untrained` and `mixed` weights refuse under every policy; waive it
-  to simulate an untrained twin on purpose.
+  nothing shows that they are. What is *known* to be `untrained` or `mixed` refuses under each of
+  the three; waive it to simulate an untrained twin on purpose. `any` accepts weights of which
+  nothing tells whether they are trained: such a pass is headed "with doubts", in amber. So is one
+  with errors that are waived. Arrays can be required one by one, as in
+  `--require recurrent=trained,input=any`; `any` then accepts whatever the array is.
 - `guard.crash`: a check crashed. That refuses, and cannot be waived.
 - `guard.skipped`: a check could not be run because another one, which it needs, found errors.
 - `guard.waiver`: a waiver names no check, or one that cannot be waived.
@@ -44,9 +47,12 @@ Besides the checks, the guard itself reports:
 What the weights are is settled by the strongest proof at hand: the provenance that v1sim's
 converter wrote (digests of every array), a checkpoint (`--checkpoint CKPT`, or its `.index`
 alone), the network before training (`--baseline UNTRAINED.h5`), and last the evidence in the
-file. Each array of weights has its own verdict. Below, each check says what an error means for it.
-Checks that go by what networks look like yield to proof: where provenance or checkpoint
-prove the array that they name, their errors become warnings and their warnings information.
+file. Each array of weights has its own verdict. More evidence never makes it milder: fewer updates
+of the optimizer, or a smaller change against the baseline, than the policy's minimum count as no
+training, whatever proves that there was one (`--minimum updates=N,change=X`). Below, each check
+says what an error means for the verdict. Checks that go by what networks look like yield to
+proof: where provenance or checkpoint prove the array that they name, their errors become warnings
+and their warnings information.
 [Calibration](calibration.md) says how limits were found, [what the guards find](guards.md) who
 finds which damage.
 

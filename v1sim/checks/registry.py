@@ -48,6 +48,7 @@ from v1sim.model import (
     NetworkModel,
     Severity,
     SynapseTable,
+    TrainingMinimum,
 )
 from v1sim.receptors import KNOWN_KINDS, Kind
 from v1sim.sources.provenance import ProvenanceMismatch, verify
@@ -133,13 +134,14 @@ class Context:
     """What checks read: the network, the time step, and what several checks derive from them.
 
     ``baseline`` is the untrained network that it is compared with, ``checkpoint_index`` the
-    checkpoint; None where the user named none.
+    checkpoint; None where the user named none. ``minimum`` is the least that counts as a training.
     """
 
     network: NetworkModel
     dt_ms: float
     baseline: NetworkModel | None = None
     checkpoint_index: CheckpointIndex | None = None
+    minimum: TrainingMinimum = field(default_factory=TrainingMinimum)
     _derived: dict[object, Any] = field(default_factory=dict, init=False, repr=False)
 
     def once(self, key: object, compute: Callable[[], _Value]) -> _Value:

@@ -8,12 +8,14 @@ from typing import Any, Literal
 from v1sim.documents.document import Document, plain
 from v1sim.errors import NetworkFileError
 from v1sim.model import (
+    ArrayRequirements,
     ArrayVerdict,
     CheckReport,
     Finding,
     Proof,
     Requirement,
     Severity,
+    TrainingMinimum,
     Verdict,
 )
 
@@ -134,8 +136,10 @@ class CheckDocument(Document):
     """Digest of what the network holds; empty for a file that could not be read."""
     network: str
     """The file."""
-    require: Requirement | None
+    require: Requirement | ArrayRequirements | None
     """What the weights were required to be; null for a file that could not be read."""
+    doubts: list[str]
+    """What is not shown of a network that passes, or was waived, in sentences."""
     waived: dict[str, str]
     """The reason for each check that was waived, by its name."""
     checks_run: list[str]
@@ -157,6 +161,7 @@ class CheckDocument(Document):
             network_sha256=report.network_sha256,
             network=report.network_path,
             require=report.require,
+            doubts=list(report.doubts),
             waived=dict(report.waived),
             checks_run=list(report.checks_run),
         )
@@ -179,6 +184,7 @@ class CheckDocument(Document):
             network_sha256="",
             network=error.where or "",
             require=None,
+            doubts=[],
             waived={},
             checks_run=[],
         )
@@ -204,6 +210,7 @@ class CheckDocument(Document):
             network_sha256=self.network_sha256,
             network_path=self.network,
             require=self.require,
+            doubts=tuple(self.doubts),
             groups=MappingProxyType(values["groups"]),
             arrays=MappingProxyType(
                 {
@@ -217,12 +224,13 @@ class CheckDocument(Document):
 class PolicyDocument(Document):
     """What was required of a network."""
 
-    require: Requirement
+    require: Requirement | ArrayRequirements
     strength: Literal["proof", "evidence"]
     waivers: dict[str, str]
     dt_ms: float
     checkpoint: str | None
     baseline: str | None
+    minimum: TrainingMinimum
 
 
 class PassDocument(Document):

@@ -48,10 +48,12 @@ class RunInput(Protocol):
 
 def policy_of(config: RunConfig) -> Policy:
     """What a run requires of its network."""
+    require = config.require
     return Policy(
-        require=config.require,
+        require=require if isinstance(require, str) else require.of_arrays(),
         strength=config.strength,
         waivers=config.waive,
         checkpoint=config.checkpoint,
         baseline=config.baseline,
+        minimum=config.minimum.of_training(),
     )

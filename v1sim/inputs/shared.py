@@ -170,6 +170,7 @@ def _policy_document(policy: Policy) -> PolicyDocument:
         dt_ms=policy.dt_ms,
         checkpoint=None if policy.checkpoint is None else str(policy.checkpoint),
         baseline=None if policy.baseline is None else str(policy.baseline),
+        minimum=policy.minimum,
     )
 
 
@@ -181,6 +182,7 @@ def _policy(document: PolicyDocument) -> Policy:
         dt_ms=document.dt_ms,
         checkpoint=None if document.checkpoint is None else Path(document.checkpoint),
         baseline=None if document.baseline is None else Path(document.baseline),
+        minimum=document.minimum,
     )
 
 

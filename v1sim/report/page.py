@@ -29,7 +29,9 @@ h2 { font-size: 1.1rem; margin: 2.2rem 0 .6rem; padding-bottom: .3rem;
 p.sub { margin: 0 0 1rem; color: var(--soft); overflow-wrap: anywhere; }
 .gate { border-left: 6px solid; border-radius: 4px; padding: .8rem 1rem; background: var(--tint); }
 .gate.passed { border-color: #1a7f4b; } .gate.refused { border-color: #c1121f; }
+.gate.doubtful { border-color: #b25e00; }
 .gate b { font-size: 1.1rem; } .passed b { color: #1a7f4b; } .refused b { color: #c1121f; }
+.doubtful b { color: #b25e00; }
 .gate div { color: var(--soft); overflow-wrap: anywhere; }
 ul.notes { margin: 1rem 0 0; padding-left: 1.2rem; }
 .scroll { overflow-x: auto; }
@@ -118,13 +120,19 @@ def facts(values: Mapping[str, Any]) -> str:
 
 def gate(report: Mapping[str, Any]) -> str:
     """Verdict and gate, of a report as plain values (`v1sim.documents.check.CheckDocument`)."""
-    passed = bool(report["passed"])
+    doubts = report.get("doubts") or ()
+    passed, doubtful = bool(report["passed"]), bool(doubts)
+    state = ("doubtful" if doubtful else "passed") if passed else "refused"
     proof = f"proof: {report['proof']}" if report.get("proof") else "no proof"
-    required = f"; required: {report['require']}" if report.get("require") else ""
+    require = report.get("require")
+    if isinstance(require, Mapping):
+        require = ", ".join(f"{array} {word}" for array, word in require.items())
+    required = f"; required: {require}" if require else ""
+    said = "".join(f"<div>{escape(str(doubt))}</div>" for doubt in doubts if passed)
+    word = {"passed": "passed", "doubtful": "passed, with doubts", "refused": "refused"}[state]
     return (
-        f'<div class="gate {"passed" if passed else "refused"}">'
-        f"<b>Weights: {escape(str(report['verdict']))}. "
-        f"Gate: {'passed' if passed else 'refused'}.</b>"
+        f'<div class="gate {state}">'
+        f"<b>Weights: {escape(str(report['verdict']))}. Gate: {word}.</b>{said}"
         f"<div>{escape(proof + required)}</div>"
         f"<div>network sha256 {escape(str(report['network_sha256']))}</div></div>"
     )

@@ -28,15 +28,23 @@ def check_report(report: CheckReport, *, show_info: bool = False) -> RenderableT
 
     Information is left out unless ``show_info``; the JSON and HTML reports have all of it.
     """
-    passed = report.passed
+    if not report.passed:
+        gate = ("REFUSED  ", "bold red")
+    elif report.doubts:
+        gate = ("PASSED, WITH DOUBTS  ", "bold yellow")
+    else:
+        gate = ("PASSED  ", "bold green")
     head = Text.assemble(
-        ("PASSED  " if passed else "REFUSED  ", "bold green" if passed else "bold red"),
+        gate,
         (report.network_path, "bold"),
         f"\nweights: {report.verdict}",
         f" (proof: {report.proof})" if report.proof else " (no proof)",
         f"; required: {report.require}; {len(report.checks_run)} checks",
         f"\nnetwork sha256: {report.network_sha256[:16]}…" if report.network_sha256 else "",
     )
+    if report.passed:
+        for doubt in report.doubts:
+            head.append(f"\n{doubt}", "yellow")
     shown = [f for f in report.findings if show_info or f.severity is not Severity.INFO]
     for name, array in report.arrays.items():
         proof = f" ({array.proof})" if array.proof else ""
