@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Any, Literal
 
+from pydantic import Field
+
 from v1sim.documents.document import Document, plain
 from v1sim.errors import NetworkFileError
 from v1sim.model import (
@@ -138,7 +140,7 @@ class CheckDocument(Document):
     """The file."""
     require: Requirement | ArrayRequirements | None
     """What the weights were required to be; null for a file that could not be read."""
-    doubts: list[str]
+    doubts: list[str] = Field(default_factory=list)
     """What is not shown of a network that passes, or was waived, in sentences."""
     waived: dict[str, str]
     """The reason for each check that was waived, by its name."""
