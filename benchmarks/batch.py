@@ -36,7 +36,7 @@ import yaml
 from benchmarks.measurement import REPOSITORY, environment, write_json
 from v1sim.config import RunConfig, load_config
 from v1sim.model import NetworkModel
-from v1sim.simulation.cells import glif3_parameters
+from v1sim.simulation.cells import nest_parameters
 from v1sim.sources import open_network
 from v1sim.stimulus import background
 
@@ -76,7 +76,7 @@ def write_bare(path: Path, config: RunConfig, network: NetworkModel) -> None:
     node = np.empty(len(types), dtype=np.int64)
     node[np.argsort(types, kind="stable")] = np.arange(1, len(types) + 1)
     cells = [
-        (glif3_parameters(network.cell_types, int(index), "glif_psc"), int(count))
+        (nest_parameters(network.cell_types, int(index), "glif_psc"), int(count))
         for index, count in zip(*np.unique(types, return_counts=True), strict=True)
     ]
     arrays: dict[str, Any] = {"n_neurons": len(types), "n_lgn": network.n_lgn}

@@ -23,7 +23,7 @@ from v1sim import guard
 from v1sim.config import DT_MS
 from v1sim.model import NetworkModel
 from v1sim.simulation.build import build
-from v1sim.simulation.cells import glif3_parameters
+from v1sim.simulation.cells import nest_parameters
 from v1sim.simulation.kernel import backend, reset_kernel
 from v1sim.simulation.plan import make_plan
 from v1sim.simulation.readback import read_back
@@ -46,7 +46,7 @@ def bare_nest(network: NetworkModel, threads: int) -> dict[str, float]:
         nest.Create(
             "glif_psc",
             int(count),
-            params=glif3_parameters(network.cell_types, int(index), "glif_psc"),
+            params=nest_parameters(network.cell_types, int(index), "glif_psc"),
         )
     node = np.empty(len(types), dtype=np.int64)
     node[order] = np.arange(1, len(types) + 1)

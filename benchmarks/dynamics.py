@@ -21,13 +21,13 @@ import numpy as np
 
 from benchmarks.measurement import environment, in_own_process
 from v1sim.model import CellTypeTable
-from v1sim.simulation.cells import glif3_parameters
+from v1sim.simulation.cells import nest_parameters
 from v1sim.simulation.kernel import backend, reset_kernel
 from v1sim.simulation.native.library import MODELS, native_module
 
 DYNAMICS = ("training", "training_float32", "glif_psc")
 NAMES = (*DYNAMICS, "iaf_psc_alpha")
-TYPE = CellTypeTable(
+TYPE = CellTypeTable.glif3(
     *(np.array([value]) for value in (91.1, 5.75, -75.1, -47.6, -75.1, 3.8)),
     k_per_ms=np.array([[0.003, 0.1]]),
     asc_amp_pa=np.array([[-20.5, -198.7]]),
@@ -42,7 +42,7 @@ def create(name: str, n: int, threads: int) -> Any:
     if name == "iaf_psc_alpha":
         nest.Create(name, n)
     else:
-        parameters = glif3_parameters(TYPE, 0, name)  # type: ignore[arg-type]
+        parameters = nest_parameters(TYPE, 0, name)  # type: ignore[arg-type]
         nest.Create(MODELS.get(name, name), n, params=parameters)
     nest.Simulate(1.0)
     return nest

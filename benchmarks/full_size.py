@@ -35,7 +35,7 @@ from v1sim.config import DT_MS
 from v1sim.model import Trial
 from v1sim.simulation import run
 from v1sim.simulation.build import build
-from v1sim.simulation.cells import glif3_parameters
+from v1sim.simulation.cells import nest_parameters
 from v1sim.simulation.kernel import Backend, backend, reset_kernel
 from v1sim.simulation.plan import make_plan
 from v1sim.simulation.readback import read_back
@@ -86,7 +86,7 @@ def bare_nest(path: Path, threads: int, duration_ms: float, rate_hz: float) -> d
     clock = Clock()
     since = time.perf_counter()
     for index, count in zip(unique, counts, strict=True):
-        parameters = glif3_parameters(cell_types, int(index), "glif_psc")
+        parameters = nest_parameters(cell_types, int(index), "glif_psc")
         nest.Create("glif_psc", int(count), params=parameters)
     sources = nest.Create("spike_train_injector", n_lgn)
     steady = nest.Create("spike_train_injector")

@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.measurement import Clock, peak_mb
 from v1sim.config import DT_MS
-from v1sim.simulation.cells import create_population, glif3_parameters
+from v1sim.simulation.cells import create_population, nest_parameters
 from v1sim.simulation.kernel import backend, reset_kernel
 from v1sim.sources import open_network
 
@@ -32,11 +32,11 @@ def measure(path: Path, threads: int) -> dict[str, Any]:
     cell = np.empty(len(types), dtype=np.int64)
     cell[order] = np.arange(len(types))
     creations = [
-        (glif3_parameters(network.cell_types, int(index), "glif_psc"), int(count))
+        ("glif_psc", nest_parameters(network.cell_types, int(index), "glif_psc"), int(count))
         for index, count in zip(*np.unique(types, return_counts=True), strict=True)
     ]
-    v1 = create_population("v1", "glif_psc", creations)
-    lgn = create_population("lgn", "spike_train_injector", [({}, network.n_lgn)])
+    v1 = create_population("v1", creations)
+    lgn = create_population("lgn", [("spike_train_injector", {}, network.n_lgn)])
     for pre, table, pre_cell in (
         (v1, network.recurrent, cell[network.recurrent.pre]),
         (lgn, network.lgn, network.lgn.pre),

@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from v1sim.model import NetworkModel, SynapseTable
-from v1sim.simulation.cells import glif3_parameters
+from v1sim.simulation.cells import nest_parameters
 from v1sim.stimulus.spikes import LgnSpikes
 
 _SORTED_BY_TIME = 2
@@ -27,7 +27,7 @@ def write_sonata_network(
     types = network.cell_types
     models = []
     for index in range(len(types)):
-        parameters = glif3_parameters(types, index, "glif_psc")
+        parameters = nest_parameters(types, index, "glif_psc")
         name = f"type_{index}.json"
         (folder / name).write_text(json.dumps(parameters), encoding="utf-8")
         models.append((index, "point_neuron", "nest:glif_psc", name))

@@ -59,7 +59,7 @@ def _with_types(column: NetworkModel, rng: np.random.Generator) -> NetworkModel:
         spread = rng.normal(1, 0.05, (N_TYPES,) + (1,) * (values.ndim - 1)).clip(0.9, 1.1)
         return values[of_new] * spread
 
-    varied = CellTypeTable(
+    varied = CellTypeTable.glif3(
         c_m_pf=vary(types.c_m_pf),
         g_ns=vary(types.g_ns),
         e_l_mv=types.e_l_mv[of_new],

@@ -45,7 +45,7 @@ def tiny_types(**columns: Any) -> CellTypeTable:
         "name": ("e23", "i23Pvalb", "e4", "i4Sst", "e5IT"),
         "cell_class": ("e23", "i23Pvalb", "e4", "i4Sst", "e5IT"),
     }
-    return CellTypeTable(**(values | columns))
+    return CellTypeTable.glif3(**(values | columns))
 
 
 def tiny_lgn_cells() -> LgnCellTable:

@@ -43,7 +43,7 @@ __all__ = [
     "validate",
 ]
 
-Dynamics = Literal["glif_psc", "training", "training_float32"]
+Dynamics = Literal["glif_psc", "nest", "training", "training_float32"]
 
 
 class BuiltInColumn(Section):
@@ -62,7 +62,8 @@ class SimulationConfig(Section):
     """How the network is simulated.
 
     ``dynamics: auto`` is ``training`` for networks that came from training where
-    v1sim's NEST module is there, and ``glif_psc`` otherwise. ``between_trials``
+    v1sim's NEST module is there, and ``glif_psc`` otherwise; ``nest`` where cells have other
+    models than glif_psc: each the NEST model that its cell type names. ``between_trials``
     says how the network returns to rest: ``reset`` sets everything back inside NEST
     (needs v1sim's NEST module); ``gap`` sets membranes and after-spike currents, and waits
     until nothing that is left of the synaptic currents can change a float64

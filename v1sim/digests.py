@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from v1sim.cell_types import GLIF3_COLUMNS
 from v1sim.model import NetworkModel, SynapseTable
 
 __all__ = [
@@ -128,9 +129,14 @@ def network_sha256(network: NetworkModel) -> str:
     """Digest of what a network holds: not of compression, dtypes, or the order of its synapses."""
     digest = hashlib.sha256()
     types = network.cell_types
+    columns: tuple[str, ...]
+    if set(types.columns) == set(GLIF3_COLUMNS) and set(types.model) == {"glif_psc"}:
+        columns = GLIF3_COLUMNS
+    else:
+        columns = tuple(sorted(types.columns))
+        digest.update(repr((types.model, columns)).encode())
     for values in (
-        types.c_m_pf, types.g_ns, types.e_l_mv, types.v_th_mv, types.v_reset_mv, types.t_ref_ms,
-        types.k_per_ms, types.asc_amp_pa, types.tau_syn_ms, network.neurons.cell_type,
+        *(types.columns[name] for name in columns), network.neurons.cell_type,
         np.array([network.n_neurons, network.n_lgn]),
         *((network.background_weight,) if network.background_weight is not None else ()),
         *network.readout,

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from v1sim import units
+from v1sim.cell_types import CellTypeTable
 from v1sim.paging import forget
-from v1sim.receptors import BILLEH_RECEPTORS, ReceptorKinds
+from v1sim.receptors import ReceptorScheme
 
 __all__ = [
     "MIN_CHANGE",
@@ -54,40 +55,6 @@ def _freeze(obj: object) -> None:
         value = getattr(obj, f.name)
         if isinstance(value, np.ndarray):
             value.flags.writeable = False
-
-
-@dataclass(frozen=True, eq=False)
-class CellTypeTable:
-    """GLIF3 parameters, one row a cell type, in NEST's units.
-
-    Shapes are (t,), except ``k_per_ms`` and ``asc_amp_pa`` (t, 2) and
-    ``tau_syn_ms`` (t, receptors). ``name`` and ``cell_class`` are None where the file
-    has none; `v1sim.cell_classes` then infers classes.
-    """
-
-    c_m_pf: F64
-    g_ns: F64
-    e_l_mv: F64
-    v_th_mv: F64
-    v_reset_mv: F64
-    t_ref_ms: F64
-    k_per_ms: F64
-    asc_amp_pa: F64
-    tau_syn_ms: F64
-    name: tuple[str, ...] | None = None
-    cell_class: tuple[str, ...] | None = None
-    receptors: ReceptorKinds = BILLEH_RECEPTORS
-
-    def __post_init__(self) -> None:
-        _freeze(self)
-
-    def __len__(self) -> int:
-        return len(self.c_m_pf)
-
-    @property
-    def voltage_scale_mv(self) -> F64:
-        """``V_th - E_L`` of each type, shape (t,)."""
-        return self.v_th_mv - self.e_l_mv
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,7 +215,7 @@ class NetworkModel:
         return len(self.neurons)
 
     @property
-    def receptors(self) -> ReceptorKinds:
+    def receptors(self) -> ReceptorScheme:
         """What the receptors of its cells are."""
         return self.cell_types.receptors
 

@@ -257,7 +257,7 @@ def _prepare(
         plan=plan,
         stimulus=stimulus,
         threads=configured_threads(config),
-        between_trials=return_between_trials(config),
+        between_trials=return_between_trials(config, network.cell_types),
         voltage_of=configured_voltage_neurons(config, network),
     )
 

@@ -18,8 +18,18 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["BILLEH_RECEPTORS", "KNOWN_KINDS", "Kind", "ReceptorKinds"]
+from v1sim import units
 
+__all__ = [
+    "BILLEH_RECEPTORS",
+    "KNOWN_KINDS",
+    "Kind",
+    "ReceptorKinds",
+    "ReceptorScheme",
+    "TimeCourses",
+]
+
+F64 = NDArray[np.float64]
 U8 = NDArray[np.uint8]
 
 #: Receptors that a synapse table can tell apart: its column holds a byte.
@@ -157,6 +167,71 @@ class ReceptorKinds:
         for receptor in reversed(range(self.n)):
             table[self.common_kinds(receptor)] = receptor
         return table
+
+
+@dataclass(frozen=True, eq=False)
+class TimeCourses:
+    """The current that a spike of weight 1 causes through each receptor of each type.
+
+    It is a sum of functions of time; letters in shapes: f functions.
+
+    Parameters
+    ----------
+    shape : tuple of str, length t
+        Of each type: "alpha" (peak at the amplitude), "exponential" (start at the amplitude), or
+        "delta" (the potential jumps by the weight in mV, there is no current).
+    tau_ms, amplitude : float array, shape (t, r, f)
+        Time constants in ms, and amplitudes relative to the weight; NaN where a type has no such
+        function or no such receptor.
+    """
+
+    shape: tuple[str, ...]
+    tau_ms: F64
+    amplitude: F64
+
+    @cached_property
+    def charge_ms(self) -> F64:
+        """Charge of a spike over its weight, pA ms a pA, shape (t, r); NaN where there is none."""
+        factor = np.where(np.array(self.shape) == "alpha", np.e, 1.0)[:, np.newaxis, np.newaxis]
+        charge = factor * self.tau_ms * self.amplitude
+        none = np.isnan(charge).all(axis=-1)
+        return np.where(none, np.nan, np.nansum(charge, axis=-1))
+
+    @property
+    def slowest_ms(self) -> float:
+        """The longest time constant; 0 where there is none."""
+        return float(np.nanmax(self.tau_ms, initial=0.0))
+
+    def peak_psp_mv(self, c_m_pf: F64, g_ns: F64) -> F64:
+        """Peak of the potential that a spike of weight 1 causes, from rest, shape (t, r).
+
+        Within 0.01 %; NaN where a type has no such receptor.
+
+        Parameters
+        ----------
+        c_m_pf, g_ns : float array, shape (t,)
+            Capacitance in pF and leak conductance in nS of each type, both > 0.
+        """
+        peak = np.full(self.tau_ms.shape[:2], np.nan)
+        for shape in set(self.shape):  # of which there are three
+            row = np.flatnonzero(np.array(self.shape) == shape)
+            tau, amplitude = self.tau_ms[row], self.amplitude[row]
+            if shape == "delta":
+                peak[row] = 1.0
+            elif shape == "alpha" and np.isnan(amplitude[..., 1:]).all():
+                peak[row] = units.peak_psp_mv_per_pa(c_m_pf[row], g_ns[row], tau[..., 0])
+            else:
+                peak[row] = units.peak_of_sum_mv_per_pa(
+                    c_m_pf[row], g_ns[row], tau, amplitude, alpha=shape == "alpha"
+                )
+        return peak
+
+
+@dataclass(frozen=True, eq=False)
+class ReceptorScheme(ReceptorKinds):
+    """All that is known of the receptors of a network: names, kinds and time courses."""
+
+    time_courses: TimeCourses
 
 
 #: The receptors of the Billeh model's files and of the published training (Billeh et al. 2020, doi

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 __all__ = [
     "GRID_TOLERANCE_STEPS",
     "on_time_grid",
+    "peak_of_sum_mv_per_pa",
     "peak_psp_mv_per_pa",
     "to_normalised",
     "to_pa",
@@ -89,12 +90,66 @@ def peak_psp_mv_per_pa(c_m_pf: F64, g_ns: F64, tau_syn_ms: F64) -> F64:
     """
     tau = tau_syn_ms[..., np.newaxis]
     tau_m = (c_m_pf / g_ns)[:, np.newaxis, np.newaxis]
+    # The peak lies between a fraction of and a few times the two time constants.
+    time_ms = (tau + tau_m) * _TIMES
+    c_m = c_m_pf[:, np.newaxis, np.newaxis]
+    peak: F64 = _alpha_response(time_ms, c_m, tau_m, tau).max(axis=-1)
+    return peak
+
+
+def peak_of_sum_mv_per_pa(
+    c_m_pf: F64, g_ns: F64, tau_syn_ms: F64, amplitude: F64, *, alpha: bool
+) -> F64:
+    """The same for currents that are sums of alpha functions, or of exponentials.
+
+    Parameters
+    ----------
+    c_m_pf, g_ns : float arrays, shape (n_types,)
+        As above.
+    tau_syn_ms, amplitude : float arrays, shape (n_types, n_receptors, n_functions)
+        Time constant in ms and relative amplitude of each function; NaN where there is none.
+    alpha : bool
+        Alpha functions with their peak at the amplitude, or exponentials that begin there.
+
+    Returns
+    -------
+    float array, shape (n_types, n_receptors)
+    """
+    tau_m = (c_m_pf / g_ns)[:, np.newaxis, np.newaxis]
+    c_m = c_m_pf[:, np.newaxis, np.newaxis]
+    with np.errstate(all="ignore"):  # NaN where there is no function
+        slowest = np.fmax.reduce(tau_syn_ms, axis=-1)[..., np.newaxis]
+        time_ms = (slowest + tau_m) * _TIMES
+        response = _alpha_response if alpha else _exponential_response
+        total = np.zeros(time_ms.shape)
+        for function in range(tau_syn_ms.shape[-1]):
+            tau = tau_syn_ms[..., function, np.newaxis]
+            part = amplitude[..., function, np.newaxis] * response(time_ms, c_m, tau_m, tau)
+            total += np.nan_to_num(part)
+        extremes = np.stack([total.max(axis=-1), total.min(axis=-1)])
+    size = np.abs(extremes)
+    peak: F64 = np.take_along_axis(extremes, size.argmax(axis=0)[np.newaxis], axis=0)[0]
+    return np.where(np.isnan(slowest[..., 0]), np.nan, peak)
+
+
+#: Where the peak of a response is looked for, in sums of the two time constants.
+_TIMES = np.geomspace(1e-3, 5.0, 3000)
+
+
+def _rate(tau_m: F64, tau: F64) -> F64:
     rate = 1 / tau - 1 / tau_m
     # Equal time constants make the solution 0 / 0; a ten-thousandth apart it is not.
-    rate = np.where(np.abs(rate) * tau < 1e-4, 1e-4 / tau, rate)
+    return np.where(np.abs(rate) * tau < 1e-4, 1e-4 / tau, rate)
+
+
+def _alpha_response(time_ms: F64, c_m: F64, tau_m: F64, tau: F64) -> F64:
+    rate = _rate(tau_m, tau)
     leak = 1 / tau - rate
-    # The peak lies between a fraction of and a few times the two time constants.
-    time_ms = (tau + tau_m) * np.geomspace(1e-3, 5.0, 3000)
     shape = np.exp(-leak * time_ms) - np.exp(-time_ms / tau) * (1 + rate * time_ms)
-    peak: F64 = (np.e / (tau * c_m_pf[:, np.newaxis, np.newaxis]) * shape / rate**2).max(axis=-1)
-    return peak
+    return np.e / (tau * c_m) * shape / rate**2
+
+
+def _exponential_response(time_ms: F64, c_m: F64, tau_m: F64, tau: F64) -> F64:
+    rate = _rate(tau_m, tau)
+    leak = 1 / tau - rate
+    return (np.exp(-leak * time_ms) - np.exp(-time_ms / tau)) / (rate * c_m)

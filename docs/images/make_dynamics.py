@@ -16,12 +16,12 @@ from matplotlib.figure import Figure
 
 from v1sim.config import Dynamics
 from v1sim.model import CellTypeTable
-from v1sim.simulation.cells import glif3_parameters
+from v1sim.simulation.cells import nest_parameters
 from v1sim.simulation.kernel import backend, reset_kernel
 from v1sim.simulation.native.library import MODELS, native_module
 
 #: Medians of the public GLIF3 models of layer 2/3 excitatory cells (Allen Cell Types Database).
-E23 = CellTypeTable(
+E23 = CellTypeTable.glif3(
     *(np.array([value]) for value in (91.1, 5.75, -75.1, -47.6, -75.1, 3.8)),
     k_per_ms=np.array([[0.003, 0.1]]),
     asc_amp_pa=np.array([[-20.5, -198.7]]),
@@ -40,7 +40,7 @@ def run(
     reset_kernel(dt_ms=1.0, threads=1, seed=1, max_delay_ms=1.0)
     native_module().install()
     model = MODELS.get(dynamics, "glif_psc")
-    neuron = nest.Create(model, params=glif3_parameters(E23, 0, dynamics))
+    neuron = nest.Create(model, params=nest_parameters(E23, 0, dynamics))
     for step, weight_pa in volleys:
         source = nest.Create("spike_generator", params={"spike_times": [step + 1.0]})
         nest.Connect(source, neuron, syn_spec={"weight": weight_pa, "receptor_type": 1})

@@ -31,7 +31,7 @@ def network() -> NetworkModel:
     rounded = {name: getattr(types, name).astype(F32) for name in (*names, "tau_syn_ms")}
     rounded["v_reset_mv"] = (types.v_reset_mv - 3.0).astype(F32)
     columns = {name: values.astype(np.float64) for name, values in rounded.items()}
-    return sealed(replace(tiny, cell_types=replace(types, **columns)), kind="constructed")
+    return sealed(replace(tiny, cell_types=types.with_columns(**columns)), kind="constructed")
 
 
 def constants(tf, types: CellTypeTable):

@@ -185,7 +185,7 @@ def test_a_gap_gives_the_spikes_of_a_fresh_build(checked, background):
 def test_a_reset_gives_the_spikes_of_a_fresh_build(background, dynamics):
     network = tiny_network()
     types = network.cell_types
-    raised = replace(types, v_reset_mv=types.v_reset_mv + 3.0)  # a start that is not rest
+    raised = types.with_columns(v_reset_mv=types.v_reset_mv + 3.0)  # a start that is not rest
     checked = admitted(sealed(replace(network, cell_types=raised)))
     given = {"background": background, "dynamics": dynamics, "n_trials": 3}
     reset = simulate(checked, between_trials="reset", **given)

@@ -16,7 +16,7 @@ from v1sim import verify
 from v1sim.errors import InputError
 from v1sim.model import Trial
 from v1sim.simulation.build import build
-from v1sim.simulation.cells import glif3_parameters
+from v1sim.simulation.cells import nest_parameters
 from v1sim.simulation.kernel import backend, reset_kernel
 from v1sim.simulation.native import library
 from v1sim.simulation.native.compile import CompilationError
@@ -42,7 +42,7 @@ def fresh_kernel(*, threads=1, dt_ms=1.0, max_delay_ms=5.0):
 def one_neuron(events, *, model="glif3_training", index=0, constants=None, chunks=(N_STEPS + 2,)):
     """(spike steps, V_m) of a neuron that gets (step, receptor, weight_pa, multiplicity) events."""
     nest = fresh_kernel()
-    parameters = glif3_parameters(TYPES, index, "training")
+    parameters = nest_parameters(TYPES, index, "training")
     if constants is not None:
         parameters["step_constants"] = constants
     neuron = nest.Create(model, params=parameters)
@@ -64,7 +64,7 @@ def one_neuron(events, *, model="glif3_training", index=0, constants=None, chunk
 
 def by_hand(events, index=0, constants=None):
     """The equations once more, for one neuron, with plain numbers."""
-    c = glif3_parameters(TYPES, index, "training")
+    c = nest_parameters(TYPES, index, "training")
     c_k = c["step_constants"] if constants is None else constants
     decay, factor, reset = c_k[:3]
     d, rise_of, a_decay, a_amp = (np.array(x) for x in (c_k[3:7], c_k[7:11], c_k[11:13], c_k[13:]))
@@ -119,7 +119,7 @@ def test_the_reset_is_subtractive_and_one_step_late():
 
 def without_spiking():
     """Constants of a neuron that neither resets nor has after-spike currents."""
-    constants = np.array(glif3_parameters(TYPES, 0, "training")["step_constants"])
+    constants = np.array(nest_parameters(TYPES, 0, "training")["step_constants"])
     constants[2] = 0.0
     constants[13:] = 0.0
     return constants.tolist()
@@ -165,7 +165,7 @@ def test_spikes_arrive_after_their_delay(model, threads, min_delay_ms):
     nest.ResetKernel()  # unlike PyNN's setup it leaves the delays to the connections
     nest.resolution, nest.local_num_threads = 1.0, threads
     native_module().install()
-    parameters = glif3_parameters(TYPES, 0, "training")
+    parameters = nest_parameters(TYPES, 0, "training")
     a = nest.Create(model, params=parameters)
     delays = np.arange(min_delay_ms, 6.0)
     b = nest.Create(model, len(delays), params=parameters)
@@ -190,7 +190,7 @@ def test_spikes_arrive_after_their_delay(model, threads, min_delay_ms):
 def test_a_resolution_other_than_trainings():
     """Constants follow from the parameters then."""
     nest = fresh_kernel(dt_ms=0.1)
-    parameters = glif3_parameters(TYPES, 0, "training") | {"V_m": float(TYPES.e_l_mv[0]) + 5.0}
+    parameters = nest_parameters(TYPES, 0, "training") | {"V_m": float(TYPES.e_l_mv[0]) + 5.0}
     del parameters["step_constants"]  # those of 1 ms
     neuron = nest.Create("glif3_training", params=parameters)
     nest.Simulate(10.0)
@@ -200,7 +200,7 @@ def test_a_resolution_other_than_trainings():
 
 def test_setting_a_parameter_drops_the_given_constants():
     nest = fresh_kernel()
-    neuron = nest.Create("glif3_training", params=glif3_parameters(TYPES, 0, "training"))
+    neuron = nest.Create("glif3_training", params=nest_parameters(TYPES, 0, "training"))
     given = np.array(neuron.step_constants)
     neuron.set(V_m=-60.0)
     np.testing.assert_array_equal(neuron.step_constants, given)

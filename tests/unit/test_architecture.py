@@ -26,6 +26,8 @@ ORDER = [
     "paging",
     "units",
     "receptors",
+    "cell_models",
+    "cell_types",
     "model",
     "documents",
     "digests",

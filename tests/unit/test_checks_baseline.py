@@ -251,7 +251,7 @@ def test_a_provenance_that_the_baseline_contradicts(networks, shared_data):
 def test_readout_and_parameters_are_compared(networks, shared_data):
     policy = Policy(baseline=shared_data / "trained_a" / "net_A_untrained.h5")
     network = networks["trained"]
-    types = replace(network.cell_types, c_m_pf=network.cell_types.c_m_pf * 1.01)
+    types = network.cell_types.with_columns(c_m_pf=network.cell_types.c_m_pf * 1.01)
     changed = replace(network, cell_types=types, readout=network.readout[::-1])
     found = {
         f.where: f.message
@@ -261,6 +261,6 @@ def test_readout_and_parameters_are_compared(networks, shared_data):
     assert "same groups in another order" in found["readout/neuron_ids"]
     assert "neurons/glif3_params/C_m" in found
     # What went through float32 exponentials is the same.
-    types = replace(network.cell_types, c_m_pf=network.cell_types.c_m_pf * (1 + 3e-7))
+    types = network.cell_types.with_columns(c_m_pf=network.cell_types.c_m_pf * (1 + 3e-7))
     report = guard.examine(replace(network, cell_types=types), policy)
     assert report.passed

@@ -150,7 +150,7 @@ def test_the_public_models_are_in_range(shared_data):
     def column(key: str) -> np.ndarray:
         return np.array([model[key] for model in models], dtype=np.float64)
 
-    types = CellTypeTable(
+    types = CellTypeTable.glif3(
         c_m_pf=column("C_m"),
         g_ns=column("g"),
         e_l_mv=column("E_L"),
@@ -217,7 +217,7 @@ def test_after_spike_currents_scaled_by_the_voltage(shared_data, name, direction
     network = of_reference(shared_data, name)
     types = network.cell_types
     factor = types.voltage_scale_mv[:, None] ** direction
-    scaled = replace(types, asc_amp_pa=types.asc_amp_pa * factor)
+    scaled = types.with_columns(asc_amp_pa=types.asc_amp_pa * factor)
     assert {"units.parameters", "units.after_spike_currents"} & unit_findings(
         replace(network, cell_types=scaled)
     )

@@ -132,7 +132,7 @@ def test_arrays_that_differ():
     types = NETWORK.cell_types
     other = replace(
         NETWORK,
-        cell_types=replace(types, c_m_pf=types.c_m_pf * np.array([1, 1, 2, 1, 1])),
+        cell_types=types.with_columns(c_m_pf=types.c_m_pf * np.array([1, 1, 2, 1, 1])),
         background_weight=None,
         readout=NETWORK.readout[::-1],
     )

@@ -99,5 +99,5 @@ def test_network_digest_notices_a_parameter(field):
     network = tiny_network()
     values = getattr(network.cell_types, field).copy()
     values.flat[0] += 1e-9
-    types = replace(network.cell_types, **{field: values})
+    types = network.cell_types.with_columns(**{field: values})
     assert network_sha256(replace(network, cell_types=types)) != network_sha256(network)

@@ -87,13 +87,7 @@ def test_checkpoint_sorted_by_the_encoded_column(tmp_path):
 def test_types_may_be_numbered_otherwise(index_alone):
     """A file may have types that no neuron uses, in any order."""
     types, order = NETWORK.cell_types, np.array([4, 2, 0, 1, 3, 0])
-    columns = {f.name: getattr(types, f.name) for f in fields(types)}
-    renumbered = replace(
-        types,
-        **{k: v[order] for k, v in columns.items() if isinstance(v, np.ndarray)},
-        name=None,
-        cell_class=None,
-    )
+    renumbered = replace(types.take(order), name=None, cell_class=None)
     rank = np.array([2, 3, 1, 4, 0], dtype=np.uint16)
     neurons = replace(NETWORK.neurons, cell_type=rank[NETWORK.neurons.cell_type])
     network = replace(BARE, neurons=neurons, cell_types=renumbered)
@@ -124,9 +118,9 @@ def changed(name: str) -> NetworkModel:
     if name == "after-spike currents":
         scaled = types.asc_amp_pa.copy()
         scaled[3] *= types.voltage_scale_mv[3]
-        return replace(BARE, cell_types=replace(types, asc_amp_pa=scaled))
+        return replace(BARE, cell_types=types.with_columns(asc_amp_pa=scaled))
     if name == "capacitance":
-        return replace(BARE, cell_types=replace(types, c_m_pf=types.c_m_pf * 1.0001))
+        return replace(BARE, cell_types=types.with_columns(c_m_pf=types.c_m_pf * 1.0001))
     assert name == "one synapse less"
     return damaged(NETWORK, "recurrent", **{f.name: getattr(rec, f.name)[1:] for f in fields(rec)})
 

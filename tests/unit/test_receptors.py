@@ -27,7 +27,7 @@ def change(column: np.ndarray, index: int, value: object) -> np.ndarray:
 
 
 def with_receptors(receptors: ReceptorKinds, network: NetworkModel = NET) -> NetworkModel:
-    types = replace(network.cell_types, receptors=receptors)
+    types = replace(network.cell_types, receptor_kinds=receptors)
     return replace(network, cell_types=types, provenance=None)
 
 
@@ -140,7 +140,9 @@ def test_any_number_of_receptors_is_checked(n_receptors):
         )
         for group in ("recurrent", "lgn")
     }
-    types = replace(NET.cell_types, tau_syn_ms=tau, receptors=ReceptorKinds.unknown(n_receptors))
+    columns = {**NET.cell_types.columns, "tau_syn_ms": tau}
+    kinds = ReceptorKinds.unknown(n_receptors)
+    types = replace(NET.cell_types, columns=columns, receptor_kinds=kinds)
     network = replace(NET, cell_types=types, provenance=None, background_weight=None, **tables)
     report = guard.examine(network, guard.Policy(require="any"))
     assert not [f for f in report.findings if f.severity is Severity.ERROR]

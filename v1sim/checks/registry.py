@@ -52,7 +52,6 @@ from v1sim.model import (
 )
 from v1sim.receptors import KNOWN_KINDS, Kind
 from v1sim.sources.provenance import ProvenanceMismatch, verify
-from v1sim.units import peak_psp_mv_per_pa
 
 __all__ = [
     "CRASHED",
@@ -278,7 +277,7 @@ class Context:
     def psp_gain_mv(self) -> NDArray[np.float64]:
         """Peak potential in mV that a normalised weight of 1 causes, (types, receptors)."""
         types = self.network.cell_types
-        per_pa = peak_psp_mv_per_pa(types.c_m_pf, types.g_ns, types.tau_syn_ms)
+        per_pa = types.receptors.time_courses.peak_psp_mv(types.c_m_pf, types.g_ns)
         return per_pa * types.voltage_scale_mv[:, np.newaxis]
 
     def psp_mv(self, group: str) -> NDArray[np.float32]:

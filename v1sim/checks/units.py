@@ -145,12 +145,15 @@ _MEAN_DRAW_PER_MS = 0.1
 def _derived(types: CellTypeTable) -> dict[str, F64]:
     with np.errstate(all="ignore"):
         scale = types.voltage_scale_mv
+        largest_asc_pa = np.full(len(types), np.nan)
+        if "asc_amp_pa" in types.columns:
+            largest_asc_pa = np.fmax.reduce(np.abs(types.asc_amp_pa), axis=1)
         return {
             "voltage_scale_mv": scale,
             "reset_depth_mv": types.v_th_mv - types.v_reset_mv,
             "reset_height_mv": types.v_reset_mv - types.e_l_mv,
             "tau_m_ms": types.c_m_pf / types.g_ns,
-            "asc_ratio": np.abs(types.asc_amp_pa).max(axis=1) / (types.g_ns * scale),
+            "asc_ratio": largest_asc_pa / (types.g_ns * scale),
         }
 
 
@@ -167,12 +170,13 @@ def _derived(types: CellTypeTable) -> dict[str, F64]:
     needs=("values.finite",),
 )
 def parameters(context: Context) -> Iterator[Observation]:
-    """GLIF3 parameters, and what follows from them, are in physical ranges."""
+    """Parameters of the cells, and what follows from them, are in physical ranges."""
     types = context.network.cell_types
     derived = _derived(types)
     for name, limits in PARAMETER_RANGES.items():
-        values = derived[name] if name in derived else getattr(types, name)
-        # A NaN ratio comes of a zero denominator, which has its own finding.
+        values = derived[name] if name in derived else types.columns.get(name, np.empty(0))
+        # NaN where a model has no such parameter, and of a zero denominator, which has its own
+        # finding.
         bad = (values < limits.low) | (values > limits.high)
         if not bad.any():
             continue
@@ -206,6 +210,9 @@ def parameters(context: Context) -> Iterator[Observation]:
 def after_spike_currents(context: Context) -> Iterator[Observation]:
     """After-spike amplitudes are of the size of the threshold current."""
     ratio = _derived(context.network.cell_types)["asc_ratio"]
+    ratio = ratio[~np.isnan(ratio)]
+    if not ratio.size:
+        return  # no model has after-spike currents
     median = float(np.median(ratio))
     if ASC_MEDIAN_LOW <= median <= ASC_MEDIAN_HIGH:
         return
@@ -260,7 +267,7 @@ def synaptic_strength(context: Context, group: str) -> dict[str, SynapticStrengt
     n_groups = profile.counts.shape[1]
     gain = context.psp_gain_mv / types.voltage_scale_mv[:, np.newaxis]
     # A spike leaves weight * e * tau; normalised / g is a fraction of threshold. 1/Hz: 1000 ms.
-    charge = np.e * types.tau_syn_ms / types.g_ns[:, np.newaxis] * 1e-3
+    charge = types.receptors.time_courses.charge_ms / types.g_ns[:, np.newaxis] * 1e-3
     n_types = np.maximum(np.bincount(profile.group_of_type, minlength=n_groups), 1)
     by_group = [
         np.bincount(profile.group_of_type, weights=values[:, receptor], minlength=n_groups)
@@ -347,7 +354,7 @@ def largest_psp(context: Context) -> Iterator[Observation]:
     for group, table in context.tables.items():
         # An upper limit first: all sizes need be computed only where one may be beyond.
         highest = np.flatnonzero(context.profile(group).counts.sum(axis=(0, 1)))[-1]
-        if highest < len(SIZES) - 1 and SIZES[highest] * 1.2 * context.psp_gain_mv.max() <= (
+        if highest < len(SIZES) - 1 and SIZES[highest] * 1.2 * np.nanmax(context.psp_gain_mv) <= (
             MAX_PSP_MV
         ):
             continue
@@ -358,7 +365,7 @@ def largest_psp(context: Context) -> Iterator[Observation]:
             yield Observation(
                 f"{group}/weights",
                 f"{n_bad:,} of {len(table):,} synapses would move their target by more than "
-                f"{MAX_PSP_MV:g} mV each (max {float(size.max()):,.4g} mV)",
+                f"{MAX_PSP_MV:g} mV each (max {float(np.nanmax(size)):,.4g} mV)",
                 "go back to the checkpoint: these values are damaged or training diverged",
                 n_bad=n_bad,
                 n_seen=len(table),
@@ -374,7 +381,8 @@ def _background_drive(context: Context) -> F64 | None:
         return None
     types, of_neuron = network.cell_types, network.neurons.cell_type
     # Mean of alpha currents: weight * e * tau a draw. Normalised / g is a fraction of threshold.
-    gain = _MEAN_DRAW_PER_MS * np.e * types.tau_syn_ms / types.g_ns[:, np.newaxis]
+    charge_ms = types.receptors.time_courses.charge_ms
+    gain = _MEAN_DRAW_PER_MS * np.nan_to_num(charge_ms) / types.g_ns[:, np.newaxis]
     drive = np.abs((weight * gain[of_neuron]).sum(axis=1))
     return drive[weight.any(axis=1)]
 

@@ -43,20 +43,28 @@ def finite(context: Context) -> Iterator[Observation]:
             if not _all_finite(values):
                 bad = ~np.isfinite(values)
                 yield _not_finite(f"{group}/{dataset}", values, bad, context.examples(table, bad))
-    arrays: dict[str, NDArray[np.floating]] = {
-        f"neurons/glif3_params/{name}": getattr(network.cell_types, key)
-        for key, name in TYPE_COLUMNS.items()
-    }
+    types = network.cell_types
+    for column in types.columns:
+        path = f"neurons/glif3_params/{TYPE_COLUMNS.get(column, column)}"
+        yield from _finite_array(path, types.columns[column], types.expected(column))
+    arrays: dict[str, NDArray[np.floating]] = {}
     if network.background_weight is not None:
         arrays["input/bkg_weights"] = network.background_weight
     if network.neurons.position_um is not None:
         arrays["neurons/positions"] = network.neurons.position_um
     for path, values in arrays.items():
-        bad = ~np.isfinite(values)
-        if bad.any():
-            rows = [tuple(int(i) for i in row) for row in np.argwhere(bad)[:N_EXAMPLES]]
-            shown = tuple(f"[{', '.join(map(str, row))}]: {values[row]}" for row in rows)
-            yield _not_finite(path, values, bad, shown)
+        yield from _finite_array(path, values, np.bool_(True))
+
+
+def _finite_array(
+    path: str, values: NDArray[np.floating], expected: NDArray[np.bool_] | np.bool_
+) -> Iterator[Observation]:
+    """Values that are not finite, where numbers are expected."""
+    bad = ~np.isfinite(values) & expected
+    if bad.any():
+        rows = [tuple(int(i) for i in row) for row in np.argwhere(bad)[:N_EXAMPLES]]
+        shown = tuple(f"[{', '.join(map(str, row))}]: {values[row]}" for row in rows)
+        yield _not_finite(path, values, bad, shown)
 
 
 def _all_finite(values: NDArray[np.floating]) -> bool:

@@ -259,7 +259,7 @@ def _solve(stored: Mapping[str, Floats], working: type[np.floating]) -> CellType
 
     # The same as 1 - decay, which float16 would leave two digits of.
     leaked = f["current_factor"] * f["param_g"]
-    return CellTypeTable(
+    return CellTypeTable.glif3(
         c_m_pf=simplest(-DT_MS * f["param_g"] / np.log1p(-leaked), gives_membrane),
         g_ns=f["param_g"],
         e_l_mv=f["voltage_offset"],

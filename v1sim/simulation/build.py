@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from v1sim.simulation.cells import create_population, glif3_creations
+from v1sim.simulation.cells import create_population, creations
 from v1sim.simulation.connectors import connect_projection
 from v1sim.simulation.group import ALONE, Group
 from v1sim.simulation.kernel import backend, reset_kernel
 from v1sim.simulation.native.library import (
-    MODELS,
     SPIKE_SINK,
     SPIKE_SOURCE,
     NativeModule,
@@ -84,17 +83,16 @@ def build(
     """
     nest, pynn = backend()
     reset_kernel(dt_ms=plan.dt_ms, threads=threads, seed=plan.seed, max_delay_ms=plan.max_delay_ms)
-    own_dynamics = plan.dynamics != "glif_psc"
-    native = native_module() if own_dynamics else native_or_none()
+    native = native_module() if plan.in_training_dynamics else native_or_none()
     if native:
         native.install()
-    model = MODELS[plan.dynamics] if own_dynamics else "glif_psc"
     populations: dict[str, Any] = {}
     neuron_node = np.zeros(plan.n_neurons, dtype=np.int64)
     for i, part in enumerate(plan.populations):
-        creations = list(glif3_creations(part, plan.cell_types, plan.dynamics))
         population = create_population(
-            part.label, model, creations, plan.cell_types.receptors.names
+            part.label,
+            list(creations(part, plan.cell_types, plan.dynamics)),
+            plan.cell_types.receptors.names,
         )
         population.annotate(neuron=part.neuron)
         neuron_node[part.neuron] = population.node_id
@@ -131,7 +129,7 @@ def build(
     if native is None:
         recorder = nest.Create("spike_recorder")
         nest.Connect(v1.node_collection, recorder)
-    elif not own_dynamics:
+    elif not plan.in_training_dynamics:
         nest.Connect(v1.node_collection, nest.Create(SPIKE_SINK), syn_spec={"delay": plan.dt_ms})
     multimeter = None
     voltage_of = np.unique(voltage_of if voltage_of is not None else []).astype(np.int32)
@@ -159,9 +157,9 @@ def _create_sources(label: str, plan: BuildPlan, native: NativeModule | None) ->
     """LGN cells, or the one source of background or stimulation."""
     if label == "lgn":
         model = SPIKE_SOURCE if native else "spike_train_injector"
-        return create_population(label, model, [({}, plan.n_lgn)])
+        return create_population(label, [(model, {}, plan.n_lgn)])
     if label == "background" and plan.background == "independent_poisson":
         # Ten draws a step at probability 0.1: one event a step on average.
         rate_hz = 1000.0 / plan.dt_ms
-        return create_population(label, "poisson_generator", [({"rate": rate_hz}, 1)])
-    return create_population(label, "spike_train_injector", [({}, 1)])
+        return create_population(label, [("poisson_generator", {"rate": rate_hz}, 1)])
+    return create_population(label, [("spike_train_injector", {}, 1)])

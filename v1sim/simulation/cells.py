@@ -1,9 +1,9 @@
-"""PyNN cell types of v1sim: GLIF3 neurons and the sources that drive them.
+"""PyNN cell types of v1sim: neurons of any cell model, and the sources that drive them.
 
 PyNN's own ``native_cell_type("glif_psc")`` cannot be instantiated and knows no
 receptor but 0, which glif_psc refuses. These types carry NEST's units (mV, pF,
 nS, pA, ms), name the receptors, and are created run by run: all neurons
-of one GLIF3 type in one call.
+of one cell type in one call.
 """
 
 from __future__ import annotations
@@ -13,64 +13,85 @@ from typing import Any
 
 import numpy as np
 
+from v1sim.cell_models import cell_model
+from v1sim.cell_types import GLIF3_COLUMNS, CellTypeTable
 from v1sim.config import Dynamics
-from v1sim.model import CellTypeTable
 from v1sim.simulation.group import host_of
 from v1sim.simulation.kernel import backend
+from v1sim.simulation.native.library import MODELS as NATIVE_MODELS
 from v1sim.simulation.plan import PopulationPlan
 from v1sim.simulation.step_constants import step_constants
 
-__all__ = ["PER_SYNAPSE", "Creation", "create_population", "glif3_creations", "glif3_parameters"]
+__all__ = [
+    "PER_SYNAPSE",
+    "Creation",
+    "create_population",
+    "creations",
+    "nest_parameters",
+    "start_state",
+]
 
 #: Receptor type of a projection whose connector gives a receptor for every synapse.
 PER_SYNAPSE = "per_synapse"
 
-#: What to create: NEST parameters and how many cells have them.
-Creation = tuple[dict[str, Any], int]
+#: What to create: NEST's model, its parameters and how many cells have them.
+Creation = tuple[str, dict[str, Any], int]
 
 
-def glif3_parameters(types: CellTypeTable, index: int, dynamics: Dynamics) -> dict[str, Any]:
-    """NEST parameters of one cell type, starting at ``V_reset`` as training does."""
-    parameters = {
-        "C_m": float(types.c_m_pf[index]),
-        "g": float(types.g_ns[index]),
-        "E_L": float(types.e_l_mv[index]),
-        "V_th": float(types.v_th_mv[index]),
-        "V_reset": float(types.v_reset_mv[index]),
-        "V_m": float(types.v_reset_mv[index]),
-        "t_ref": float(types.t_ref_ms[index]),
-        "asc_decay": types.k_per_ms[index].tolist(),
-        "asc_amps": types.asc_amp_pa[index].tolist(),
-        "tau_syn": types.tau_syn_ms[index].tolist(),
+def nest_parameters(types: CellTypeTable, index: int, dynamics: Dynamics) -> dict[str, Any]:
+    """NEST's parameters of one cell type, as its model takes them from the table."""
+    if dynamics in NATIVE_MODELS:
+        return _in_training(types, index)
+    model = types.model_of(index)
+    parameters: dict[str, Any] = {}
+    for parameter in model.parameters:
+        value = types.value(parameter, index)
+        if value is None:
+            continue
+        if parameter.is_switch:
+            value = bool(value)
+        if isinstance(parameter.nest, str):
+            parameters[parameter.nest] = value
+        else:
+            assert isinstance(value, list)  # one number a receptor
+            parameters |= dict(zip(parameter.nest, value, strict=True))
+    return parameters
+
+
+def start_state(types: CellTypeTable, index: int) -> dict[str, Any]:
+    """NEST's names and values of the state from which cells of a type start a trial."""
+    model = types.model_of(index)
+    state: dict[str, Any] = {}
+    for part in model.start:
+        switch = None if part.only_with is None else model.parameter(part.only_with)
+        if switch is not None and not types.value(switch, index):
+            continue
+        column = model.parameter(part.value) if isinstance(part.value, str) else None
+        state[part.nest] = part.value if column is None else types.value(column, index)
+    return state
+
+
+def _in_training(types: CellTypeTable, index: int) -> dict[str, Any]:
+    """Parameters of the neurons that follow the training's equations."""
+    parameters: dict[str, Any] = {
+        str(parameter.nest): types.value(parameter, index)
+        for parameter in cell_model("glif_psc").parameters
+        if parameter.column in (*GLIF3_COLUMNS, "v_start_mv")
     }
-    if dynamics == "glif_psc":
-        return parameters | _GLIF3_OF_GLIF_PSC
     return parameters | {"step_constants": step_constants(types)[index].tolist()}
 
 
-#: What makes NEST's family of models the GLIF3 one. After a spike, training adds the
-#: amplitude to what is left of the after-spike current: asc_r = 1.
-_GLIF3_OF_GLIF_PSC = {
-    "asc_init": [0.0, 0.0],
-    "asc_r": [1.0, 1.0],
-    "after_spike_currents": True,
-    "spike_dependent_threshold": False,
-    "adapting_threshold": False,
-}
-
-
-def glif3_creations(
-    plan: PopulationPlan, types: CellTypeTable, dynamics: Dynamics
-) -> Iterator[Creation]:
+def creations(plan: PopulationPlan, types: CellTypeTable, dynamics: Dynamics) -> Iterator[Creation]:
     """What to create for one population: one entry a cell type."""
-    for index, count in zip(plan.type_index, plan.type_count, strict=True):
-        yield glif3_parameters(types, int(index), dynamics), int(count)
+    for index, count in zip(plan.type_index.tolist(), plan.type_count.tolist(), strict=True):
+        model = NATIVE_MODELS.get(dynamics, types.model[index])
+        yield model, nest_parameters(types, index, dynamics), count
 
 
 def create_population(
-    label: str, model: str, creations: list[Creation], receptors: tuple[str, ...] = ()
+    label: str, creations: list[Creation], receptors: tuple[str, ...] = ()
 ) -> Any:
-    """A PyNN population of ``model``, created in one NEST call per entry of ``creations``.
+    """A PyNN population, created in one NEST call per entry of ``creations``.
 
     ``receptors`` are their names, by which other populations can be projected to it.
 
@@ -79,8 +100,8 @@ def create_population(
     pyNN.nest.Population
         Usable as any of PyNN's; ``get`` and ``set`` take NEST's parameter names and units.
     """
-    size = sum(count for _, count in creations)
-    cell = _cell_class(model, creations[0][0], receptors)
+    size = sum(count for _, _, count in creations)
+    cell = _cell_class(*creations[0][:2], receptors)
     return _population_class()(size, cell(), creations, label)
 
 
@@ -135,11 +156,8 @@ def _population_class() -> Any:
             super().__init__(size, cell, label=label)
 
         def _create_cells(self) -> None:
-            model = self.celltype.nest_model
-            self.node_collection = sum(
-                (nest.Create(model, n, params=p) for p, n in self._creations[1:]),
-                start=nest.Create(model, self._creations[0][1], params=self._creations[0][0]),
-            )
+            parts = [nest.Create(model, n, params=p) for model, p, n in self._creations]
+            self.node_collection = sum(parts[1:], start=parts[0])
             del self._creations
             # Asking NEST for each node's id and place takes seconds at full size; nodes that
             # are created one after the other have consecutive ids, all of them here.

@@ -7,11 +7,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from v1sim.cell_types import CellTypeTable
 from v1sim.config import Background, Dynamics, RecordedBackground, RunConfig
 from v1sim.cores import available_threads
 from v1sim.errors import InputError
 from v1sim.guard import CheckedNetwork
-from v1sim.model import CheckReport, NetworkModel, Verdict
+from v1sim.model import NetworkModel, Verdict
 from v1sim.simulation.native.library import has_native, native_module
 from v1sim.simulation.plan import BuildPlan, make_plan
 from v1sim.simulation.run import refuse_other_input
@@ -44,7 +45,7 @@ def configured_plan(config: RunConfig, checked: CheckedNetwork, stimulus: Stimul
         checked,
         background=background,
         seed=config.seed,
-        dynamics=_dynamics(config, checked.report),
+        dynamics=_dynamics(config, checked),
         draws=draws,
         perturb=config.perturb,
     )
@@ -52,27 +53,40 @@ def configured_plan(config: RunConfig, checked: CheckedNetwork, stimulus: Stimul
     return plan
 
 
-def _dynamics(config: RunConfig, report: CheckReport) -> Dynamics:
+def _dynamics(config: RunConfig, checked: CheckedNetwork) -> Dynamics:
     """The neuron model: that of training for networks that come from training, if it is there."""
     asked = config.simulation.dynamics
     if asked != "auto":
         return asked
-    from_training = report.verdict is not Verdict.CONSTRUCTED
-    return "training" if from_training and has_native() else "glif_psc"
+    types = checked.network.cell_types
+    from_training = checked.report.verdict is not Verdict.CONSTRUCTED
+    if from_training and not types.why_not_of_training and has_native():
+        return "training"
+    return "glif_psc" if set(types.model) == {"glif_psc"} else "nest"
 
 
-def return_between_trials(config: RunConfig) -> Literal["reset", "gap", "rebuild"]:
+def return_between_trials(
+    config: RunConfig, types: CellTypeTable
+) -> Literal["reset", "gap", "rebuild"]:
     """How the network returns to its start between trials.
 
     Raises
     ------
     InputError
-        If ``reset`` was asked for and v1sim's NEST module is not there.
+        If ``reset`` was asked for and v1sim's NEST module is not there, or does not know the
+        models of the cells.
     """
     asked = config.simulation.between_trials
+    others = sorted(name for name, model in types.models.items() if not model.cleared_by_module)
     if asked == "auto":
-        return "reset" if has_native() else "gap"
+        return "reset" if has_native() and not others else "gap"
     if asked == "reset":
+        if others:
+            raise InputError(
+                f"v1sim's NEST module cannot reset cells of {', '.join(others)}",
+                where="simulation.between_trials",
+                expected="gap or rebuild",
+            )
         native_module()  # raises, and says what to install, where it is not there
     return asked
 

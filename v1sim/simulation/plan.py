@@ -26,6 +26,7 @@ from v1sim.simulation.perturbation import WeightScale, stimulation_table, weight
 from v1sim.stimulus.background import event_weight
 
 __all__ = [
+    "NO_PORT",
     "BuildPlan",
     "PopulationPlan",
     "ProjectionPlan",
@@ -33,13 +34,18 @@ __all__ = [
     "make_plan",
 ]
 
+#: In place of the receptor of targets whose model has no ports: NEST's port is one more.
+NO_PORT = -1
 #: Synapses handed over at a time: bounds the 64-bit arrays that nest.Connect needs.
 _BLOCK = 1 << 21
 
 
 @dataclass(frozen=True, eq=False)
 class Synapses:
-    """A block of synapses in physical units: indices, receptor, ms and pA, shape (m,)."""
+    """A block of synapses in physical units: indices, receptor, ms and pA, shape (m,).
+
+    The receptor is `NO_PORT` where NEST chooses it by the sign of the weight.
+    """
 
     pre: NDArray[np.integer]
     post: NDArray[np.integer]
@@ -85,7 +91,8 @@ class ProjectionPlan:
     """Synapses of one projection in physical units, given block by block.
 
     ``scale`` (n,) turns the table's normalised weight into pA by target neuron;
-    ``perturbed_by`` then alters it.
+    ``perturbed_by`` then alters it. ``without_ports`` (n,) are targets whose model has no ports in
+    NEST, which chooses their receptor by the sign of the weight; None where there are none.
     """
 
     label: str
@@ -93,6 +100,7 @@ class ProjectionPlan:
     scale: NDArray[np.float64]
     dt_ms: float
     perturbed_by: tuple[WeightScale, ...] = ()
+    without_ports: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.table)
@@ -106,6 +114,8 @@ class ProjectionPlan:
             weight_pa = units.to_pa(t.weight[part], post, self.scale)
             for perturbation in self.perturbed_by:
                 weight_pa = perturbation.scaled(pre, post, receptor, weight_pa)
+            if self.without_ports is not None:
+                receptor = np.where(self.without_ports[post], NO_PORT, receptor.astype(np.int64))
             yield Synapses(pre, post, receptor, t.delay_ms[part], weight_pa)
             t.forget()
 
@@ -141,6 +151,11 @@ class BuildPlan:
     draws: NDArray[np.int64] | None = None
 
     @property
+    def in_training_dynamics(self) -> bool:
+        """Whether neurons follow the training's equations, in a model of v1sim's NEST module."""
+        return self.dynamics in ("training", "training_float32")
+
+    @property
     def n_synapses(self) -> int:
         """Synapses of all projections."""
         return sum(len(p) for p in self.projections)
@@ -170,8 +185,8 @@ def make_plan(
         What drives the file's background weights.
     seed : int
         Of NEST's random numbers (used by ``independent_poisson`` alone).
-    dynamics : {"glif_psc", "training", "training_float32"}
-        NEST's neuron, or the one the weights were trained in.
+    dynamics : {"glif_psc", "nest", "training", "training_float32"}
+        NEST's neuron, the NEST model of each cell type, or the neuron the weights were trained in.
     draws : int array, shape (trials, steps), optional
         Of the recorded background (`v1sim.stimulus.background.read_draws`).
     perturb : sequence of Perturbation
@@ -180,7 +195,8 @@ def make_plan(
     Raises
     ------
     InputError
-        If a perturbation names what is not there, or cannot be had with the dynamics.
+        If a perturbation names what is not there, or cannot be had with the dynamics; if cell
+        types have other models than the dynamics.
     TypeError
         If given anything but a `CheckedNetwork`.
     """
@@ -188,12 +204,14 @@ def make_plan(
         msg = f"a plan is made of a CheckedNetwork (v1sim.guard.admit), not {type(checked)!r}"
         raise TypeError(msg)
     network = checked.network
+    _refuse_other_models(network.cell_types, dynamics)
     classes = cell_classes(network)
     scale = network.voltage_scale_mv
+    without_ports = _without_ports(network.cell_types, network.neurons.cell_type)
 
     def projection(label: str, table: SynapseTable, n_pre: int, factor: float) -> ProjectionPlan:
         perturbed_by = weight_scales(perturb, label, classes, n_pre, network.receptors)
-        return ProjectionPlan(label, table, scale * factor, DT_MS, perturbed_by)
+        return ProjectionPlan(label, table, scale * factor, DT_MS, perturbed_by, without_ports)
 
     projections = [
         projection("recurrent", network.recurrent, network.n_neurons, 1.0),
@@ -214,7 +232,9 @@ def make_plan(
             )
         silenced = weight_scales(perturb, "stimulation", classes, 1, network.receptors)
         in_pa = np.ones(network.n_neurons)
-        projections.append(ProjectionPlan("stimulation", stimulated, in_pa, DT_MS, silenced))
+        projections.append(
+            ProjectionPlan("stimulation", stimulated, in_pa, DT_MS, silenced, without_ports)
+        )
     return BuildPlan(
         classes=classes,
         cell_types=network.cell_types,
@@ -232,6 +252,21 @@ def make_plan(
     )
 
 
+def _refuse_other_models(types: CellTypeTable, dynamics: Dynamics) -> None:
+    why_not, expected = "", "simulation.dynamics: nest"
+    if dynamics in ("training", "training_float32"):
+        why_not = types.why_not_of_training
+    elif dynamics == "glif_psc":
+        others = sorted(set(types.model) - {"glif_psc"})
+        why_not = f"there are cells of {', '.join(others)}" if others else ""
+    if why_not:
+        raise InputError(
+            f"these cells cannot be simulated as {dynamics}: {why_not}",
+            where="simulation.dynamics",
+            expected=expected,
+        )
+
+
 def _populations(classes: CellClasses, cell_type: NDArray[np.uint16]) -> tuple[PopulationPlan, ...]:
     order = np.lexsort((cell_type, classes.of_neuron)).astype(np.int32)
     bounds = np.searchsorted(classes.of_neuron[order], np.arange(len(classes.names) + 1))
@@ -243,6 +278,12 @@ def _populations(classes: CellClasses, cell_type: NDArray[np.uint16]) -> tuple[P
         types, counts = np.unique(cell_type[neuron], return_counts=True)
         plans.append(PopulationPlan(name, neuron, types.astype(np.intp), counts))
     return tuple(plans)
+
+
+def _without_ports(types: CellTypeTable, cell_type: NDArray[np.uint16]) -> NDArray[np.bool_] | None:
+    """Neurons whose model has no ports in NEST; None where all have."""
+    without = np.array([not types.model_of(i).has_ports for i in range(len(types))])
+    return without[cell_type] if without.any() else None
 
 
 def _background_table(weight: NDArray[np.float32]) -> SynapseTable:

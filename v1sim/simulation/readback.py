@@ -23,7 +23,7 @@ from v1sim.model import Finding, Severity
 from v1sim.simulation.build import Progress, Simulation
 from v1sim.simulation.connectors import hosted_blocks
 from v1sim.simulation.kernel import backend
-from v1sim.simulation.plan import ProjectionPlan, Synapses
+from v1sim.simulation.plan import NO_PORT, ProjectionPlan, Synapses
 
 __all__ = ["READ_BACK", "ProjectionReadback", "read_back", "read_back_findings"]
 
@@ -64,7 +64,8 @@ def read_back(simulation: Simulation, progress: Progress) -> tuple[ProjectionRea
             digest, counts = SynapseDigest(0, (0, 0)), np.zeros(receptors.n, dtype=np.int64)
             for block in _held_by_pynest(simulation, plan):
                 digest += block.digest(plan.dt_ms)
-                counts += np.bincount(block.receptor, minlength=receptors.n)
+                with_port = block.receptor[block.receptor != NO_PORT]
+                counts += np.bincount(with_port, minlength=receptors.n)
                 progress("read-back", done + digest.n_synapses, total)
         parts = group.all_gather((digest, counts))
         digest = sum((part for part, _ in parts), start=SynapseDigest(0, (0, 0)))
@@ -180,7 +181,7 @@ def _difference(simulation: Simulation, plan: ProjectionPlan) -> ReadbackError:
     only_held = np.setdiff1d(held, planned)
     names = simulation.plan.cell_types.receptors.names
     examples = tuple(
-        f"{side}: neuron {row['pre']} -> {row['post']}, {names[row['receptor']]}, "
+        f"{side}: neuron {row['pre']} -> {row['post']}, {_named(row['receptor'], names)}, "
         f"{row['delay']} ms, {row['weight']:.6g} pA"
         for side, rows in (("only in the plan", only_planned), ("only in NEST", only_held))
         for row in rows[:5]
@@ -200,6 +201,10 @@ def _difference(simulation: Simulation, plan: ProjectionPlan) -> ReadbackError:
         expected="the same synapses: pre, post, receptor, delay and weight",
         hint="do not use results of this run; please report this with the run's log",
     )
+
+
+def _named(receptor: int, names: tuple[str, ...]) -> str:
+    return "the receptor of its sign" if receptor == NO_PORT else names[receptor]
 
 
 def _table(blocks: Iterator[Synapses]) -> NDArray[np.void]:

@@ -31,6 +31,7 @@ from v1sim.config import WatchConfig
 from v1sim.errors import InputError, SimulationError
 from v1sim.model import SpikeTable, VoltageTraces
 from v1sim.simulation.build import Progress, Simulation, build
+from v1sim.simulation.cells import start_state
 from v1sim.simulation.group import ALONE, Group
 from v1sim.simulation.kernel import backend
 from v1sim.simulation.plan import BuildPlan
@@ -192,9 +193,9 @@ def refuse_other_input(plan: BuildPlan, stimulus: Stimulus) -> None:
     InputError
         Saying what to set.
     """
-    if stimulus.analog and plan.dynamics == "glif_psc":
+    if stimulus.analog and not plan.in_training_dynamics:
         raise InputError(
-            "numbers enter the synapses, and glif_psc takes spikes alone",
+            "numbers enter the synapses, and NEST's own neurons take spikes alone",
             where="stimulus.input: analog",
             expected="simulation.dynamics: training or training_float32",
             hint="--set simulation.dynamics=training, or draw spikes: --set stimulus.input=spikes",
@@ -349,24 +350,28 @@ def _take_steps_before(simulation: Simulation) -> None:
         native.set_muted(False)
         native.reset_neurons()
         n_steps -= 1
-    if not n_steps:
-        return
-    # What NEST's generators send lies in the neurons' input already, which therefore stays.
-    nest.Simulate(n_steps * plan.dt_ms)
+        # The module leaves GLIF3 neurons of training at their start, others it does not know.
+        if not n_steps and not plan.cell_types.why_not_of_training:
+            return
+    if n_steps:
+        # What NEST's generators send lies in the neurons' input already, which therefore stays.
+        nest.Simulate(n_steps * plan.dt_ms)
     for part in plan.populations:
         nodes = simulation.populations[part.label].node_collection
         stops = np.cumsum(part.type_count)
         for index, start, stop in zip(part.type_index, stops - part.type_count, stops, strict=True):
-            start_mv = float(plan.cell_types.v_reset_mv[index])
-            nodes[int(start) : int(stop)].set(V_m=start_mv, ASCurrents=[0.0, 0.0])
+            nodes[int(start) : int(stop)].set(**start_state(plan.cell_types, int(index)))
 
 
 def _return_to_rest(simulation: Simulation) -> float:
     """Wait, without input, until nothing is left of the trial; the time it took in ms."""
     nest, _ = backend()
     plan = simulation.plan
-    tau_ms = float(plan.cell_types.tau_syn_ms.max())
-    quiet_ms = np.ceil(QUIET_TIME_CONSTANTS * tau_ms + plan.max_delay_ms)
+    types = plan.cell_types
+    rest_ms = QUIET_TIME_CONSTANTS * types.receptors.time_courses.slowest_ms
+    # Nor may a cell be refractory when the next trial starts.
+    rest_ms = max(rest_ms, float(types.t_ref_ms.max()) + plan.dt_ms)
+    quiet_ms = np.ceil(rest_ms + plan.max_delay_ms)
     begin_ms = last_spike_ms = nest.biological_time
     while nest.biological_time < last_spike_ms + quiet_ms:
         nest.Simulate(last_spike_ms + quiet_ms - nest.biological_time)

@@ -223,7 +223,7 @@ def _cell_types() -> CellTypeTable:
     """One GLIF3 type a class."""
     rows = CLASSES.values()
     e_l_mv = np.array([row.e_l_mv for row in rows])
-    return CellTypeTable(
+    return CellTypeTable.glif3(
         c_m_pf=np.array([row.c_m_pf for row in rows]),
         g_ns=np.array([row.g_ns for row in rows]),
         e_l_mv=e_l_mv,

@@ -375,16 +375,27 @@ def array_differences(before: NetworkModel, after: NetworkModel) -> list[ArrayDi
         note = f"{before.n_neurons} became {after.n_neurons} neurons"
         return [*found, ArrayDifference("n_neurons", 1, 1, note=note)]
     # Parameters are compared neuron by neuron: files may number and merge types as they like.
-    for name, dataset in TYPE_COLUMNS.items():
-        a = getattr(before.cell_types, name)[before.neurons.cell_type]
-        b = getattr(after.cell_types, name)[after.neurons.cell_type]
-        found += _values_differ(f"neurons/glif3_params/{dataset}", a, b)
+    for name in dict.fromkeys((*before.cell_types.columns, *after.cell_types.columns)):
+        a, b = (
+            network.cell_types.columns[name][network.neurons.cell_type]
+            if name in network.cell_types.columns
+            else None
+            for network in (before, after)
+        )
+        found += _values_differ(f"neurons/glif3_params/{TYPE_COLUMNS.get(name, name)}", a, b)
+    found += _models_differ(before, after)
     found += _values_differ(
         "neurons/positions", before.neurons.position_um, after.neurons.position_um
     )
     found += _values_differ("input/bkg_weights", before.background_weight, after.background_weight)
     found += _readout_differs(before, after)
     return found
+
+
+def _models_differ(before: NetworkModel, after: NetworkModel) -> list[ArrayDifference]:
+    a, b = (np.array(n.cell_types.model)[n.neurons.cell_type] for n in (before, after))
+    n_changed = int(np.count_nonzero(a != b))
+    return [ArrayDifference("neurons/model", len(a), n_changed)] if n_changed else []
 
 
 def _values_differ(
@@ -396,6 +407,9 @@ def _values_differ(
         return [
             ArrayDifference(array, 0, 0, note="only in the " + ("second" if a is None else "first"))
         ]
+    if a.shape != b.shape:
+        note = f"rows of {a.shape[1:]} became rows of {b.shape[1:]}"
+        return [ArrayDifference(array, len(a), len(a), note=note)]
     # Float32 is what training and files use; what it cannot tell apart is the same.
     x, y = a.astype(np.float32), b.astype(np.float32)
     changed = ~((x == y) | (np.isnan(x) & np.isnan(y)))

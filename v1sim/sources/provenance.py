@@ -151,7 +151,12 @@ def canonical_arrays(network: NetworkModel) -> dict[str, NDArray[np.generic]]:
             column = neurons.position_um[:, axis].astype(np.float64)
             arrays[f"neurons/positions_{name}"] = column
     for column_name, dataset in TYPE_COLUMNS.items():
-        arrays[f"neurons/glif3_params/{dataset}"] = getattr(types, column_name)
+        if column_name in types.columns:
+            arrays[f"neurons/glif3_params/{dataset}"] = types.columns[column_name]
+    for column_name in sorted(set(types.columns) - set(TYPE_COLUMNS)):
+        arrays[f"neurons/glif3_params/{column_name}"] = types.columns[column_name]
+    if set(types.model) != {"glif_psc"}:
+        arrays["neurons/model"] = _as_bytes(types.model)
     for column_name in ("name", "cell_class"):
         texts = getattr(types, column_name)
         if texts is not None:

@@ -225,7 +225,7 @@ def _types(nodes: Sequence[Any], path: Path) -> tuple[CellTypeTable, NDArray[np.
     type_of_node = np.empty(len(all_ids), dtype=np.int64)
     type_of_node[all_ids] = np.repeat(np.arange(len(ids)), [len(group) for group in ids])
     held: dict[str, Any] = {key: values.astype(np.float64) for key, values in columns.items()}
-    return CellTypeTable(**held), type_of_node
+    return CellTypeTable.glif3(**held), type_of_node
 
 
 def _edges(groups: Any, path: Path) -> Iterator[_Edges]:
@@ -361,7 +361,7 @@ def _named(
     classes = tuple(tables.pop_name[int(i)] for i in of_type)
     columns = {key: getattr(types, key) for key in TYPE_COLUMNS}
     names = tuple(f"{name} {i}" for name, i in zip(classes, of_type, strict=True))
-    return CellTypeTable(**columns, name=names, cell_class=classes)
+    return CellTypeTable.glif3(**columns, name=names, cell_class=classes)
 
 
 # --- the untrained network -------------------------------------------------------------------

@@ -152,7 +152,7 @@ class _Reader:
             n_lgn = int(lgn.pre.max(initial=-1)) + 1
         return NetworkModel(
             neurons=NeuronTable(held["neurons/node_type_ids"], _positions(held)),
-            cell_types=CellTypeTable(**parameters, **names),  # type: ignore[arg-type]
+            cell_types=CellTypeTable.glif3(**parameters, **names),  # type: ignore[arg-type]
             recurrent=_synapses(held, "recurrent"),
             lgn=lgn,
             n_lgn=n_lgn,

@@ -63,9 +63,13 @@ def write_network(
     Raises
     ------
     OutputError
-        If the file cannot be written: folder, permission, disk full, or a disk
-        that gives back something else.
+        If the layout has no place for the cell models, or the file cannot be written: folder,
+        permission, disk full, or a disk that gives back something else.
     """
+    if why_not := network.cell_types.why_not_of_training:
+        raise OutputError(
+            f"the layout holds GLIF3 neurons of training alone: {why_not}", where=str(path)
+        )
     # HDF5 can crash the process when a disk is full, so it writes to memory only.
     with replacing(path) as temporary, _in_memory(path.name) as file:
         _write(file, network)

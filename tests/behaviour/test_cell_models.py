@@ -1,0 +1,186 @@
+"""Cells of every model in one network: the spikes of bare NEST, and a start for every trial."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.cell_models import (
+    MODELS,
+    bare_nest_spikes,
+    mixed_network,
+    mixed_types,
+    nest_parameters_by_hand,
+)
+from tests.networks import admitted, tiny_network
+from v1sim import guard
+from v1sim.cell_models import CELL_MODELS
+from v1sim.errors import InputError, OutputError
+from v1sim.model import NetworkModel, Severity, Trial
+from v1sim.simulation.kernel import backend
+from v1sim.simulation.plan import make_plan
+from v1sim.simulation.run import run_trials
+from v1sim.sources.hdf5 import write_network
+from v1sim.stimulus.drawn import FixedProbabilities
+from v1sim.stimulus.trials import Schedule
+
+SEED, N_STEPS = 11, 150
+NET = mixed_network()
+
+
+def show(n_trials: int = 1) -> FixedProbabilities:
+    trials = tuple(
+        Trial(i, i * float(N_STEPS), float(N_STEPS), (0.0, float(N_STEPS)), {})
+        for i in range(n_trials)
+    )
+    values = np.full((N_STEPS, NET.n_lgn), 0.05, dtype=np.float32)
+    return FixedProbabilities(NET.n_lgn, Schedule(trials, (0,) * n_trials), [values])
+
+
+def simulate(network: NetworkModel, *, n_trials=1, between_trials="rebuild", threads=1):
+    plan = make_plan(admitted(network), background="none", seed=SEED, dynamics="nest")
+    return run_trials(
+        plan,
+        show(n_trials),
+        threads=threads,
+        between_trials=between_trials,
+        voltage_of=np.array([0], dtype=np.int32),
+        progress=lambda *_: None,
+    )
+
+
+def spikes_of(output) -> list[tuple[int, int]]:
+    table = output.spikes
+    step = np.rint(table.time_ms).astype(int)
+    return list(zip(step.tolist(), table.neuron.tolist(), strict=True))
+
+
+def test_the_test_network_has_every_model():
+    assert set(MODELS) == set(CELL_MODELS)
+
+
+@pytest.mark.parametrize("native", [True, False], ids=["with the native module", "PyNEST alone"])
+def test_spikes_are_those_of_bare_nest(native, monkeypatch):
+    if not native:
+        monkeypatch.setattr("v1sim.simulation.build.native_or_none", lambda: None)
+    output = simulate(NET, threads=2)
+    lgn = show().input(0, SEED)
+    expected = bare_nest_spikes(NET, lgn.source, lgn.step, N_STEPS)
+    assert spikes_of(output) == expected
+    of_model = np.bincount(NET.neurons.cell_type[output.spikes.neuron], minlength=len(MODELS))
+    assert (of_model > 20).all(), dict(zip(MODELS, of_model, strict=True))
+    assert [p.n_synapses for p in output.readback] == [len(NET.recurrent), len(NET.lgn)]
+
+
+def test_every_trial_starts_where_the_first_did():
+    fresh = simulate(NET, n_trials=3)
+    waited = simulate(NET, n_trials=3, between_trials="gap")
+    for column in ("trial", "neuron", "time_ms"):
+        np.testing.assert_array_equal(getattr(fresh.spikes, column), getattr(waited.spikes, column))
+    assert waited.gap_ms > 0
+
+
+def test_levels_of_glif_differ_by_their_switches():
+    """Level 5 with moving thresholds, and level 1 without after-spike currents."""
+    none = [np.nan] * 3
+    levels = mixed_types(
+        after_spike_currents=[1.0, 0.0, *none],
+        spike_dependent_threshold=[1.0, 0.0, *none],
+        adapting_threshold=[1.0, 0.0, *none],
+        th_spike_add_mv=[3.0, np.nan, *none],
+        th_spike_decay_per_ms=[0.02, np.nan, *none],
+        th_voltage_index_per_ms=[0.005, np.nan, *none],
+        th_voltage_decay_per_ms=[0.03, np.nan, *none],
+    )
+    network = replace(NET, cell_types=levels)
+    output = simulate(network)
+    lgn = show().input(0, SEED)
+    expected = bare_nest_spikes(network, lgn.source, lgn.step, N_STEPS)
+    assert spikes_of(output) == expected
+    assert expected != bare_nest_spikes(NET, lgn.source, lgn.step, N_STEPS)
+    fresh = simulate(network, n_trials=2)
+    waited = simulate(network, n_trials=2, between_trials="gap")
+    np.testing.assert_array_equal(fresh.spikes.neuron, waited.spikes.neuron)
+    np.testing.assert_array_equal(fresh.spikes.time_ms, waited.spikes.time_ms)
+
+
+def test_a_current_of_weight_one_has_the_peak_that_checks_expect():
+    """What NEST's neurons do with one spike, model by model and receptor by receptor."""
+    types = mixed_types()
+    peak_mv = types.receptors.time_courses.peak_psp_mv(types.c_m_pf, types.g_ns)
+    nest, _ = backend()
+    for t, name in enumerate(MODELS):
+        for receptor in range(int(types.n_receptors[t])):
+            nest.ResetKernel()
+            nest.resolution = 0.01
+            at_rest = types.with_columns(
+                v_start_mv=types.e_l_mv, v_th_mv=np.full(len(types), 100.0)
+            )
+            neuron = nest.Create(name, params=nest_parameters_by_hand(at_rest, t))
+            source = nest.Create("spike_generator", params={"spike_times": [1.0]})
+            meter = nest.Create("multimeter", params={"record_from": ["V_m"], "interval": 0.01})
+            has_ports = CELL_MODELS[name].has_ports
+            weight = -1.0 if not has_ports and receptor == 1 else 1.0
+            port = receptor + 1 if has_ports else 0
+            spec = {"weight": weight, "delay": 0.01, "receptor_type": port}
+            nest.Connect(source, neuron, syn_spec=spec)
+            nest.Connect(meter, neuron)
+            nest.Simulate(80.0)
+            moved = np.asarray(meter.events["V_m"]) - types.e_l_mv[t]
+            assert np.abs(moved).max() == pytest.approx(peak_mv[t, receptor], rel=2e-3)
+    missing = np.isnan(peak_mv)
+    assert missing[2:4, 2:].all()
+    assert not missing[:2].any()
+
+
+def test_the_guards_judge_what_they_can():
+    report = guard.examine(NET, guard.Policy(require="any"))
+    assert [f for f in report.findings if f.severity is Severity.ERROR] == []
+    assert any(f.check == "guard.left_out" for f in report.findings)
+    broken = mixed_types(c_m_pf=[91.1, 70.4, np.nan, 200.0, 120.0])
+    report = guard.examine(replace(NET, cell_types=broken), guard.Policy(require="any"))
+    (finding,) = [f for f in report.findings if f.check == "values.finite"]
+    assert finding.n_bad == 1
+    tau = mixed_types().tau_syn_ms.copy()
+    tau[2, 1] = np.nan  # one that iaf_psc_alpha has
+    report = guard.examine(
+        replace(NET, cell_types=mixed_types(tau_syn_ms=tau)), guard.Policy(require="any")
+    )
+    (finding,) = [f for f in report.findings if f.check == "values.finite"]
+    assert (finding.where, finding.n_bad) == ("neurons/glif3_params/tau_syn", 1)
+
+
+@pytest.mark.parametrize("dynamics", ["training", "training_float32", "glif_psc"])
+def test_other_dynamics_refuse_these_models_by_name(dynamics):
+    with pytest.raises(InputError, match="iaf_psc_alpha"):
+        make_plan(admitted(NET), background="none", seed=1, dynamics=dynamics)
+
+
+def test_models_outside_the_list_are_refused_by_name():
+    with pytest.raises(InputError, match="'hh_psc_alpha' cannot be built"):
+        replace(mixed_types(), model=("hh_psc_alpha", *MODELS[1:]))
+
+
+def test_the_network_file_has_no_place_for_them(tmp_path):
+    with pytest.raises(OutputError, match="iaf_psc_alpha"):
+        write_network(NET, tmp_path / "mixed.h5")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_glif_psc_is_the_nest_model_of_its_types():
+    network = tiny_network()
+    spikes = [
+        run_trials(
+            make_plan(admitted(network), background="mean", seed=SEED, dynamics=dynamics),
+            show(),
+            threads=1,
+            between_trials="rebuild",
+            voltage_of=np.array([], dtype=np.int32),
+            progress=lambda *_: None,
+        ).spikes
+        for dynamics in ("glif_psc", "nest")
+    ]
+    np.testing.assert_array_equal(spikes[0].neuron, spikes[1].neuron)
+    np.testing.assert_array_equal(spikes[0].time_ms, spikes[1].time_ms)
