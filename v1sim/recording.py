@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from v1sim.cell_classes import CellClasses
 from v1sim.errors import InputError
+from v1sim.files.hdf5 import given_hdf5, open_hdf5
 from v1sim.model import SpikeTable, Trial, VoltageTraces
 from v1sim.output import replacing
 
@@ -422,8 +423,9 @@ def read_nwb(path: Path) -> Recording:
     """
     import pynwb
 
+    file = open_hdf5(path)
     try:
-        with pynwb.NWBHDF5IO(path, "r") as nwb:
+        with file, pynwb.NWBHDF5IO(file=file, mode="r") as nwb:
             return _from_nwb(nwb.read(), path)
     except (OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
         raise InputError(
@@ -539,16 +541,14 @@ def read_sonata(path: Path, trials: Sequence[Trial], dt_ms: float) -> tuple[Spik
         the trials.
     """
     tables = []
-    try:
-        with h5py.File(path, "r") as file:
-            for population in (V1, LGN):
-                group = file[f"spikes/{population}"]
-                neuron, run_ms = group["node_ids"][:], group["timestamps"][:]
-                tables.append(_spike_table(neuron, run_ms, trials, dt_ms, path))
-    except (OSError, KeyError) as error:
-        raise InputError(
-            f"cannot be read as SONATA spikes: {error}",
-            where=str(path),
-            expected="groups /spikes/v1 and /spikes/lgn with node_ids and timestamps",
-        ) from error
+    expected = "groups /spikes/v1 and /spikes/lgn with node_ids and timestamps"
+    with given_hdf5(path, error=InputError, expected=expected) as file:
+        for population in (V1, LGN):
+            group = f"spikes/{population}"
+            neuron = file.numbers(f"{group}/node_ids", (None,), kinds="iu", expected=expected)
+            run_ms = file.numbers(f"{group}/timestamps", (None,), kinds="f", expected=expected)
+            if len(neuron) != len(run_ms):
+                seen = f"{len(neuron):,} node_ids beside {len(run_ms):,} timestamps"
+                raise InputError(seen, where=f"{path}:/{group}", expected=expected)
+            tables.append(_spike_table(neuron, run_ms, trials, dt_ms, path))
     return tables[0], tables[1]

@@ -21,6 +21,7 @@ ORDER = [
     "cgroups",
     "cores",
     "memory",
+    "files",
     "yaml_reader",
     "output",
     "paging",
@@ -55,7 +56,7 @@ ORDER = [
 
 #: Libraries and the parts that may import them.
 HOME = {
-    "h5py": {"sources", "convert", "recording", "stimulus"},
+    "h5py": {"files", "sources", "convert", "recording", "stimulus"},
     "neo": {"recording"},
     "pynwb": {"recording"},
     "nest": {"simulation"},

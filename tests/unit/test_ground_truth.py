@@ -63,7 +63,7 @@ def test_what_is_there_is_read(path):
         ({"noise__voltage_mV": np.zeros((2, 5, 1))}, "noise/voltage_mV: shape"),
         (
             {"noise__voltage_mV": np.zeros((2, 5, 2)), "voltage_neuron_ids": np.array([0, 3])},
-            "noise/voltage_mV",
+            "voltage_neuron_ids: 2 neurons that are not all in the network",
         ),
     ],
 )

@@ -221,7 +221,7 @@ def test_cells_of_a_table_are_chosen_by_id(network, table, tmp_path):
         ([0, 10, 20, 35], "1 of 4 cells are not in the table, for example 35"),
         ([0, 10, 20, 900], "for example 900"),
         ([0.5, 1, 2, 3], "float64"),
-        ([[0, 10, 20, 30]], r"of \(1, 4\)"),
+        ([[0, 10, 20, 30]], r"shape \(1, 4\)"),
     ],
 )
 def test_cells_that_do_not_fit_the_network_are_refused(network, table, tmp_path, ids, message):

@@ -188,3 +188,16 @@ def test_perturbations_are_values_of_axes_and_change_names(tmp_path, base):
     assert sweep.runs[1].parameters["perturb"] == '[{"kind": "silence", "neurons": "e23"}]'
     again = load_config(base, [f"perturb={silence}"])
     assert run_name(again) == sweep.runs[1].name
+
+
+def test_a_checkpoint_is_known_by_its_index(tmp_path):
+    (tmp_path / "run.yaml").write_text("stimulus: {kind: spontaneous}\ncheckpoint: ../ck-1\n")
+    outside = tmp_path.parent / "ck-1.index"
+    names = []
+    for content in (b"a", b"b"):
+        outside.write_bytes(content)
+        names.append(run_name(load_config(tmp_path / "run.yaml")))
+    outside.unlink()
+    assert names[0] != names[1]
+    with pytest.raises(ConfigError, match="ck-1 cannot be read"):
+        run_name(load_config(tmp_path / "run.yaml"))

@@ -200,6 +200,9 @@ def _with_digests(value: Any, key: tuple[str, ...], digest_of: Callable[[Path], 
 
 
 def _digest(path: Path, key: str, digest_of: Callable[[Path], str]) -> str:
+    index = path.with_name(f"{path.name}.index")
+    if not path.exists() and index.exists():
+        path = index  # a checkpoint's prefix: its index holds the checksums of all its tensors
     try:
         return digest_of(path)
     except OSError as error:

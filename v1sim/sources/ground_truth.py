@@ -14,17 +14,16 @@ Without ``background`` a group's name says what drove the background weights:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from v1sim.errors import InputError
+from v1sim.files.hdf5 import GivenHdf5, given_hdf5
 
 __all__ = ["GroundTruth", "read_ground_truth", "read_input", "truth_groups"]
 
@@ -48,32 +47,15 @@ class GroundTruth:
     draws: NDArray[np.int64] | None
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[h5py.File]:
-    if not path.is_file():
-        raise InputError("no such file", where=str(path), expected="an HDF5 file")
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise InputError(f"cannot be read as HDF5: {error}", where=str(path)) from error
-    with file:
-        yield file
+def _opened(path: Path) -> AbstractContextManager[GivenHdf5]:
+    return given_hdf5(path, error=InputError, expected="spikes and voltages of another simulator")
 
 
 def _numbers(
-    data: h5py.Dataset, where: str, shape: tuple[int | None, ...], expected: str
+    file: GivenHdf5, name: str, shape: tuple[int | None, ...], expected: str, kinds: str = "biuf"
 ) -> NDArray[Any]:
-    fits = len(shape) == data.ndim and all(
-        want in (None, seen) for want, seen in zip(shape, data.shape, strict=True)
-    )
-    if not fits or data.dtype.kind not in "biuf":
-        raise InputError(
-            f"shape {data.shape} of {data.dtype}",
-            where=where,
-            expected=f"{expected} of shape {tuple('any' if s is None else s for s in shape)}",
-        )
-    values: NDArray[Any] = data[()]
-    return values
+    of_shape = f"{expected} of shape {tuple('any' if s is None else s for s in shape)}"
+    return file.numbers(name, shape, kinds=kinds, expected=of_shape)
 
 
 def read_input(path: Path, n_lgn: int) -> NDArray[np.float32]:
@@ -86,14 +68,9 @@ def read_input(path: Path, n_lgn: int) -> NDArray[np.float32]:
     InputError
         If there is none, or it is not that of this many cells.
     """
+    where, expected = f"{path}:/{_INPUT}", "spikes (0 or 1), or numbers that are not negative"
     with _opened(path) as file:
-        if not isinstance(file.get(_INPUT), h5py.Dataset):
-            seen = f"no dataset {_INPUT!r}, but {', '.join(sorted(file)) or 'nothing at all'}"
-            raise InputError(
-                seen, where=str(path), expected=f"{_INPUT} [trials, steps, {n_lgn} LGN cells]"
-            )
-        where, expected = f"{path}:/{_INPUT}", "spikes (0 or 1), or numbers that are not negative"
-        values = _numbers(file[_INPUT], where, (None, None, n_lgn), expected).astype(np.float32)
+        values = _numbers(file, _INPUT, (None, None, n_lgn), expected).astype(np.float32)
     if not (np.isfinite(values).all() and values.min(initial=0) >= 0):
         raise InputError("values that are negative or not finite", where=where, expected=expected)
     return values
@@ -108,13 +85,8 @@ def truth_groups(path: Path) -> tuple[str, ...]:
         If there is none.
     """
     with _opened(path) as file:
-        found = []
-
-        def visit(name: str, item: object) -> None:
-            if isinstance(item, h5py.Dataset) and name.rpartition("/")[2] == "z":
-                found.append(name.rpartition("/")[0])
-
-        file.visititems(visit)
+        names = (name.rpartition("/") for name in file.datasets())
+        found = [group for group, _, name in names if name == "z"]
     if not found:
         raise InputError(
             "no group holds spikes",
@@ -143,24 +115,28 @@ def read_ground_truth(path: Path, group: str, shape: tuple[int, int, int]) -> Gr
     """
     n_trials, n_steps, n_neurons = shape
     where = f"{path}:/{group}"
+    prefix = f"{group}/" if group else ""
     with _opened(path) as file:
-        node = file[group] if group else file
-        spike = _numbers(node["z"], f"{where}/z", shape, "zeros and ones")
+        spike = _numbers(file, f"{prefix}z", shape, "zeros and ones")
         if not np.isin(spike, (0, 1)).all():
             raise InputError(
                 "values other than 0 and 1", where=f"{where}/z", expected="zeros and ones"
             )
         neuron = np.empty(0, dtype=np.int64)
         voltage = np.empty((n_trials, n_steps, 0), dtype=np.float32)
-        ids = node.get("voltage_neuron_ids", file.get("voltage_neuron_ids"))
-        if "voltage_mV" in node and ids is not None:
-            neuron, voltage = ids[()].astype(np.int64), node["voltage_mV"][()].astype(np.float32)
-            if voltage.shape != (n_trials, n_steps, len(neuron)) or not (
-                neuron.size and neuron.min() >= 0 and neuron.max() < n_neurons
-            ):
-                seen = f"shape {voltage.shape} for {len(neuron)} neurons"
-                raise InputError(seen, where=f"{where}/voltage_mV")
-        draws = node["background"][()].astype(np.int64) if "background" in node else None
+        names = [n for n in (f"{prefix}voltage_neuron_ids", "voltage_neuron_ids") if file.has(n)]
+        if names and file.has(f"{prefix}voltage_mV"):
+            neuron = _numbers(file, names[0], (None,), "neurons", "iu").astype(np.int64)
+            if not (neuron.size and neuron.min() >= 0 and neuron.max() < n_neurons):
+                seen = f"{len(neuron)} neurons that are not all in the network"
+                raise InputError(seen, where=f"{path}:/{names[0]}")
+            of_voltages = (n_trials, n_steps, len(neuron))
+            voltage = _numbers(file, f"{prefix}voltage_mV", of_voltages, "voltages").astype("f4")
+        draws = None
+        if file.has(f"{prefix}background"):
+            drawn = file.dataset(f"{prefix}background")
+            n_axes = (None,) * (1 if drawn is None else drawn.ndim)
+            draws = _numbers(file, f"{prefix}background", n_axes, "draws", "biu").astype(np.int64)
     if draws is not None:
         if draws.shape not in ((n_steps,), (n_trials, n_steps)):
             seen = f"shape {draws.shape}"

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from v1sim.errors import InputError
+from v1sim.files.numpy_array import read_array
 from v1sim.sources import open_network
 
 __all__ = ["published_readout_groups", "read_readout_groups"]
@@ -83,6 +84,8 @@ def read_readout_groups(path: Path, n_neurons: int) -> Groups:
     """
     try:
         groups = _load(path)
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
     except (ValueError, TypeError) as error:
@@ -116,7 +119,7 @@ def _load(path: Path) -> list[NDArray[np.int64]]:
     if suffix in (".h5", ".hdf5"):
         return [group.astype(np.int64) for group in open_network(path).readout]
     if suffix == ".npy":
-        rows: Any = np.load(path, allow_pickle=False)
+        rows: Any = read_array(path, error=InputError, expected="one row of neurons a class")
     elif suffix == ".json":
         rows = json.loads(path.read_text(encoding="utf-8"))
     else:

@@ -25,12 +25,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import h5py
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from v1sim.errors import InputError
-from v1sim.memory import raise_lack_of_memory
+from v1sim.files.hdf5 import given_hdf5
 from v1sim.model import (
     CellTypeTable,
     NetworkModel,
@@ -282,38 +281,23 @@ def _require_ids(edges: Sequence[_Edges], column: str, limit: int, path: Path) -
             )
 
 
-def _node_column(file: h5py.File, name: str, n_nodes: int, dtype: DTypeLike) -> NDArray[Any]:
-    """A column of the nodes; its length is looked at before it is read."""
-    column = file[f"nodes/v1/{name}"]
-    if not isinstance(column, h5py.Dataset):
-        msg = f"{name} is no dataset"
-        raise TypeError(msg)
-    if column.shape != (n_nodes,):
-        msg = f"{name} has the shape {column.shape}"
-        raise ValueError(msg)
-    return _numbers(column[:], dtype)
-
-
 def _node_tables(folder: Path, n_nodes: int) -> NodeTables | None:
     """The node tables, or None where the folder has none."""
     nodes_file, types_file = folder / "v1_nodes.h5", folder / "v1_node_types.csv"
     if not nodes_file.is_file():
         return None
-    try:
-        with h5py.File(nodes_file, "r") as file:
-            node_id = _node_column(file, "node_id", n_nodes, np.int64)
-            node_type_id = _node_column(file, "node_type_id", n_nodes, np.int64)
-            position = np.column_stack(
-                [_node_column(file, f"0/{axis}", n_nodes, np.float64) for axis in "xyz"]
-            )
-    except Exception as error:  # h5py raises many kinds on damaged files
-        raise_lack_of_memory(error)
-        raise InputError(
-            f"cannot be read: {' '.join(str(error).split())}",
-            where=str(nodes_file),
-            expected=f"nodes/v1/node_id, node_type_id and 0/x, y, z of the {n_nodes:,} nodes of "
-            "network_dat.pkl",
-        ) from error
+    expected = (
+        f"nodes/v1/node_id, node_type_id and 0/x, y, z of the {n_nodes:,} nodes of network_dat.pkl"
+    )
+    with given_hdf5(nodes_file, error=InputError, expected=expected) as file:
+
+        def column(name: str, dtype: DTypeLike, kinds: str) -> NDArray[Any]:
+            values = file.numbers(f"nodes/v1/{name}", (n_nodes,), kinds=kinds, expected=expected)
+            return values.astype(dtype)
+
+        node_id = column("node_id", np.int64, "iu")
+        node_type_id = column("node_type_id", np.int64, "iu")
+        position = np.column_stack([column(f"0/{axis}", np.float64, "fiu") for axis in "xyz"])
     if not np.array_equal(node_id, np.arange(n_nodes)):
         raise InputError(
             "has other node ids than network_dat.pkl",

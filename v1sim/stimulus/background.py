@@ -15,12 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from v1sim.config_section import InputFile, Section
 from v1sim.errors import StimulusError
+from v1sim.files.hdf5 import given_hdf5
+from v1sim.files.numpy_array import read_array
 from v1sim.stimulus.random_streams import stream
 
 __all__ = [
@@ -125,18 +126,11 @@ def read_draws(path: Path, n_steps: Sequence[int]) -> NDArray[np.int64]:
 
 
 def _stored_draws(path: Path) -> NDArray[Any]:
-    try:
-        if path.suffix == ".npy":
-            values: NDArray[Any] = np.load(path, allow_pickle=False)
-            return values
-        with h5py.File(path, "r") as file:
-            data = file.get("draws")
-            if isinstance(data, h5py.Dataset):
-                return np.asarray(data[()])
-            seen = f"no dataset 'draws', but {', '.join(sorted(file)) or 'nothing at all'}"
-            raise StimulusError(seen, where=str(path))
-    except (OSError, ValueError) as error:
-        seen = "no such file" if not path.exists() else f"cannot be read: {error}"
-        raise StimulusError(
-            seen, where=str(path), expected="a .npy file, or HDF5 with the dataset 'draws'"
-        ) from error
+    expected = "a .npy file, or HDF5 with the dataset 'draws'"
+    if path.suffix == ".npy":
+        return read_array(path, error=StimulusError, expected=expected)
+    with given_hdf5(path, error=StimulusError, expected=expected) as file:
+        data = file.dataset("draws")
+        if data is None:
+            raise file.missing("draws")
+        return file.read(data)

@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from v1sim.errors import MissingExtraError, StimulusError
+from v1sim.files.identify import printable
+from v1sim.files.numpy_array import read_array
 
 __all__ = ["read_image", "read_movie"]
 
@@ -97,12 +99,8 @@ def read_movie(
 
 
 def _load_array(path: Path) -> NDArray[Any]:
-    try:
-        values: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        seen = f"cannot be read: {error}"
-        raise StimulusError(seen, where=str(path), expected="a NumPy file (.npy)") from error
-    return values
+    expected = "a NumPy file (.npy)"
+    return read_array(path, error=StimulusError, expected=expected, mapped=True)
 
 
 def _decode_image(path: Path) -> NDArray[Any]:
@@ -153,6 +151,10 @@ def _luminance(values: NDArray[Any], path: Path) -> F32:
     """Values of one image as -1..1, shape (rows, columns)."""
     kinds = {"u1": 127.5, "u2": 32767.5}
     middle = kinds.get(values.dtype.str[1:])
+    if values.dtype.kind not in "fiu":
+        raise StimulusError(
+            f"values of {printable(values.dtype)}", where=str(path), expected="luminances"
+        )
     shown = np.asarray(values, dtype=np.float32)
     if values.ndim == 3:
         shown = shown @ _LUMA

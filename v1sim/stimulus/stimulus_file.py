@@ -15,6 +15,7 @@ import itertools
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 
 from v1sim import __version__
 from v1sim.errors import StimulusError
+from v1sim.files.hdf5 import GivenHdf5, fixed_length_texts, given_hdf5
 from v1sim.model import Trial
 from v1sim.output import replacing
 from v1sim.stimulus.base import Stimulus
@@ -106,12 +108,11 @@ class StimulusFile:
         StimulusError
             If the sample holds spikes, rates or broken values instead.
         """
-        try:
-            with h5py.File(self.path, "r") as file:
-                values: F32 = file["spike_trains"][sample].astype(np.float32, copy=False)
-        except OSError as error:
-            seen = f"sample {sample} cannot be read: {error}"
-            raise StimulusError(seen, where=f"{self.path}:/spike_trains") from error
+        with _opened(self.path) as file:
+            data = file.dataset("spike_trains")
+            if data is None or sample >= len(data):
+                raise file.missing("spike_trains")  # the file was changed meanwhile
+            values: F32 = file.read(data, sample).astype(np.float32, copy=False)
         self._refuse_other_quantities(values, sample)
         most = self.largest_value / self.divide_by
         probability: F32 = np.clip(values / np.float32(self.divide_by), 0, np.float32(most))
@@ -187,24 +188,20 @@ def open_stimulus_file(path: Path, n_input: int) -> StimulusFile:
     StimulusError
         If the file cannot be read, lacks a dataset, or does not fit the network.
     """
-    if not path.is_file():
-        seen = "no such file" if not path.exists() else "not a file"
-        raise StimulusError(seen, where=str(path), expected="a stimulus HDF5 file")
-    try:
-        with h5py.File(path, "r") as file:
-            return _describe(path, file, n_input)
-    except OSError as error:
-        seen = f"cannot be read as HDF5: {error}"
-        raise StimulusError(
-            seen, where=str(path), expected="a stimulus HDF5 file that was written to its end"
-        ) from error
+    with _opened(path) as file:
+        return _describe(path, file, n_input)
 
 
-def _describe(path: Path, file: h5py.File, n_input: int) -> StimulusFile:
-    data = file.get("spike_trains")
-    if not isinstance(data, h5py.Dataset):
-        seen = f"no dataset 'spike_trains', but {', '.join(sorted(file)) or 'nothing at all'}"
-        raise StimulusError(seen, where=str(path), expected="a stimulus file, not a network")
+def _opened(path: Path) -> AbstractContextManager[GivenHdf5]:
+    return given_hdf5(
+        path, error=StimulusError, expected="a stimulus file: spike_trains (samples, T ms, n_input)"
+    )
+
+
+def _describe(path: Path, file: GivenHdf5, n_input: int) -> StimulusFile:
+    data = file.dataset("spike_trains")
+    if data is None:
+        raise file.missing("spike_trains")
     where = f"{path}:/spike_trains"
     if data.ndim != 3 or 0 in data.shape or data.dtype.kind not in "fiu":
         seen = f"shape {data.shape} of {data.dtype}"
@@ -216,9 +213,15 @@ def _describe(path: Path, file: h5py.File, n_input: int) -> StimulusFile:
         if n_steps == n_input:
             hint = "its last two axes look swapped: the order is (samples, T, n_input)"
         raise StimulusError(seen, where=where, expected=f"{n_input}, as the network has", hint=hint)
-    label = _column(path, file, "labels", (n_samples,))
-    window = _column(path, file, "response_window", (2,))
-    windows = _column(path, file, "time_windows", (None, 2))
+    label = _column(file, "labels", (n_samples,))
+    if label is not None and not ((np.abs(label) < 2**31) & (label == np.floor(label))).all():
+        raise StimulusError(
+            "labels that are no whole numbers",
+            where=file.where("labels"),
+            expected="the class of each sample, counted from 0",
+        )
+    window = _column(file, "response_window", (2,))
+    windows = _column(file, "time_windows", (None, 2))
     for name, times in (("response_window", window), ("time_windows", windows)):
         for start, stop in np.reshape(times, (-1, 2)) if times is not None else ():
             if not 0 <= start < stop <= n_steps:
@@ -236,20 +239,18 @@ def _describe(path: Path, file: h5py.File, n_input: int) -> StimulusFile:
         time_windows_ms=tuple(
             (float(start), float(stop)) for start, stop in (windows if windows is not None else ())
         ),
-        stimulus=_stimuli(path, file, n_samples, label),
+        stimulus=_stimuli(file, n_samples, label),
     )
 
 
 def _stimuli(
-    path: Path, file: h5py.File, n_samples: int, label: NDArray[np.generic] | None
+    file: GivenHdf5, n_samples: int, label: NDArray[np.generic] | None
 ) -> tuple[Mapping[str, float | int | str], ...]:
     """What each sample shows, as far as the file says."""
-    stored = [b"{}"] * n_samples
-    if "stimuli" in file:
-        stored = list(file["stimuli"][()]) if file["stimuli"].shape == (n_samples,) else []
+    stored = file.texts("stimuli") if file.has("stimuli") else ["{}"] * n_samples
     try:
         stimuli = [{**json.loads(text), "sample": i} for i, text in enumerate(stored)]
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         stimuli = []
         reason: Exception | None = error
     else:
@@ -260,7 +261,7 @@ def _stimuli(
     if len(stimuli) != n_samples or not plain:
         seen = "what the samples show cannot be read"
         raise StimulusError(
-            seen, where=f"{path}:/stimuli", expected=f"{n_samples} JSON texts of plain values"
+            seen, where=file.where("stimuli"), expected=f"{n_samples} JSON texts of plain values"
         ) from reason
     if label is not None:
         for stimulus, of_sample in zip(stimuli, label.tolist(), strict=True):
@@ -269,19 +270,12 @@ def _stimuli(
 
 
 def _column(
-    path: Path, file: h5py.File, name: str, shape: tuple[int | None, ...]
+    file: GivenHdf5, name: str, shape: tuple[int | None, ...]
 ) -> NDArray[np.generic] | None:
     """A small dataset that may be absent, of a known shape (None: any length)."""
-    if name not in file:
+    if not file.has(name):
         return None
-    values: NDArray[np.generic] = file[name][()]
-    fits = values.ndim == len(shape) and all(
-        want in (None, seen) for want, seen in zip(shape, values.shape, strict=True)
-    )
-    if not fits or values.dtype.kind not in "fiu":
-        seen = f"shape {values.shape} of {values.dtype}"
-        raise StimulusError(seen, where=f"{path}:/{name}", expected=f"numbers of shape {shape}")
-    return values
+    return file.numbers(name, shape, expected=f"numbers of shape {shape}")
 
 
 def write_stimulus_file(stimulus: Stimulus, path: Path) -> int:
@@ -365,7 +359,7 @@ def _write_around(path: Path, shown: Sequence[Trial], shape: tuple[int, int, int
         offset = int(data.get_offset())
         file["response_window"] = np.array([start, stop], dtype=np.int32)
         file["time_windows"] = np.array(parts, dtype=np.int32)
-        file["stimuli"] = [json.dumps(stimulus) for stimulus in stimuli]
+        file["stimuli"] = fixed_length_texts([json.dumps(stimulus) for stimulus in stimuli])
         if all(isinstance(label, int) for label in labels):
             file["labels"] = np.array(labels, dtype=np.int32)
         file.attrs.update(

@@ -6,13 +6,13 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Annotated
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, model_validator
 
 from v1sim.config_section import InputFile
 from v1sim.errors import StimulusError
+from v1sim.files.hdf5 import given_hdf5
 from v1sim.model import LgnCellTable, NetworkModel
 from v1sim.stimulus.base import Stimulus, StimulusConfig
 from v1sim.stimulus.lgn import read_lgn_table
@@ -117,15 +117,8 @@ def field_px(cells: LgnCellTable) -> tuple[int, int]:
 def _lgn_ids(path: Path) -> NDArray[np.int64]:
     """The dataset ``lgn_cell_ids`` of an HDF5 file, shape (n_lgn,)."""
     expected = "an HDF5 file with lgn_cell_ids: the id of each of the network's LGN cells"
-    try:
-        with h5py.File(path, "r") as file:
-            data = file.get("lgn_cell_ids")
-            ids = data[()] if isinstance(data, h5py.Dataset) else None
-            names = ", ".join(sorted(file)) or "nothing at all"
-    except OSError as error:
-        seen = f"cannot be read as HDF5: {error}"
-        raise StimulusError(seen, where=str(path), expected=expected) from error
-    if ids is None or ids.ndim != 1 or ids.dtype.kind not in "iu" or not ids.size:
-        seen = f"no such dataset, but {names}" if ids is None else f"{ids.dtype} of {ids.shape}"
-        raise StimulusError(seen, where=f"{path}:/lgn_cell_ids", expected=expected)
-    return np.asarray(ids, dtype=np.int64)
+    with given_hdf5(path, error=StimulusError, expected=expected) as file:
+        ids = file.numbers("lgn_cell_ids", (None,), kinds="iu", expected=expected)
+    if not ids.size:
+        raise StimulusError("no ids", where=f"{path}:/lgn_cell_ids", expected=expected)
+    return ids.astype(np.int64)

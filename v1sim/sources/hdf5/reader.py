@@ -16,7 +16,15 @@ import psutil
 from numpy.typing import DTypeLike, NDArray
 
 from v1sim.digests import file_sha256
-from v1sim.errors import NetworkFileError
+from v1sim.errors import InputError, NetworkFileError
+from v1sim.files.hdf5 import (
+    FILTER_HINT,
+    chunk_bytes,
+    filter_problem,
+    open_hdf5,
+    storage_problem,
+    text_problem,
+)
 from v1sim.memory import raise_lack_of_memory, workers
 from v1sim.model import (
     CellTypeTable,
@@ -32,13 +40,7 @@ from v1sim.model import (
 from v1sim.paging import forget, paged_array
 from v1sim.receptors import BILLEH_RECEPTORS
 from v1sim.sources import provenance as provenance_json
-from v1sim.sources.hdf5.datasets import (
-    blocks,
-    chunk_bytes,
-    storage_problem,
-    text_problem,
-    would_change,
-)
+from v1sim.sources.hdf5.datasets import blocks, would_change
 from v1sim.sources.provenance import READOUT_DATASETS, SYNAPSE_COLUMNS, TYPE_COLUMNS
 
 __all__ = ["INPUT_DELAY_MS", "Hdf5Reader", "read_file"]
@@ -273,6 +275,9 @@ class _Reader:
                 )
                 return None
             reason = storage_problem(dataset, self.path)
+            missing_filter = filter_problem(dataset)
+            if reason is None and missing_filter is not None:
+                reason = f"{missing_filter}: {FILTER_HINT}"
         except Exception as error:  # h5py raises many kinds on damaged files
             raise_lack_of_memory(error)
             self.problem("structure.unreadable", path, f"cannot be read: {_one_line(error)}")
@@ -532,32 +537,15 @@ def _layout() -> dict[str, tuple[np.dtype[Any], tuple[int, ...], bool]]:
 def _open(path: Path) -> h5py.File:
     try:
         # Every chunk is read once, from the first to the last: a cache would only take memory.
-        return h5py.File(path, "r", rdcc_nbytes=0)
-    except PermissionError:
-        raise
-    except Exception as error:  # h5py raises many kinds on files that are not HDF5
-        raise_lack_of_memory(error)
-        locked = "lock" in str(error)
-        message = "another program has it open for writing" if locked else _what_it_is(path, error)
+        return open_hdf5(path, rdcc_nbytes=0)
+    except InputError as error:
         raise NetworkFileError(
-            message,
+            error.seen,
             where=str(path),
             expected="a whole HDF5 file",
-            hint="close the other program" if locked else "copy or convert the file again",
-            findings=(Finding("structure.file", Severity.ERROR, str(path), message, n_bad=1),),
+            hint=error.hint,
+            findings=(Finding("structure.file", Severity.ERROR, str(path), error.seen, n_bad=1),),
         ) from error
-
-
-def _what_it_is(path: Path, error: Exception) -> str:
-    """Why a file does not open."""
-    size = path.stat().st_size
-    if size == 0:
-        return "the file is empty"
-    with path.open("rb") as stream:
-        signature = stream.read(8)
-    if signature == b"\x89HDF\r\n\x1a\n":
-        return f"the HDF5 file is damaged or cut off ({size:,} bytes; {_one_line(error)})"
-    return "this is no HDF5 file"
 
 
 def _length(columns: Mapping[str, _Column], path: str) -> int | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from v1sim.config_section import DT_MS, InputFile, WindowMs
 from v1sim.errors import StimulusError
+from v1sim.files.hdf5 import given_hdf5
+from v1sim.files.numpy_array import read_array
 from v1sim.model import NetworkModel
 from v1sim.stimulus.base import StimulusConfig
 from v1sim.stimulus.drawn import DrawnStimulus
@@ -91,23 +92,11 @@ def _rates(path: Path, dataset: str, n_lgn: int) -> tuple[NDArray[Any], str]:
 
 
 def _read(path: Path, dataset: str) -> NDArray[Any]:
-    try:
-        if path.suffix == ".npy":
-            values: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-            return values
-        with h5py.File(path, "r") as file:
-            data = file.get(dataset)
-            if not isinstance(data, h5py.Dataset):
-                raise StimulusError(
-                    f"no dataset {dataset!r}, but {', '.join(sorted(file)) or 'nothing at all'}",
-                    where=str(path),
-                    expected="rates in Hz",
-                    hint="--set stimulus.dataset=NAME",
-                )
-            values = data[()]
-            return np.asarray(values)
-    except (OSError, ValueError, EOFError) as error:
-        seen = f"cannot be read: {error}"
-        raise StimulusError(
-            seen, where=str(path), expected="a NumPy file (.npy), or an HDF5 file"
-        ) from error
+    expected = "rates in Hz: a NumPy file (.npy), or a dataset of an HDF5 file"
+    if path.suffix == ".npy":
+        return read_array(path, error=StimulusError, expected=expected, mapped=True)
+    with given_hdf5(path, error=StimulusError, expected=expected) as file:
+        data = file.dataset(dataset)
+        if data is None:
+            raise file.missing(dataset, hint="--set stimulus.dataset=NAME")
+        return file.read(data)

@@ -9,12 +9,13 @@ import itertools
 from pathlib import Path
 from typing import Literal
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from v1sim.config_section import DT_MS, Count, DurationMs, InputFile, TimeMs, WindowMs
 from v1sim.errors import StimulusError
+from v1sim.files.hdf5 import given_hdf5
+from v1sim.files.identify import printable
 from v1sim.model import NetworkModel
 from v1sim.stimulus.base import StimulusConfig
 from v1sim.stimulus.given import GivenSpikes
@@ -66,7 +67,7 @@ class SonataSpikes(StimulusConfig):
     ) -> tuple[LgnSpikes, ...]:
         n_steps = round(self.duration_ms / DT_MS)
         # A time that is a whole step to within rounding is that step.
-        step = np.floor((time_ms - self.start_ms) / DT_MS + 1e-6).astype(np.int64)
+        step = np.floor((time_ms - self.start_ms) / DT_MS + 1e-6)
         inside = (step >= 0) & (step < n_steps * self.trials)
         if not inside.any():
             span = f"{time_ms.min():g} to {time_ms.max():g} ms" if time_ms.size else "no times"
@@ -76,7 +77,7 @@ class SonataSpikes(StimulusConfig):
                 where=str(self.file),
                 expected="spikes to show",
             )
-        node, step = node[inside], step[inside]
+        node, step = node[inside], step[inside].astype(np.int64)
         order = np.lexsort((node, step))
         node, step = node[order], step[order]
         bounds = np.searchsorted(step, n_steps * np.arange(self.trials + 1))
@@ -88,31 +89,30 @@ class SonataSpikes(StimulusConfig):
 
 
 def _read(path: Path, population: str | None) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    try:
-        with h5py.File(path, "r") as file:
-            groups = file.get("spikes")
-            names = sorted(groups) if isinstance(groups, h5py.Group) else []
-            name = population or (names[0] if len(names) == 1 else None)
-            if name not in names:
-                raise StimulusError(
-                    f"no population {name!r}" if name else f"{len(names)} populations",
-                    where=f"{path}:/spikes",
-                    expected=f"one of {', '.join(names)}" if names else "a SONATA spike file",
-                    hint=f"--set stimulus.population={names[0]}" if names else None,
-                )
-            group = groups[name]
-            node = group["node_ids"][()]
-            time = group["timestamps"]
-            unit = time.attrs.get("units", "milliseconds")
-            unit = unit.decode() if isinstance(unit, bytes) else str(unit)
-            time_ms = time[()].astype(np.float64)
-    except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
-        seen = f"cannot be read: {error}"
-        raise StimulusError(seen, where=str(path), expected="a SONATA spike file") from error
+    with given_hdf5(path, error=StimulusError, expected="a SONATA spike file") as file:
+        names = [name for name in file.names("spikes") if file.is_group(f"spikes/{name}")]
+        if not names:
+            raise file.missing("spikes/<population>/node_ids")
+        name = population or (names[0] if len(names) == 1 else None)
+        if name not in names:
+            raise StimulusError(
+                f"no population {name!r}" if name else f"{len(names)} populations",
+                where=f"{path}:/spikes",
+                expected=f"one of {file.listed('spikes')}",
+                hint=f"--set stimulus.population={printable(names[0])}",
+            )
+        group = f"spikes/{name}"
+        expected = "one id a timestamp"
+        node = file.numbers(f"{group}/node_ids", (None,), kinds="iu", expected=expected)
+        time = file.numbers(f"{group}/timestamps", (None,), expected=expected)
+        unit = file.text_attribute(f"{group}/timestamps", "units") or "milliseconds"
+    where = f"{path}:/{group}"
     if unit not in ("milliseconds", "ms"):
-        seen = f"timestamps in {unit!r}"
-        raise StimulusError(seen, where=f"{path}:/spikes/{name}", expected="milliseconds")
-    if node.ndim != 1 or node.shape != time_ms.shape or node.dtype.kind not in "iu":
-        seen = f"node_ids {node.dtype}{node.shape} beside timestamps {time_ms.shape}"
-        raise StimulusError(seen, where=f"{path}:/spikes/{name}", expected="one id a timestamp")
-    return node.astype(np.int64), time_ms
+        seen = f"timestamps in {printable(unit)!r}"
+        raise StimulusError(seen, where=where, expected="milliseconds")
+    if node.shape != time.shape:
+        seen = f"{len(node):,} node_ids beside {len(time):,} timestamps"
+        raise StimulusError(seen, where=where, expected=expected)
+    if node.size and int(node.max()) >= 1 << 62:
+        raise StimulusError(f"a node id of {node.max()}", where=where, expected="ids of cells")
+    return node.astype(np.int64), time.astype(np.float64)
