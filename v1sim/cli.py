@@ -134,6 +134,8 @@ def run(
     if group.is_first:
         _out.print(check_report(result.report.guard.to_report()))
         _print("\n" + result.text)
+    if result.report.errors and settings.watch.on_error == "fail":
+        raise typer.Exit(SimulationError.exit_code)
 
 
 def _thread_override(threads: int | None) -> list[str]:

@@ -90,7 +90,9 @@ class WatchConfig(Section):
     ``silent_below_hz``, ``exploding_above_hz``: mean rate of a class at or below, above
     which it is one. ``lgn_above_hz``: mean rate of the LGN above which the input is not
     what it should be. ``fail_fast`` ends a run with exit code 3 when the first
-    ``fail_fast_ms`` show an error.
+    ``fail_fast_ms`` show an error. ``on_error`` says how a run ends whose activity shows errors:
+    "report" names them in its last lines, "fail" ends with exit code 3 as well. Its folder is
+    complete either way.
     """
 
     silent_below_hz: Annotated[float, Field(ge=0)] = 0.0
@@ -98,6 +100,7 @@ class WatchConfig(Section):
     lgn_above_hz: Annotated[float, Field(gt=0)] = 150.0
     fail_fast: bool = False
     fail_fast_ms: Annotated[float, Field(ge=1)] = 200.0
+    on_error: Literal["report", "fail"] = "report"
 
 
 class RequireConfig(Section):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -51,6 +51,9 @@ __all__ = ["Preview", "RunResult", "preview", "run"]
 
 _log = logging.getLogger(__name__)
 
+#: Errors of a run that its last lines name.
+_MOST_ERRORS = 5
+
 Progress = Callable[[str, float, float], None]
 
 
@@ -76,7 +79,7 @@ class RunResult:
 
     @property
     def text(self) -> str:
-        """A few lines for the end of the command."""
+        """A few lines for the end of the command; errors of the run are the last of them."""
         report, mean_hz = self.report, self.report.results.mean_rate_hz
         stages = (f"{name} {seconds:.1f} s" for name, seconds in report.timings_s.items())
         return "\n".join(
@@ -85,8 +88,23 @@ class RunResult:
                 f"{report.simulation.n_trials} trials, {mean_hz or 0:.2f} Hz on average",
                 ", ".join(stages),
                 f"{self.folder}/report.html",
+                *_error_lines(self.report.errors),
             ]
         )
+
+
+def _error_lines(errors: Sequence[FindingDocument]) -> list[str]:
+    """What a run's errors are, the first of them in words."""
+    if not errors:
+        return []
+    more = len(errors) - _MOST_ERRORS
+    return [
+        "",
+        f"THE RUN SHOWS ERRORS ({len(errors)}); its results are probably of no use:",
+        *(f"  {e.check}: {e.where}: {e.message}" for e in errors[:_MOST_ERRORS]),
+        *([f"  ... and {more} more: see the report"] if more > 0 else []),
+        f"  what to do: {errors[0].hint}",
+    ]
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,21 @@ def test_failures_are_listed_and_tried_again(tmp_path):
     assert "1 done, 1 failed" in batch(sweep, "--status")
 
 
+def test_runs_that_show_errors_are_done_and_named(tmp_path):
+    axes = {"grid": {"watch.exploding_above_hz": [0.1, 1000.0]}}
+    sweep = write_sweep(tmp_path, axes)
+    for text in (batch(sweep), batch(sweep, "--status"), batch(sweep, "--resume")):
+        assert "2 runs: 2 done" in text
+        (line,) = [line for line in text.splitlines() if "the run shows errors" in line]
+        assert "watch.exploding_above_hz=0.1" in line
+        assert "run.exploding (" in line
+    base = tmp_path / "base.yaml"
+    base.write_text(base.read_text() + "watch: {on_error: fail}\n")
+    text = batch(sweep, code=3)
+    assert "2 runs: 2 done" in text
+    assert "watch.on_error: fail" in text
+
+
 @pytest.mark.slow
 def test_what_changed_runs_again_and_the_rest_does_not(tmp_path):
     write_tiny(tmp_path / "other.h5", seed=2)

@@ -56,3 +56,25 @@ def test_a_hopeless_run_ends_early_with_a_message(config, tmp_path):
     )
     assert_refused(done, 3, "stopped after 200 ms", "run.exploding", "watch.fail_fast: false")
     assert leftovers(tmp_path) == ["told"]
+
+
+@pytest.mark.parametrize(("on_error", "code"), [("report", 0), ("fail", 3)])
+def test_errors_of_a_run_stand_in_its_last_lines_and_headline(config, tmp_path, on_error, code):
+    """Every class above the limit: the run is complete, and nothing about it looks like success."""
+    done = v1sim(
+        *("run", config, "--out", "out", "--set", "watch.exploding_above_hz=0.1"),
+        *("--set", f"watch.on_error={on_error}"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == code, done.stderr
+    assert leftovers(tmp_path) == ["out"]
+    last = done.stdout.strip().splitlines()[-8:]
+    assert any("THE RUN SHOWS ERRORS" in line for line in last)
+    assert "run.exploding: " in "\n".join(last)
+    assert "what to do: " in last[-1]
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.index("The run shows errors") < page.index("Gate: passed")
+    good = v1sim("run", config, "--out", "good", cwd=tmp_path)
+    assert good.returncode == 0
+    assert "SHOWS ERRORS" not in good.stdout
+    assert "The run shows errors" not in (tmp_path / "good" / "report.html").read_text()

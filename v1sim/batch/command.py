@@ -106,6 +106,11 @@ def start(request: Request, progress: Progress) -> str:
         text += "\n" + _on_binding(binding, cpus)
     if any(states[run.name].status is not Status.DONE for run in pending):
         raise SimulationError(f"not all runs are done\n{text}", hint="see the logs; then run again")
+    if any(states[run.name].reason and run.config.watch.on_error == "fail" for run in pending):
+        raise SimulationError(
+            f"all runs are done, and some show errors (watch.on_error: fail)\n{text}",
+            hint="see their reports",
+        )
     return text
 
 
@@ -201,6 +206,14 @@ def _summary(sweep: Sweep, folder: SweepFolder, states: Mapping[str, RunState]) 
     counts = Counter(state.status for state in states.values())
     numbers = ", ".join(f"{counts[s]} {s}" for s in Status if counts[s])
     lines = [f"{len(sweep.runs)} runs: {numbers}"]
+    odd = [run for run in sweep.runs if states[run.name].status is Status.DONE]
+    odd = [run for run in odd if states[run.name].reason]
+    lines += [
+        f"done {run.name}  {_parameters(run)}: {states[run.name].reason}"
+        for run in odd[:_MOST_LISTED]
+    ]
+    if len(odd) > _MOST_LISTED:
+        lines.append(f"... and {len(odd) - _MOST_LISTED} more done that show errors")
     for kind in (Status.FAILED, Status.INTERRUPTED, Status.RUNNING, Status.QUEUED):
         mine = [run for run in sweep.runs if states[run.name].status is kind]
         for run in mine[:_MOST_LISTED]:

@@ -57,7 +57,10 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class RunState:
-    """A run's status; ``reason`` and the last lines of its log where it failed."""
+    """A run's status; ``reason`` and the last lines of its log where it failed.
+
+    A run that is done has a ``reason`` where its activity shows errors.
+    """
 
     status: Status
     reason: str = ""
@@ -195,12 +198,13 @@ class SweepFolder:
         began = written is not None and written.state == "running"
         held = self.is_held(name)
         if self.is_done(name):  # asked last: a run that ends meanwhile is done
-            return RunState(Status.DONE)
+            told = written.reason if written is not None and written.state == "done" else None
+            return RunState(Status.DONE, told or "")
         if held or (began and name in in_queue):
             return RunState(Status.RUNNING)
         if name in in_queue:
             return RunState(Status.QUEUED)
-        if written is None:
+        if written is None or written.state == "done":  # its folder was removed
             return RunState(Status.MISSING)
         if began:
             return RunState(Status.INTERRUPTED, "it was killed", self._log_tail(name))

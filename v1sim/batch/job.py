@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
@@ -19,7 +20,8 @@ from v1sim.batch.sweep import run_name
 from v1sim.config import load_config
 from v1sim.cores import LISTS_OF_CORES, available_threads
 from v1sim.documents.batch import RunStateDocument
-from v1sim.errors import ConfigError
+from v1sim.documents.run import read_report
+from v1sim.errors import ConfigError, InputError, SimulationError
 from v1sim.memory import memory_limit
 
 __all__ = ["Job", "RunProcess", "environment", "launch", "threads_for"]
@@ -155,7 +157,7 @@ class Job:
         if self._lock is None:
             return False
         if self.folder.is_done(self.name):
-            self.folder.clear_state(self.name)
+            self._note_done()
             self._release()
             return False
         self.folder.clear_leftovers(self.name)
@@ -202,8 +204,8 @@ class Job:
         if code is None:
             return False
         self._process = None
-        if code == 0:
-            self.folder.clear_state(self.name)
+        if code == 0 or (code == SimulationError.exit_code and self.folder.is_done(self.name)):
+            self._note_done()
         elif code < 0:
             self._fail(self._why_killed(signal.Signals(-code)))
         else:
@@ -222,6 +224,21 @@ class Job:
             self._terminate(self._process)
         self._fail(reason)
         self._release()
+
+    def _note_done(self) -> None:
+        """The run's folder is complete: errors that its activity shows are all there is to say."""
+        try:
+            errors = read_report(self.folder.run(self.name)).errors
+        except InputError:  # it says so to whoever reads it
+            errors = []
+        if errors:
+            counts = Counter(error.check for error in errors)
+            named = ", ".join(f"{check} ({n})" for check, n in counts.items())
+            reason = f"the run shows errors: {named}"
+            state = RunStateDocument(state="done", reason=reason, job=self._slurm_job)
+            self.folder.write_state(self.name, state)
+        else:
+            self.folder.clear_state(self.name)
 
     def _fail(self, reason: str) -> None:
         state = RunStateDocument(state="failed", reason=reason, job=self._slurm_job)

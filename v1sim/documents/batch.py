@@ -14,9 +14,10 @@ __all__ = ["ArrayMembers", "RunStateDocument"]
 class RunStateDocument(Document):
     """What became of a run (``states/NAME.json``)."""
 
-    state: Literal["running", "failed"]
+    state: Literal["running", "failed", "done"]
+    """A run that is done has a state only where there is something to say of it."""
     reason: str | None = None
-    """Why it failed."""
+    """Why it failed, or which errors its activity shows."""
     began: str | None = None
     """When it was started (ISO 8601)."""
     host: str | None = None

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from v1sim.documents.check import CheckDocument, FindingDocument
 from v1sim.documents.document import Document
+from v1sim.model import Severity
 
 __all__ = [
     "REPORT_FORMAT",
@@ -180,6 +181,11 @@ class RunReport(Document):
     """The configuration with everything resolved, as in ``config.yaml``."""
     machine: dict[str, str]
     """Versions by package, and what the machine is."""
+
+    @property
+    def errors(self) -> list[FindingDocument]:
+        """What read-back and activity show that is an error."""
+        return [finding for finding in self.findings if finding.severity is Severity.ERROR]
 
 
 def read_report(folder: Path) -> RunReport:

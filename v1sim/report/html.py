@@ -14,6 +14,9 @@ from v1sim.report.page import facts, findings, gate, image, number, page, sectio
 
 __all__ = ["render_html", "write_html"]
 
+#: Errors of a run that its headline names.
+_MOST_ERRORS = 5
+
 
 def write_html(report: RunReport, figure: Path | None, path: Path) -> None:
     """Write the page.
@@ -45,6 +48,7 @@ def render_html(run_report: RunReport, figure_png: bytes | None = None) -> str:
         f"<h1>{escape(title)}</h1>",
         f'<p class="sub">v1sim run of {escape(report["began"])} &middot; '
         f"<code>{escape(report['command'])}</code></p>",
+        _errors(report["findings"]),
         gate(report["guard"]),
         _notes(report["notes"]),
         section("What was simulated", facts({**report["network"], **_simulated(report)})),
@@ -59,6 +63,25 @@ def render_html(run_report: RunReport, figure_png: bytes | None = None) -> str:
         section("Configuration", _json(report["config"])),
     ]
     return page(f"{title}: v1sim", parts)
+
+
+def _errors(findings_of_run: Sequence[Mapping[str, Any]]) -> str:
+    """The headline of a run whose activity or read-back shows errors; nothing for others."""
+    errors = [finding for finding in findings_of_run if finding["severity"] == "error"]
+    if not errors:
+        return ""
+    lines = "".join(
+        f"<div><code>{escape(str(e['where']))}</code>: {escape(str(e['message']))}</div>"
+        for e in errors[:_MOST_ERRORS]
+    )
+    if len(errors) > _MOST_ERRORS:
+        lines += (
+            f"<div>... and {len(errors) - _MOST_ERRORS} more: see the findings of the run</div>"
+        )
+    return (
+        f'<div class="gate refused"><b>The run shows errors ({len(errors)}): its results are '
+        f"probably of no use.</b>{lines}</div>"
+    )
 
 
 def _notes(notes: Sequence[str]) -> str:
