@@ -1,13 +1,18 @@
 """Converting and stamping a checkpoint of full size, against TensorFlow's own reading of it.
 
 usage: python benchmarks/convert.py [--neurons 51978] [--synapses 14441124] [--repeats 3]
-                                    [--json FILE]
+                                    [--against CHECKOUT] [--json FILE]
 
-The checkpoint has the published layout and size, with random wiring. Every command
-runs in a process of its own, and they take turns; times are medians. Those of commands
-include the interpreter and all imports. TensorFlow's are told apart: its import and the reading of
-every variable, the reading alone with the files in the system's cache, and from disk.
-CPU seconds say more than seconds where other programs run.
+``--against`` measures the v1sim of another checkout in the same rounds, by turns, and says how
+many times its CPU seconds each command takes.
+
+The checkpoint has the published layout and size, with random wiring. Every command runs in a
+process of its own, and they take turns; times are medians. Those of commands include the
+interpreter and all imports. TensorFlow's are told apart: its import and the reading of every
+variable, the reading alone with the files in the system's cache, and from disk.
+CPU seconds say more than seconds where other programs run. ``inspect_index`` is the
+inspection of the index alone in a process that has inspected another before: what it
+takes beyond start-up.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -57,6 +63,23 @@ cold = read()
 print(imported[0] - since[0], imported[1] - since[1], *warm, *cold)
 """
 
+#: Inspecting an index in a process whose start-up is done.
+_INSPECT = """
+import contextlib, io, sys, time
+from v1sim import cli
+
+def inspect(path):
+    sys.argv = ["v1sim", "inspect", path]
+    began = time.perf_counter(), time.process_time()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+        cli.main()
+    return time.perf_counter() - began[0], time.process_time() - began[1]
+
+inspect({small!r})
+print(*inspect({index!r}))
+"""
+HERE = Path(__file__).resolve().parents[1]
+
 
 def random_network(n_neurons: int, n_synapses: int) -> NetworkModel:
     """Wiring without structure, in the checkpoint's order; trained by its zeros."""
@@ -86,10 +109,13 @@ def random_network(n_neurons: int, n_synapses: int) -> NetworkModel:
     )
 
 
-def timed(command: list[str]) -> dict[str, Any]:
-    """Seconds, CPU seconds, peak memory in MB and output of a command."""
+def timed(command: list[str], checkout: Path = HERE) -> dict[str, Any]:
+    """Seconds, CPU seconds, peak memory in MB and output of a command with a checkout's v1sim."""
     since = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    environment = os.environ | {"PYTHONPATH": str(checkout)}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, cwd=checkout, env=environment
+    ) as process:
         assert process.stdout is not None
         said = process.stdout.read()
         _, status, usage = os.wait4(process.pid, 0)
@@ -122,19 +148,23 @@ def read_by_tensorflow(prefix: Path) -> dict[str, dict[str, float]]:
     return {"import_and_read": both, **{f"{name}_alone": part for name, part in parts.items()}}
 
 
-def measure(prefix: Path, out: Path) -> dict[str, dict[str, float]]:
-    """One round: TensorFlow and each command, one after the other."""
+def measure(prefix: Path, small: Path, out: Path, checkout: Path) -> dict[str, dict[str, float]]:
+    """Each command of a checkout, one after the other."""
     v1sim = [sys.executable, "-m", "v1sim"]
+    index = prefix.parent / "alone" / f"{prefix.name}.index"
     commands = {
         "convert": [*v1sim, "convert", str(prefix), "--out", str(out)],
         "stamp_by_index": [*v1sim, "stamp", str(out), "--checkpoint", f"{prefix}.index"],
         "inspect": [*v1sim, "inspect", str(prefix)],
         "diff": [*v1sim, "diff", str(out), str(out)],
     }
-    found = {f"tensorflow_{name}": part for name, part in read_by_tensorflow(prefix).items()}
+    found = {}
     for name, command in commands.items():
-        found[name] = timed(command)
+        found[name] = timed(command, checkout)
         del found[name]["output"]
+    script = _INSPECT.format(small=str(small), index=str(index))
+    words = timed([sys.executable, "-c", script], checkout)["output"].split()
+    found["inspect_index"] = {"seconds": float(words[0]), "cpu_seconds": float(words[1])}
     return found
 
 
@@ -143,6 +173,7 @@ def main() -> None:
     parser.add_argument("--neurons", type=int, default=51_978)
     parser.add_argument("--synapses", type=int, default=14_441_124)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--against", type=Path, metavar="CHECKOUT")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -151,8 +182,20 @@ def main() -> None:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             sizes = arguments.neurons, arguments.synapses
             prefix = pool.submit(make_checkpoint, folder, *sizes).result()
-        print(f"checkpoint: {sum(f.stat().st_size for f in folder.iterdir()) / 1e6:,.0f} MB")
-        rounds = [measure(prefix, folder / "net.h5") for _ in range(arguments.repeats)]
+            (folder / "small").mkdir()
+            small = pool.submit(make_checkpoint, folder / "small", 500, 5_000).result()
+        (folder / "alone").mkdir()
+        shutil.copy(f"{prefix}.index", folder / "alone")
+        size_mb = sum(f.stat().st_size for f in folder.glob(f"{prefix.name}.*")) / 1e6
+        print(f"checkpoint: {size_mb:,.0f} MB")
+        rounds = []
+        for _ in range(arguments.repeats):
+            made = {f"tensorflow_{n}": part for n, part in read_by_tensorflow(prefix).items()}
+            made |= measure(prefix, small, folder / "net.h5", HERE)
+            if arguments.against is not None:
+                other = measure(prefix, small, folder / "other.h5", arguments.against.resolve())
+                made |= {f"against_{name}": part for name, part in other.items()}
+            rounds.append(made)
         written_mb = (folder / "net.h5").stat().st_size / 1e6
     medians = {
         name: {key: median(r[name][key] for r in rounds) for key in part}
@@ -166,6 +209,11 @@ def main() -> None:
         if name.startswith("tensorflow_"):
             result[f"convert relative to {name}"] = {
                 key: medians["convert"][key] / value for key, value in part.items()
+            }
+        elif name.startswith("against_"):
+            own = name.removeprefix("against_")
+            result[f"{own} relative to {arguments.against}"] = {
+                key: medians[own][key] / value for key, value in part.items()
             }
     for name, value in result.items():
         shown = value if isinstance(value, dict) else {"": value}
