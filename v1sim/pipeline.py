@@ -294,10 +294,14 @@ def _refuse_other_labels(stimulus: Stimulus, network: NetworkModel) -> None:
     try:
         labels(stimulus.trials, len(network.readout))
     except ValueError as error:
+        given = [trial.stimulus.get("label") for trial in stimulus.trials]
+        known = [label for label in given if isinstance(label, int)]
+        from_one = known and min(known) == 1 and max(known) == len(network.readout)
         raise InputError(
             f"the trials cannot be classified: {error}",
             where=network.source.path,
             expected="a readout group for each label, and one response window",
+            hint="the labels count from 1: --set stimulus.first_label=1" if from_one else None,
         ) from error
 
 

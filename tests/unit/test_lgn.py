@@ -251,6 +251,30 @@ def test_read_lgn_table_refuses(tmp_path, text, message):
         read_lgn_table(path)
 
 
+@pytest.mark.parametrize("separator", [" ", ",", ";", "\t"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("nan", ["NaN", "nan", ""])
+def test_tables_as_other_programs_write_them(tmp_path, separator, mark, nan):
+    """Excel begins with a byte order mark; pandas leaves the fields of NaN empty."""
+    path = tmp_path / "cells.csv"
+    path.write_text(f"{HEADER}\n{SINGLE}\n{COMPOSITE}\n")
+    expected = read_lgn_table(path)
+    lines = [HEADER, *(line.replace("NaN", nan) for line in (SINGLE, COMPOSITE))]
+    text = "\n".join(line.replace(" ", separator) for line in lines) + "\n"
+    path.write_text(mark + text, encoding="utf-8")
+    assert cells_sha256(read_lgn_table(path)) == cells_sha256(expected)
+
+
+def test_a_line_too_many_fields_is_refused(tmp_path):
+    path = tmp_path / "cells.csv"
+    path.write_text(f"{HEADER}\n{SINGLE} 1\n{COMPOSITE}\n")
+    with pytest.raises(StimulusError, match="cannot be read as a table"):
+        read_lgn_table(path)
+    path.write_text(f"{HEADER}\n{SINGLE}{' ' * 100_000}\n")
+    with pytest.raises(StimulusError, match="a line of 100,"):
+        read_lgn_table(path)
+
+
 @pytest.mark.parametrize("name", ["absent.csv", ".", "binary.csv"])
 def test_read_lgn_table_refuses_what_is_no_text(tmp_path, name):
     (tmp_path / "binary.csv").write_bytes(b"\x89HDF\xff\xfe")

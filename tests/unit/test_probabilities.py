@@ -159,6 +159,8 @@ def test_rates_are_refused(tmp_path, good, factor):
         (lambda d: d.update(spike_trains=d["spike_trains"][:0]), r"shape \(0, 20, 8\)"),
         (lambda d: d.update(spike_trains=d["spike_trains"][:, :, :7]), "7 LGN cells"),
         (lambda d: d.update(spike_trains=d["spike_trains"].swapaxes(1, 2)), "look swapped"),
+        (lambda d: d.update(spike_trains=d["spike_trains"].T.copy()), r"look reversed(?s:.*)Julia"),
+        (lambda d: d.update(labels=np.array([0, np.nan, 1])), "no whole numbers"),
         (lambda d: d.update(labels=np.zeros(2)), "labels"),
         (lambda d: d.update(labels=np.array([b"a"] * 3)), "labels"),
         (lambda d: d.update(response_window=np.array([15, 10])), "window from 15 to 10"),
@@ -184,11 +186,60 @@ def test_refuses_broken_values(tmp_path, good, value, message):
         shown.strength(1)
 
 
-def test_refuses_spikes(tmp_path, good):
+@pytest.mark.parametrize("dtype", ["f4", "u1", "?", "i8", "f2"])
+@pytest.mark.parametrize("divide_by", [1.0, 1.3])
+def test_zeros_and_ones_are_spikes_that_are_given_as_they_are(tmp_path, good, dtype, divide_by):
+    spike = (good["spike_trains"] > 0.09).astype(dtype)
+    shown = shown_from(
+        write(tmp_path / "s.h5", good | {"spike_trains": spike}), divide_by=divide_by
+    )
+    for sample in range(N_SAMPLES):
+        for seed in (1, 2):
+            given = shown.input(sample, seed)
+            step, source = np.nonzero(spike[sample])
+            np.testing.assert_array_equal(given.step, step)
+            np.testing.assert_array_equal(given.source, source)
+    (said,) = shown.remarks()
+    assert said.startswith("3 samples of s.h5 hold nothing but zeros and ones: these are spikes")
+
+
+def test_zeros_and_ones_are_no_analog_input(tmp_path, good):
     good["spike_trains"] = (good["spike_trains"] > 0.09).astype(np.float32)
-    shown = shown_from(write(tmp_path / "s.h5", good))
-    with pytest.raises(StimulusError, match="these are spikes"):
+    shown = shown_from(write(tmp_path / "s.h5", good), input="analog")
+    with pytest.raises(StimulusError, match=r"these are spikes(?s:.*)stimulus.input=spikes"):
         shown.strength(0)
+
+
+def test_a_window_in_seconds_is_named_and_the_way_out_works(tmp_path, good):
+    path = write(tmp_path / "s.h5", good | {"response_window": np.array([0.01, 0.015])})
+    with pytest.raises(StimulusError, match=r"look like seconds(?s:.*)\[10, 15\]"):
+        shown_from(path)
+    assert shown_from(path, response_window_ms=(10.0, 15.0)).trials[0].window_ms == (10, 15)
+
+
+@pytest.mark.parametrize("window", [[10.5, 15.0], [0.5, 12.0]])
+def test_a_window_off_the_steps_is_refused_as_in_yaml(tmp_path, good, window):
+    path = write(tmp_path / "s.h5", good | {"response_window": np.array(window)})
+    with pytest.raises(StimulusError, match="whole ms"):
+        shown_from(path)
+
+
+def test_the_window_in_seconds_of_the_examples(shared_data):
+    path = shared_data / "cases" / "files" / "win_in_s.h5"
+    if not path.exists():
+        pytest.skip("no examples")
+    with pytest.raises(StimulusError, match="look like seconds"):
+        shown_from(path, 600)
+
+
+def test_vectors_and_labels_of_matlab(tmp_path, good):
+    of_matlab = {
+        "labels": np.array([[1.0], [2.0], [10.0]]),
+        "response_window": np.array([[10.0, 15.0]]),
+    }
+    shown = shown_from(write(tmp_path / "s.h5", good | of_matlab), first_label=1)
+    assert [t.stimulus["label"] for t in shown.trials] == [0, 1, 9]
+    assert shown.trials[0].window_ms == (10, 15)
 
 
 def test_refuses_paths(tmp_path, good):

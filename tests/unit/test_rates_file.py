@@ -84,6 +84,16 @@ def test_all_silent_is_a_rate(tmp_path):
     assert not from_file(tmp_path / "r.npy").strength(0).any()
 
 
+def test_a_group_of_pandas_is_named(tmp_path, rate_hz):
+    path = tmp_path / "r.h5"
+    with h5py.File(path, "w") as file:
+        file["rates_hz/axis0"] = np.arange(N_LGN)
+        file["rates_hz/block0_values"] = rate_hz
+    with pytest.raises(StimulusError, match=r"written by pandas(?s:.*)=rates_hz/block0_values"):
+        from_file(path)
+    assert len(from_file(path, dataset="rates_hz/block0_values").trials) == 2
+
+
 def test_files_that_cannot_be_read(tmp_path, rate_hz):
     (tmp_path / "text.npy").write_text("1 2 3")
     (tmp_path / "text.h5").write_text("1 2 3")

@@ -99,7 +99,7 @@ def test_several_spikes_in_one_step_act_as_often(tmp_path, dynamics):
         ({"node": [1], "time_ms": [np.nan]}, {}, "not finite"),
         ({"node": [1], "time_ms": [1, 2]}, {}, "one id a timestamp"),
         ({"node": [1.5], "time_ms": [1]}, {}, "one id a timestamp"),
-        ({"node": [1], "time_ms": [1], "units": "seconds"}, {}, "'seconds'"),
+        ({"node": [1], "time_ms": [1], "units": "steps"}, {}, r"'steps'(?s:.*)stimulus.unit"),
         ({"node": [1], "time_ms": [99]}, {}, "no spikes among 2 pieces of 20 ms"),
         ({"node": np.array([], dtype=int), "time_ms": []}, {}, "no times"),
         ({"node": [1], "time_ms": [1]}, {"population": "v1"}, "no population 'v1'"),
@@ -130,3 +130,125 @@ def test_what_is_no_spike_file_is_refused(tmp_path):
     for name in ("absent.h5", "text.h5", "other.h5", "half.h5"):
         with pytest.raises(StimulusError, match=name):
             spikes(tmp_path / name)
+
+
+def without_unit(path):
+    with h5py.File(path, "a") as file:
+        del file["spikes/lgn/timestamps"].attrs["units"]
+    return path
+
+
+def poisson(rate_hz, duration_ms, n_cells=N_LGN, seed=0):
+    rng = np.random.default_rng(seed)
+    n = rng.poisson(rate_hz * duration_ms / 1000 * n_cells)
+    return rng.integers(0, n_cells, n), np.sort(rng.uniform(0, duration_ms, n))
+
+
+@pytest.mark.parametrize("unit", ["s", "seconds", "Second"])
+def test_labelled_seconds_are_converted(tmp_path, unit):
+    node, time_ms = poisson(20.0, 2000.0)
+    in_ms = spikes(write_spikes(tmp_path / "ms.h5", node, time_ms), duration_ms=1000.0)
+    in_s = spikes(
+        write_spikes(tmp_path / "s.h5", node, time_ms / 1000, units=unit), duration_ms=1000.0
+    )
+    for trial in range(2):
+        assert events(in_s.input(trial, 1)) == events(in_ms.input(trial, 1))
+
+
+@pytest.mark.parametrize("rate_hz", [1.0, 5.0, 20.0, 80.0])
+def test_seconds_without_a_label_are_refused_and_can_be_named(tmp_path, rate_hz):
+    node, time_ms = poisson(rate_hz, 20_000.0)
+    path = without_unit(write_spikes(tmp_path / "s.h5", node, time_ms / 1000))
+    with pytest.raises(StimulusError, match=r"are these seconds\?(?s:.*)stimulus.unit=seconds"):
+        spikes(path, duration_ms=10_000.0)
+    shown = spikes(path, duration_ms=10_000.0, unit="seconds")
+    expected = spikes(write_spikes(tmp_path / "ms.h5", node, time_ms), duration_ms=10_000.0)
+    for trial in range(2):
+        assert events(shown.input(trial, 1)) == events(expected.input(trial, 1))
+    assert spikes(path, duration_ms=10_000.0, unit="milliseconds").input(0, 1)
+
+
+def test_seconds_that_are_labelled_ms_are_refused_where_they_fall_together(tmp_path):
+    node, time_ms = poisson(20.0, 20_000.0)
+    path = write_spikes(tmp_path / "s.h5", node, time_ms / 1000)
+    with pytest.raises(StimulusError, match="fall into the same ms as another of their cell"):
+        spikes(path, duration_ms=10_000.0)
+
+
+@pytest.mark.parametrize("rate_hz", [1.0, 20.0, 150.0])
+@pytest.mark.parametrize("labelled", [True, False])
+def test_milliseconds_are_believed(tmp_path, rate_hz, labelled):
+    node, time_ms = poisson(rate_hz, 3000.0)
+    path = write_spikes(tmp_path / "s.h5", node, time_ms)
+    shown = spikes(path if labelled else without_unit(path), duration_ms=1500.0)
+    assert len(shown.input(0, 1)) + len(shown.input(1, 1)) == len(node)
+
+
+@pytest.mark.parametrize("separator", [" ", ",", "\t", ";"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_tables_of_bmtk(tmp_path, separator, mark):
+    rows = [("timestamps", "population", "node_ids"), (5.7, "lgn", 0), (0.0, "lgn", 6)]
+    rows += [(19.999, "lgn", 3), (20.0, "lgn", 3)]
+    text = "\n".join(separator.join(map(str, row)) for row in rows)
+    (tmp_path / "s.csv").write_text(mark + text + "\n", encoding="utf-8")
+    shown = spikes(tmp_path / "s.csv")
+    assert events(shown.input(0, 1)) == [(0, 6), (5, 0), (19, 3)]
+    assert events(shown.input(1, 1)) == [(0, 3)]
+
+
+def test_a_table_of_several_populations(tmp_path):
+    (tmp_path / "s.csv").write_text("timestamps,population,node_ids\n1.0,lgn,2\n2.0,v1,40\n")
+    with pytest.raises(StimulusError, match=r"2 populations(?s:.*)one of lgn, v1"):
+        spikes(tmp_path / "s.csv")
+    assert events(spikes(tmp_path / "s.csv", population="lgn").input(0, 1)) == [(1, 2)]
+
+
+@pytest.mark.parametrize("text", ["", "a b\n1 2\n", "timestamps node_ids\n1 x\n", "<html></html>"])
+def test_other_tables_are_refused(tmp_path, text):
+    (tmp_path / "s.csv").write_text(text)
+    with pytest.raises(StimulusError, match=r"s\.csv"):
+        spikes(tmp_path / "s.csv")
+
+
+def test_the_older_layout(tmp_path):
+    with h5py.File(tmp_path / "s.h5", "w") as file:
+        file["spikes/gids"], file["spikes/timestamps"] = [6, 0], [0.0, 5.7]
+    assert events(spikes(tmp_path / "s.h5").input(0, 1)) == [(0, 6), (5, 0)]
+
+
+@pytest.mark.parametrize("name", ["dense.npy", "dense.h5"])
+@pytest.mark.parametrize("shape", [(40, N_LGN), (2, 20, N_LGN)])
+def test_dense_spikes(tmp_path, name, shape):
+    spike = np.random.default_rng(0).random(shape) < 0.1
+    if name == "dense.npy":
+        np.save(tmp_path / name, spike)
+    else:
+        with h5py.File(tmp_path / name, "w") as file:
+            file["input_spikes"] = spike.astype("f4")
+    shown = spikes(tmp_path / name)
+    for trial, piece in enumerate(spike.reshape(2, 20, N_LGN)):
+        assert events(shown.input(trial, 1)) == list(zip(*np.nonzero(piece), strict=True))
+    np.save(tmp_path / "p.npy", spike * 0.5)
+    with pytest.raises(StimulusError, match=r"stimulus\.kind: probabilities"):
+        spikes(tmp_path / "p.npy")
+
+
+def test_ids_from_one(tmp_path):
+    path = write_spikes(tmp_path / "s.h5", [1, N_LGN], [2.0, 3.0])
+    with pytest.raises(StimulusError, match=r"count from 1(?s:.*)first_id=1"):
+        spikes(path)
+    assert events(spikes(path, first_id=1).input(0, 1)) == [(2, 0), (3, N_LGN - 1)]
+
+
+def test_the_examples(shared_data):
+    folder = shared_data / "cases" / "files"
+    if not (folder / "spikes.csv").exists():
+        pytest.skip("no examples")
+    network = replace(NETWORK, n_lgn=600)
+    shown = spikes(folder / "spikes.csv", network, duration_ms=1000.0, trials=1)
+    assert len(shown.input(0, 1)) > 50
+    with pytest.raises(StimulusError, match="are these seconds"):
+        spikes(folder / "seconds_unlabelled.h5", network, duration_ms=1000.0, trials=1)
+    case = shared_data / "cases" / "situations" / "sonata_spikes_in_seconds" / "spikes.h5"
+    with pytest.raises(StimulusError, match="are these seconds"):
+        spikes(case, network, duration_ms=2000.0, trials=1)

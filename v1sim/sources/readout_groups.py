@@ -121,9 +121,9 @@ def _load(path: Path) -> list[NDArray[np.int64]]:
     if suffix == ".npy":
         rows: Any = read_array(path, error=InputError, expected="one row of neurons a class")
     elif suffix == ".json":
-        rows = json.loads(path.read_text(encoding="utf-8"))
+        rows = json.loads(path.read_text(encoding="utf-8-sig"))
     else:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
         rows = [
             [int(word) for word in line.replace(",", " ").split()]
             for line in lines

@@ -23,8 +23,6 @@ on disk do without.
 from __future__ import annotations
 
 import hashlib
-import io
-import warnings
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +32,7 @@ from numpy.typing import NDArray
 
 from v1sim.digests import array_sha256
 from v1sim.errors import StimulusError
+from v1sim.files.table import read_table
 from v1sim.model import LgnCellTable
 from v1sim.stimulus.array_cache import cached_arrays
 
@@ -137,10 +136,10 @@ _COLUMNS = {
 def read_lgn_table(path: Path, ids: NDArray[np.integer] | None = None) -> LgnCellTable:
     """Read the table of LGN cells that the networks' LGN indices count in.
 
-    The text has one line a cell, separated by spaces, under a line of names:
+    The text has one line a cell, separated by spaces (or commas), under a line of names:
     ``id model_id x y spatial_size kpeaks_dom_0 ... tuning_angle sf_sep``. Other
-    columns are ignored. The field is 120 x 80 degrees where all cells lie in it,
-    otherwise 240 x 120.
+    columns are ignored; an empty field is NaN. The visual field is 120 x 80 degrees where all
+    cells lie in it, otherwise 240 x 120.
 
     Parameters
     ----------
@@ -159,38 +158,16 @@ def read_lgn_table(path: Path, ids: NDArray[np.integer] | None = None) -> LgnCel
     StimulusError
         If the file cannot be read as such a table, or lacks one of the ids.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        seen = f"cannot be read: {error}"
-        raise StimulusError(seen, where=str(path), expected="a table of LGN cells") from error
-    header, _, body = text.partition("\n")
-    names = header.split()
+    read = read_table(path, error=StimulusError, expected="a table of LGN cells")
     needed = ["id", "model_id", *(name for group in _COLUMNS.values() for name in group)]
-    missing = [name for name in needed if name not in names]
+    missing = [name for name in needed if name not in read.names]
     if missing:
         seen = f"columns missing from the first line: {', '.join(missing)}"
         raise StimulusError(seen, where=str(path), expected="a space-separated table of LGN cells")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # "input contained no data": below
-            cells = np.loadtxt(io.StringIO(body), dtype=np.str_, ndmin=2, comments=None)
-        if cells.size and cells.shape[1] != len(names):
-            msg = f"{cells.shape[1]} values on each line under {len(names)} names"
-            raise ValueError(msg)
-        values = {
-            name: cells[:, names.index(name)].astype(np.float64)
-            for name in needed
-            if name != "model_id" and cells.size
-        }
-    except ValueError as error:
-        seen = f"cannot be read as a table: {error}"
-        raise StimulusError(
-            seen, where=str(path), expected=f"{len(names)} values on every line, numbers or NaN"
-        ) from error
-    if not cells.size:
+    if not len(read):
         seen = "no cells below the first line"
         raise StimulusError(seen, where=str(path), expected="one line a cell")
+    values = {name: read.numbers(name) for name in needed if name != "model_id"}
     if np.any(np.diff(values["id"]) <= 0):
         seen = "ids that do not ascend"
         raise StimulusError(
@@ -206,7 +183,7 @@ def read_lgn_table(path: Path, ids: NDArray[np.integer] | None = None) -> LgnCel
         field: values[group[0]] if len(group) == 1 else np.stack([values[g] for g in group], axis=1)
         for field, group in _COLUMNS.items()
     }
-    table = LgnCellTable(model_id=cells[:, names.index("model_id")], **columns, field_deg=field_deg)
+    table = LgnCellTable(model_id=read.texts("model_id"), **columns, field_deg=field_deg)
     _check(table, where=str(path))
     return table if ids is None else table.take(_rows(values["id"], ids, str(path)))
 

@@ -60,6 +60,7 @@ class _Seen:
     n: int = 0
     n_over: int = 0
     n_one: int = 0
+    n_spike_samples: int = 0
     largest: float = 0.0
     mean: float = 0.0
 
@@ -89,6 +90,7 @@ class StimulusFile:
     n_input: int
     label: NDArray[np.int64] | None
     response_window_ms: tuple[float, float] | None
+    response_window_where: str
     time_windows_ms: tuple[tuple[float, float], ...]
     stimulus: tuple[Mapping[str, float | int | str], ...]
     divide_by: float = SCALE
@@ -114,13 +116,39 @@ class StimulusFile:
                 raise file.missing("spike_trains")  # the file was changed meanwhile
             values: F32 = file.read(data, sample).astype(np.float32, copy=False)
         self._refuse_other_quantities(values, sample)
+        if not self.analog and self._are_spikes(values):
+            self._seen.n_spike_samples += 1
+            return values
         most = self.largest_value / self.divide_by
         probability: F32 = np.clip(values / np.float32(self.divide_by), 0, np.float32(most))
         self._seen.add(values, probability, self.largest_value)
         return probability
 
+    def window_ms(self) -> tuple[float, float]:
+        """The part of each trial that analyses read: the file's response window, or all.
+
+        Raises
+        ------
+        StimulusError
+            If the file's window does not pass the tests of a configuration's.
+        """
+        if self.response_window_ms is None:
+            return 0.0, self.n_steps * STEP_MS
+        _refuse_other_times(self.response_window_where, *self.response_window_ms, self.n_steps)
+        return self.response_window_ms
+
     def remarks(self) -> tuple[str, ...]:
         """What a reader must know of the samples that were read."""
+        seen = self._seen
+        if seen.n_spike_samples:
+            of_spikes = (
+                f"{seen.n_spike_samples:,} samples of {self.path.name} hold nothing but zeros and "
+                "ones: these are spikes, which are given as they are. None is drawn.",
+            )
+            return of_spikes if not seen.n else (*of_spikes, *self._remarks_on_probabilities())
+        return self._remarks_on_probabilities()
+
+    def _remarks_on_probabilities(self) -> tuple[str, ...]:
         seen = self._seen
         if not seen.n:
             return ()
@@ -169,15 +197,18 @@ class StimulusFile:
             )
             hint = "rates in Hz are stimulus.kind: rates; another factor is stimulus.divide_by"
             raise StimulusError(seen, where=where, expected=expected, hint=hint)
-        if values.any() and np.isin(values, (0, 1)).all():
-            seen = "only zeros and ones: these are spikes, not probabilities"
+        if self.analog and self._are_spikes(values):
             raise StimulusError(
-                seen,
+                "only zeros and ones: these are spikes, not numbers",
                 where=where,
                 expected=expected,
-                hint="a file of spikes is stimulus.kind: sonata_spikes; drawing spikes from spikes "
-                "would lose a quarter of them",
+                hint="spikes are given as they are: --set stimulus.input=spikes",
             )
+
+    @staticmethod
+    def _are_spikes(values: F32) -> bool:
+        """Whether a sample holds nothing but zeros and ones: no file of probabilities does."""
+        return bool(values.any() and ((values == 0) | (values == 1)).all())
 
 
 def open_stimulus_file(path: Path, n_input: int) -> StimulusFile:
@@ -203,7 +234,7 @@ def _describe(path: Path, file: GivenHdf5, n_input: int) -> StimulusFile:
     if data is None:
         raise file.missing("spike_trains")
     where = f"{path}:/spike_trains"
-    if data.ndim != 3 or 0 in data.shape or data.dtype.kind not in "fiu":
+    if data.ndim != 3 or 0 in data.shape or data.dtype.kind not in "fiub":
         seen = f"shape {data.shape} of {data.dtype}"
         raise StimulusError(seen, where=where, expected="(samples, T ms, n_input) of float32")
     n_samples, n_steps, n_stored = data.shape
@@ -212,6 +243,11 @@ def _describe(path: Path, file: GivenHdf5, n_input: int) -> StimulusFile:
         hint = "the file was made for another network"
         if n_steps == n_input:
             hint = "its last two axes look swapped: the order is (samples, T, n_input)"
+        elif n_samples == n_input:
+            hint = (
+                "its axes look reversed, as Julia and MATLAB write them: the order is (samples, T, "
+                "n_input); permutedims(x, (3, 2, 1)) or permute(x, [3 2 1]) before writing"
+            )
         raise StimulusError(seen, where=where, expected=f"{n_input}, as the network has", hint=hint)
     label = _column(file, "labels", (n_samples,))
     if label is not None and not ((np.abs(label) < 2**31) & (label == np.floor(label))).all():
@@ -222,13 +258,9 @@ def _describe(path: Path, file: GivenHdf5, n_input: int) -> StimulusFile:
         )
     window = _column(file, "response_window", (2,))
     windows = _column(file, "time_windows", (None, 2))
-    for name, times in (("response_window", window), ("time_windows", windows)):
-        for start, stop in np.reshape(times, (-1, 2)) if times is not None else ():
-            if not 0 <= start < stop <= n_steps:
-                seen = f"a window from {start:g} to {stop:g} ms"
-                raise StimulusError(
-                    seen, where=f"{path}:/{name}", expected=f"within the {n_steps} ms of a sample"
-                )
+    if windows is not None:
+        for start, stop in windows:
+            _refuse_other_times(file.where("time_windows"), start, stop, n_steps)
     return StimulusFile(
         path=path,
         n_samples=n_samples,
@@ -236,11 +268,30 @@ def _describe(path: Path, file: GivenHdf5, n_input: int) -> StimulusFile:
         n_input=n_stored,
         label=label.astype(np.int64) if label is not None else None,
         response_window_ms=(float(window[0]), float(window[1])) if window is not None else None,
+        response_window_where=file.where("response_window"),
         time_windows_ms=tuple(
             (float(start), float(stop)) for start, stop in (windows if windows is not None else ())
         ),
         stimulus=_stimuli(file, n_samples, label),
     )
+
+
+def _refuse_other_times(where: str, start: float, stop: float, n_steps: int) -> None:
+    """The tests that a window in a configuration passes."""
+    seen = f"a window from {start:g} to {stop:g} ms"
+    if not 0 <= start < stop <= n_steps:
+        raise StimulusError(seen, where=where, expected=f"within the {n_steps} ms of a sample")
+    if start % STEP_MS or stop % STEP_MS:
+        in_ms = f"[{start * 1000:g}, {stop * 1000:g}]"
+        are_seconds = stop * 1000 <= n_steps
+        raise StimulusError(
+            f"{seen}: these look like seconds" if are_seconds else seen,
+            where=where,
+            expected=f"whole ms within the {n_steps} ms of a sample",
+            hint=f"write {in_ms} there, or --set stimulus.response_window_ms={in_ms}"
+            if are_seconds
+            else "--set stimulus.response_window_ms=[START, STOP]",
+        )
 
 
 def _stimuli(
@@ -275,6 +326,11 @@ def _column(
     """A small dataset that may be absent, of a known shape (None: any length)."""
     if not file.has(name):
         return None
+    data = file.dataset(name)
+    if len(shape) == 1 and data is not None and data.ndim == 2 and 1 in data.shape:
+        values = file.numbers(name, data.shape, expected="a vector").reshape(-1)  # MATLAB's vectors
+        if shape[0] in (None, len(values)):
+            return values
     return file.numbers(name, shape, expected=f"numbers of shape {shape}")
 
 

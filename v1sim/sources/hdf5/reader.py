@@ -270,9 +270,10 @@ class _Reader:
             self.stored_dtype[path] = str(stored)
             if actual is None or len(actual) != len(shape) + 1 or actual[1:] != shape:
                 expected = ", ".join(["n", *map(str, shape)])
-                self.problem(
-                    "structure.shape", path, f"has the shape {actual}, expected [{expected}]"
-                )
+                seen = f"has the shape {actual}, expected [{expected}]"
+                if shape and actual is not None and actual[:-1] == shape[::-1]:
+                    seen += "; its axes look reversed, as Julia and MATLAB write them: transpose it"
+                self.problem("structure.shape", path, seen)
                 return None
             reason = storage_problem(dataset, self.path)
             missing_filter = filter_problem(dataset)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Literal
 
@@ -34,7 +34,8 @@ class Probabilities(StimulusConfig):
 
     ``response_window_ms`` is the part of each trial that analyses read, by default the file's
     response window, or the whole sample. Files are known to name a window that training did not
-    read: give the one that training used.
+    read: give the one that training used. ``first_label`` is the label of the first class:
+    Julia and MATLAB count from 1.
     """
 
     kind: Literal["probabilities"]
@@ -44,6 +45,7 @@ class Probabilities(StimulusConfig):
     samples: Annotated[tuple[Annotated[int, Field(ge=0)], ...], NotEmpty] | None = None
     trials: Count = 1
     response_window_ms: WindowMs | None = None
+    first_label: Literal[0, 1] = 0
 
     def made_for(self, network: NetworkModel) -> DrawnStimulus:
         """One stimulus a sample; trials carry ``sample`` and, where the file has it, ``label``."""
@@ -62,13 +64,20 @@ class Probabilities(StimulusConfig):
             )
         duration_ms = file.n_steps * STEP_MS
         schedule = repeated_trials(
-            [file.stimulus[sample] for sample in chosen],
+            [self._carried(file.stimulus[sample]) for sample in chosen],
             repeats=self.trials,
             duration_ms=duration_ms,
-            window_ms=self.response_window_ms or file.response_window_ms or (0.0, duration_ms),
+            window_ms=self.response_window_ms or file.window_ms(),
             where=str(self.file),
         )
         return _Samples(schedule, file, chosen)
+
+    def _carried(self, stimulus: Mapping[str, float | int | str]) -> dict[str, float | int | str]:
+        """What a sample's trials carry, with labels that count from 0."""
+        label = stimulus.get("label")
+        if not isinstance(label, int):
+            return dict(stimulus)
+        return {**stimulus, "label": label - self.first_label}
 
 
 class _Samples(DrawnStimulus):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from v1sim.config_section import DT_MS, InputFile, WindowMs
 from v1sim.errors import StimulusError
 from v1sim.files.hdf5 import given_hdf5
+from v1sim.files.identify import printable
 from v1sim.files.numpy_array import read_array
 from v1sim.model import NetworkModel
 from v1sim.stimulus.base import StimulusConfig
@@ -73,7 +74,10 @@ def _rates(path: Path, dataset: str, n_lgn: int) -> tuple[NDArray[Any], str]:
             f"{rate_hz.shape[1]} LGN cells",
             where=where,
             expected=f"{n_lgn}, as the network has",
-            hint="its axes look swapped: the order is (ms, LGN cells)" if swapped else None,
+            hint="its axes look swapped, as Julia and MATLAB write them: the order is "
+            "(ms, LGN cells)"
+            if swapped
+            else None,
         )
     if not (rate_hz.min() >= 0 and rate_hz.max() <= _MAX_RATE_HZ):  # NaN fails both
         raise StimulusError(
@@ -97,6 +101,16 @@ def _read(path: Path, dataset: str) -> NDArray[Any]:
         return read_array(path, error=StimulusError, expected=expected, mapped=True)
     with given_hdf5(path, error=StimulusError, expected=expected) as file:
         data = file.dataset(dataset)
+        if data is None and file.is_group(dataset):
+            inner = [name for name in file.datasets() if name.startswith(f"{dataset.strip('/')}/")]
+            values = [name for name in inner if name.endswith("/block0_values")]
+            by_pandas = ", written by pandas," if values else ""
+            raise StimulusError(
+                f"is a group{by_pandas} that holds {', '.join(map(printable, inner[:8]))}",
+                where=file.where(dataset),
+                expected=expected,
+                hint=f"--set stimulus.dataset={printable((values or inner or ['NAME'])[0])}",
+            )
         if data is None:
             raise file.missing(dataset, hint="--set stimulus.dataset=NAME")
         return file.read(data)

@@ -1,40 +1,49 @@
-"""LGN spikes of a SONATA file, given to the network as they are.
-
-``/spikes/<population>/{node_ids, timestamps}``, timestamps in ms.
-"""
+"""LGN spikes of a file, given to the network as they are."""
 
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from v1sim.config_section import DT_MS, Count, DurationMs, InputFile, TimeMs, WindowMs
 from v1sim.errors import StimulusError
-from v1sim.files.hdf5 import given_hdf5
-from v1sim.files.identify import printable
 from v1sim.model import NetworkModel
 from v1sim.stimulus.base import StimulusConfig
 from v1sim.stimulus.given import GivenSpikes
+from v1sim.stimulus.spike_files import SpikeFile, read_spike_file
 from v1sim.stimulus.spikes import LgnSpikes
 from v1sim.stimulus.trials import repeated_trials
 
 __all__ = ["SonataSpikes"]
 
+_UNITS_MS = {"milliseconds": 1.0, "seconds": 1000.0}
+#: Fewer spikes say nothing of their unit.
+_FEW = 50
+#: LGN cells send less than one spike a ms: if more of them than this fall together with another
+#: of their cell, the times are no milliseconds. (20 % would be 200 Hz of a Poisson process.)
+_MOST_TOGETHER = 0.5
+#: Times that nobody calls milliseconds, and that all lie in so small a part of what is shown.
+_SMALL_PART = 0.01
+
 
 class SonataSpikes(StimulusConfig):
-    """LGN spikes from a SONATA file as they are, cut into ``trials`` pieces of ``duration_ms``.
+    """LGN spikes from a file as they are, cut into ``trials`` pieces of ``duration_ms``.
 
-    ``population`` may be left out where the file has but one; node ids count in the network's LGN
-    cells. The first piece begins at ``start_ms``.
+    `v1sim.stimulus.spike_files` lists the layouts. ``population`` may be left out where the
+    file has but one; node ids count in the network's LGN cells, from ``first_id`` on.
+    ``unit`` is what the file's times are in, by default what it says itself, otherwise ms.
+    The first piece begins at ``start_ms``.
     """
 
     kind: Literal["sonata_spikes"]
     file: InputFile
     population: str | None = None
+    unit: Literal["milliseconds", "seconds"] | None = None
+    first_id: Annotated[int, Field(ge=0)] = 0
     start_ms: TimeMs = 0.0
     duration_ms: DurationMs
     trials: Count = 1
@@ -42,29 +51,32 @@ class SonataSpikes(StimulusConfig):
 
     def made_for(self, network: NetworkModel) -> GivenSpikes:
         """The pieces, one after the other, each a trial."""
-        node, time_ms = _read(self.file, self.population)
-        where = str(self.file)
+        file = read_spike_file(self.file, self.population)
+        node = file.node - self.first_id
         if node.size and not 0 <= node.min() <= node.max() < network.n_lgn:
+            from_one = file.node.min() == 1 and file.node.max() == network.n_lgn
             raise StimulusError(
-                f"node ids from {node.min()} to {node.max()}",
-                where=where,
-                expected=f"0 to {network.n_lgn - 1}: the network's LGN cells",
+                f"node ids from {file.node.min()} to {file.node.max()}",
+                where=file.where,
+                expected=f"{self.first_id} to {self.first_id + network.n_lgn - 1}: the network's "
+                "LGN cells",
+                hint="they count from 1: --set stimulus.first_id=1" if from_one else None,
             )
-        if not np.isfinite(time_ms).all():
-            seen = f"{int((~np.isfinite(time_ms)).sum())} timestamps that are not finite"
-            raise StimulusError(seen, where=where, expected="times in ms")
+        if not np.isfinite(file.time).all():
+            seen = f"{int((~np.isfinite(file.time)).sum())} timestamps that are not finite"
+            raise StimulusError(seen, where=file.where, expected="times in ms")
         schedule = repeated_trials(
             [{"file": self.file.name, "piece": piece} for piece in range(self.trials)],
             repeats=1,
             duration_ms=self.duration_ms,
             window_ms=self.window_ms or (0.0, self.duration_ms),
-            where=where,
+            where=str(self.file),
         )
-        return GivenSpikes(network.n_lgn, schedule, self._pieces(node, time_ms))
+        return GivenSpikes(network.n_lgn, schedule, self._pieces(file, node))
 
-    def _pieces(
-        self, node: NDArray[np.int64], time_ms: NDArray[np.float64]
-    ) -> tuple[LgnSpikes, ...]:
+    def _pieces(self, file: SpikeFile, node: NDArray[np.int64]) -> tuple[LgnSpikes, ...]:
+        unit_ms = _UNITS_MS[self.unit] if self.unit else file.unit_ms or 1.0
+        time_ms = file.time * unit_ms
         n_steps = round(self.duration_ms / DT_MS)
         # A time that is a whole step to within rounding is that step.
         step = np.floor((time_ms - self.start_ms) / DT_MS + 1e-6)
@@ -74,12 +86,14 @@ class SonataSpikes(StimulusConfig):
             raise StimulusError(
                 f"no spikes among {self.trials} pieces of {self.duration_ms:g} ms from "
                 f"{self.start_ms:g} ms on; the file has {span}",
-                where=str(self.file),
+                where=file.where,
                 expected="spikes to show",
             )
         node, step = node[inside], step[inside].astype(np.int64)
         order = np.lexsort((node, step))
         node, step = node[order], step[order]
+        if self.unit is None:
+            self._refuse_seconds(file, node, step)
         bounds = np.searchsorted(step, n_steps * np.arange(self.trials + 1))
         step %= n_steps
         return tuple(
@@ -87,32 +101,31 @@ class SonataSpikes(StimulusConfig):
             for start, stop in itertools.pairwise(bounds)
         )
 
-
-def _read(path: Path, population: str | None) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    with given_hdf5(path, error=StimulusError, expected="a SONATA spike file") as file:
-        names = [name for name in file.names("spikes") if file.is_group(f"spikes/{name}")]
-        if not names:
-            raise file.missing("spikes/<population>/node_ids")
-        name = population or (names[0] if len(names) == 1 else None)
-        if name not in names:
-            raise StimulusError(
-                f"no population {name!r}" if name else f"{len(names)} populations",
-                where=f"{path}:/spikes",
-                expected=f"one of {file.listed('spikes')}",
-                hint=f"--set stimulus.population={printable(names[0])}",
+    def _refuse_seconds(
+        self, file: SpikeFile, node: NDArray[np.int64], step: NDArray[np.int64]
+    ) -> None:
+        """Refuse spikes, sorted by step, then node, whose times can hardly be in ms."""
+        if len(step) < _FEW:
+            return
+        as_next = (np.diff(step) == 0) & (np.diff(node) == 0)
+        together = np.append(as_next, False) | np.insert(as_next, 0, False)
+        n_together = int(np.count_nonzero(together))
+        shown_ms = self.trials * self.duration_ms
+        seen = None
+        if n_together > _MOST_TOGETHER * len(step):
+            seen = (
+                f"{n_together:,} of {len(step):,} spikes fall into the same ms as another of their "
+                "cell"
             )
-        group = f"spikes/{name}"
-        expected = "one id a timestamp"
-        node = file.numbers(f"{group}/node_ids", (None,), kinds="iu", expected=expected)
-        time = file.numbers(f"{group}/timestamps", (None,), expected=expected)
-        unit = file.text_attribute(f"{group}/timestamps", "units") or "milliseconds"
-    where = f"{path}:/{group}"
-    if unit not in ("milliseconds", "ms"):
-        seen = f"timestamps in {printable(unit)!r}"
-        raise StimulusError(seen, where=where, expected="milliseconds")
-    if node.shape != time.shape:
-        seen = f"{len(node):,} node_ids beside {len(time):,} timestamps"
-        raise StimulusError(seen, where=where, expected=expected)
-    if node.size and int(node.max()) >= 1 << 62:
-        raise StimulusError(f"a node id of {node.max()}", where=where, expected="ids of cells")
-    return node.astype(np.int64), time.astype(np.float64)
+        elif file.unit_ms is None and file.time.max() - self.start_ms < _SMALL_PART * shown_ms:
+            seen = (
+                f"all {len(step):,} spikes lie within the first {file.time.max():.3g} of "
+                f"{shown_ms:g} ms, and the file does not say what its times are in"
+            )
+        if seen is not None:
+            raise StimulusError(
+                f"{seen}: are these seconds?",
+                where=file.where,
+                expected="times in ms",
+                hint="--set stimulus.unit=seconds, or stimulus.unit=milliseconds if they are",
+            )

@@ -1,0 +1,189 @@
+"""Files of LGN spikes, in the layouts that are in use.
+
+======================================== ======================================================
+SONATA (HDF5)                            ``/spikes/<population>/{node_ids, timestamps}``
+SONATA, older (HDF5)                     ``/spikes/{gids, timestamps}``
+BMTK's table (.csv)                      columns ``timestamps``, ``node_ids`` and ``population``
+dense (HDF5 or .npy)                     0 and 1, [ms, cells] or [pieces, ms, cells]
+======================================== ======================================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from v1sim.errors import StimulusError
+from v1sim.files.hdf5 import GivenHdf5, given_hdf5
+from v1sim.files.identify import printable
+from v1sim.files.numpy_array import read_array
+from v1sim.files.table import read_table
+
+__all__ = ["SpikeFile", "read_spike_file"]
+
+I64 = NDArray[np.int64]
+F64 = NDArray[np.float64]
+
+_EXPECTED = (
+    "LGN spikes: a SONATA spike file, BMTK's .csv, or zeros and ones [ms, cells] in HDF5 or .npy"
+)
+#: Names that columns of a table have had.
+_NODES = ("node_ids", "node_id", "gids", "gid")
+_TIMES = ("timestamps", "timestamp", "times", "time")
+#: Datasets of zeros and ones that programs write.
+_DENSE = ("spike_trains", "input_spikes", "spikes")
+#: Units of an attribute, in ms.
+_UNITS_MS = {
+    **dict.fromkeys(("milliseconds", "millisecond", "ms", "msec"), 1.0),
+    **dict.fromkeys(("seconds", "second", "s", "sec"), 1000.0),
+    **dict.fromkeys(("microseconds", "microsecond", "us"), 0.001),
+}
+#: Of a dense file: one step a millisecond.
+_DENSE_STEP_MS = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class SpikeFile:
+    """What a file says: ``node`` and ``time`` (q,), and what a unit of time is in ms.
+
+    ``unit_ms`` is None where the file does not say it; then milliseconds are meant, as SONATA has
+    them.
+    """
+
+    node: I64
+    time: F64
+    unit_ms: float | None
+    where: str
+
+
+def read_spike_file(path: Path, population: str | None) -> SpikeFile:
+    """Read a file of LGN spikes.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    population : str, optional
+        Which population; may be left out where the file has but one.
+
+    Raises
+    ------
+    StimulusError
+        If it cannot be read, is something else, or has several populations.
+    """
+    if path.suffix.lower() in (".csv", ".txt", ".tsv"):
+        return _of_table(path, population)
+    if path.suffix.lower() == ".npy":
+        values = read_array(path, error=StimulusError, expected=_EXPECTED)
+        return _of_dense(values, str(path))
+    with given_hdf5(path, error=StimulusError, expected=_EXPECTED) as file:
+        return _of_hdf5(file, population)
+
+
+def _of_hdf5(file: GivenHdf5, population: str | None) -> SpikeFile:
+    for name in _DENSE:
+        data = file.dataset(name)
+        if data is not None:
+            if data.ndim not in (2, 3) or data.dtype.kind not in "biuf":
+                seen = f"shape {data.shape} of {data.dtype}"
+                raise StimulusError(
+                    seen, where=file.where(name), expected="zeros and ones [ms, cells]"
+                )
+            return _of_dense(file.read(data), file.where(name))
+    for node_name in ("gids", "node_ids"):
+        if file.has(f"spikes/{node_name}"):
+            return _of_group(file, "spikes", node_name)
+    names = [name for name in file.names("spikes") if file.is_group(f"spikes/{name}")]
+    if not names:
+        raise file.missing("spikes")
+    name = _chosen(names, population, file.where("spikes"))
+    group = f"spikes/{name}"
+    return _of_group(file, group, "gids" if file.has(f"{group}/gids") else "node_ids")
+
+
+def _chosen(names: list[str], population: str | None, where: str) -> str:
+    """The population that is meant."""
+    name = population or (names[0] if len(names) == 1 else None)
+    if name not in names:
+        raise StimulusError(
+            f"no population {name!r}" if name else f"{len(names)} populations",
+            where=where,
+            expected=f"one of {', '.join(map(printable, names))}",
+            hint=f"--set stimulus.population={printable(names[0])}",
+        )
+    return name
+
+
+def _of_group(file: GivenHdf5, group: str, node_name: str) -> SpikeFile:
+    """Two columns of a group."""
+    expected = "one id a timestamp"
+    node = file.numbers(f"{group}/{node_name}", (None,), kinds="iu", expected=expected)
+    time = file.numbers(f"{group}/timestamps", (None,), expected=expected)
+    unit = file.text_attribute(f"{group}/timestamps", "units")
+    unit = unit or file.text_attribute(group, "units")
+    if unit is not None and unit.strip().lower() not in _UNITS_MS:
+        raise StimulusError(
+            f"timestamps in {printable(unit)!r}",
+            where=file.where(group),
+            expected="milliseconds or seconds",
+            hint="say what they are: --set stimulus.unit=milliseconds, or seconds",
+        )
+    unit_ms = None if unit is None else _UNITS_MS[unit.strip().lower()]
+    return _spikes(node, time, unit_ms, file.where(group))
+
+
+def _spikes(
+    node: NDArray[np.generic], time: NDArray[np.generic], unit_ms: float | None, where: str
+) -> SpikeFile:
+    if node.shape != time.shape:
+        seen = f"{len(node):,} ids beside {len(time):,} timestamps"
+        raise StimulusError(seen, where=where, expected="one id a timestamp")
+    if node.size and not -(1 << 62) < int(node.min()) <= int(node.max()) < 1 << 62:
+        raise StimulusError(f"a node id of {node.max()}", where=where, expected="ids of cells")
+    return SpikeFile(node.astype(np.int64), time.astype(np.float64), unit_ms, where)
+
+
+def _of_table(path: Path, population: str | None) -> SpikeFile:
+    """BMTK's table, with or without a column of populations."""
+    table = read_table(path, error=StimulusError, expected=_EXPECTED)
+    node_name, time_name = (
+        next((name for name in names if name in table.names), None) for names in (_NODES, _TIMES)
+    )
+    if node_name is None or time_name is None:
+        raise StimulusError(
+            f"columns {', '.join(map(printable, table.names[:12]))}",
+            where=str(path),
+            expected="columns timestamps and node_ids (and population), separated by one sign",
+        )
+    node, time = table.numbers(node_name), table.numbers(time_name)
+    if not (np.isfinite(node) & (node == np.floor(node))).all():
+        raise StimulusError("node ids that are no whole numbers", where=str(path))
+    chosen = slice(None)
+    if "population" in table.names:
+        of_spike = table.texts("population")
+        names = np.unique(of_spike).tolist()
+        if names:
+            chosen = of_spike == _chosen(names, population, str(path))
+    return _spikes(node.astype(np.int64)[chosen], time[chosen], None, str(path))
+
+
+def _of_dense(values: NDArray[np.generic], where: str) -> SpikeFile:
+    """Zeros and ones [ms, cells] or [pieces, ms, cells]: the pieces follow each other."""
+    if values.ndim not in (2, 3) or values.dtype.kind not in "biuf" or not values.size:
+        seen = f"shape {values.shape} of {values.dtype}"
+        raise StimulusError(seen, where=where, expected="zeros and ones [ms, cells]")
+    spike = values.reshape(-1, values.shape[-1])
+    if not ((spike == 0) | (spike == 1)).all():
+        raise StimulusError(
+            f"values from {spike.min():g} to {spike.max():g}",
+            where=where,
+            expected="zeros and ones: spikes",
+            hint="rates in Hz are stimulus.kind: rates, probabilities stimulus.kind: probabilities",
+        )
+    step, node = np.nonzero(spike)
+    return SpikeFile(
+        node.astype(np.int64), step.astype(np.float64) * _DENSE_STEP_MS, _DENSE_STEP_MS, where
+    )
