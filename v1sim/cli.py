@@ -53,6 +53,13 @@ _Waive = Annotated[
     list[str] | None,
     typer.Option("--waive", metavar="CHECK=REASON", help="Let one check pass, for a reason."),
 ]
+_Baseline = Annotated[
+    Path | None, typer.Option("--baseline", help="The same network before training.")
+]
+_Initial = Annotated[
+    Path | None,
+    typer.Option("--initial", help="An earlier checkpoint of the same training, to compare with."),
+]
 _Json = Annotated[
     Path | None, typer.Option("--json", help="Write it as JSON ('-': to the screen).")
 ]
@@ -208,9 +215,7 @@ def check(
         Path | None,
         typer.Option("--checkpoint", help="TensorFlow checkpoint, or its .index, to prove it by."),
     ] = None,
-    baseline: Annotated[
-        Path | None, typer.Option("--baseline", help="The same network before training.")
-    ] = None,
+    baseline: _Baseline = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the report as JSON ('-': to the screen).")
     ] = None,
@@ -344,12 +349,22 @@ def convert(
         Path | None, typer.Option("--readout", help="Readout groups: .h5, .json, .npy or text.")
     ] = None,
     lgn: Annotated[int | None, typer.Option("--lgn", min=1, help="LGN cells.")] = None,
+    baseline: _Baseline = None,
+    initial: _Initial = None,
+    weights: Annotated[
+        Literal["raw", "average"],
+        typer.Option("--weights", help="The weights, or their moving average (use_ema)."),
+    ] = "raw",
     allow_untrained: Annotated[
-        bool, typer.Option("--allow-untrained", help="Convert untrained weights, and mark them.")
+        bool,
+        typer.Option(
+            "--allow-untrained",
+            help="Convert weights that are not trained, or not known to be, and mark them.",
+        ),
     ] = False,
 ) -> None:
     """Convert a TensorFlow checkpoint into a network file that carries its proof."""
-    from v1sim.convert import conversion
+    from v1sim.conversion import convert as conversion
     from v1sim.report.conversion import conversion_text
 
     done = conversion.convert(
@@ -359,6 +374,9 @@ def convert(
         data_dir=data_dir,
         readout=readout,
         n_lgn=lgn,
+        baseline=baseline,
+        initial=initial,
+        weights=weights,
         allow_untrained=allow_untrained,
     )
     _print(conversion_text(done))
@@ -370,12 +388,16 @@ def stamp(
     checkpoint: Annotated[
         Path, typer.Option("--checkpoint", help="Its checkpoint; the .index alone is enough.")
     ],
+    baseline: _Baseline = None,
+    initial: _Initial = None,
 ) -> None:
     """Prove an existing network file against its checkpoint and write the proof into it."""
-    from v1sim.convert import conversion
+    from v1sim.conversion import convert as conversion
     from v1sim.report.conversion import comparison_text, conversion_text
 
-    done = conversion.stamp(network, checkpoint, command=shlex.join(sys.argv))
+    done = conversion.stamp(
+        network, checkpoint, command=shlex.join(sys.argv), baseline=baseline, initial=initial
+    )
     if not done.comparison.equal:
         _print(f"{network}: nothing was written, it is {comparison_text(done.comparison)}")
         raise typer.Exit(GuardRefusal.exit_code)
@@ -385,13 +407,15 @@ def stamp(
 @_command("inspect")
 def inspect(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint: its prefix or its .index.")],
+    baseline: _Baseline = None,
+    initial: _Initial = None,
     json_file: _Json = None,
 ) -> None:
     """Say what a checkpoint is, from its index, and what convert would make of it."""
-    from v1sim.convert.inspection import inspect_checkpoint, inspection_document
+    from v1sim.conversion.inspection import inspect_checkpoint, inspection_document
     from v1sim.report.conversion import inspection_text
 
-    inspection = inspect_checkpoint(checkpoint)
+    inspection = inspect_checkpoint(checkpoint, baseline=baseline, initial=initial)
     _write_json(json_file, lambda: inspection_document(inspection))
     if str(json_file) != "-":
         _print(inspection_text(inspection))

@@ -147,7 +147,9 @@ class LgnCellTable:
 class ArrayOrigin:
     """Where one dataset of the file came from, and its sha256 (of canonical bytes)."""
 
-    origin: Literal["trained variable", "initial value", "recomputed", "constructed", "copied"]
+    origin: Literal[
+        "trained variable", "initial value", "undetermined", "recomputed", "constructed", "copied"
+    ]
     sha256: str
     detail: str = ""
 
@@ -156,7 +158,7 @@ class ArrayOrigin:
 class Provenance:
     """What the maker of a network file says it is, with a digest of every dataset."""
 
-    kind: Literal["trained", "untrained", "mixed", "constructed"]
+    kind: Literal["trained", "untrained", "mixed", "constructed", "undetermined"]
     made_by: str
     made_at: str
     command: str

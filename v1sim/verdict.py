@@ -20,8 +20,9 @@ import numpy as np
 
 from v1sim.checks import families  # noqa: F401 -- registers the checks
 from v1sim.checks.baseline import baseline_weights
-from v1sim.checks.checkpoint import checkpoint_verdict, frozen_by, updates_made
+from v1sim.checks.checkpoint import TABLE_OF, checkpoint_verdict, frozen_by, updates_made
 from v1sim.checks.patterns import out_of_place
+from v1sim.checks.provenance import is_proof
 from v1sim.checks.registry import (
     CRASHED,
     SKIPPED,
@@ -32,6 +33,7 @@ from v1sim.checks.registry import (
     run_checks,
 )
 from v1sim.checks.training import zero_evidence
+from v1sim.convert.claims import Looks, claim, kind_of
 from v1sim.model import (
     ArrayRequirements,
     ArrayVerdict,
@@ -306,6 +308,8 @@ def _by_provenance(context: Context, array: str, outcome: _Outcome) -> ArrayVerd
     provenance = context.network.provenance
     if provenance is None or outcome.means(Consequence.PROVENANCE_IS_VOID):
         return None
+    if not is_proof(context.network, array):
+        return None
     origin = provenance.arrays[array].origin
     verdict = {
         "trained variable": Verdict.TRAINED,
@@ -322,18 +326,29 @@ def _by_checkpoint(context: Context, array: str, outcome: _Outcome) -> ArrayVerd
     if comparison is None or comparison.status(array) != "equal":
         return None
     verdict = checkpoint_verdict(comparison, array)
-    why = f"equal to {comparison.checkpoint}"
+    which = "the average in " if comparison.average and array != "input/bkg_weights" else ""
+    why = f"equal to {which}{comparison.checkpoint}"
+    claimed = comparison.claims.get(TABLE_OF[array])
+    if claimed is None or array == "input/bkg_weights":
+        return ArrayVerdict(verdict, "checkpoint" if claimed else None, why)
     if array == "input/weights" and frozen_by(context):
         why += ", whose training froze them"
-    if verdict is Verdict.UNDETERMINED:
-        # No optimizer was saved with it. Before the first step there is none.
-        zeros = _by_evidence(context, array, outcome)
-        if zeros is not None:
-            return ArrayVerdict(zeros.verdict, zeros.proof, f"{why}; {zeros.why}")
-        if array == "recurrent/weights" and not (context.network.recurrent.weight == 0).any():
-            verdict = Verdict.UNTRAINED
-            why += ", which has no optimizer, and no weight is exactly zero"
-    return ArrayVerdict(verdict, "checkpoint", why)
+    left_open = array == "recurrent/weights" and claimed.origin == "frozen"
+    if verdict is Verdict.UNDETERMINED or left_open or claimed.evidence.faint:
+        # No optimizer tells, or an earlier training may have changed them: the weights do.
+        for source in (_by_baseline, _by_evidence):
+            seen = source(context, array, outcome)
+            if seen is not None and (
+                verdict is Verdict.UNDETERMINED or seen.verdict is not verdict
+            ):
+                return ArrayVerdict(seen.verdict, seen.proof, f"{why}; {seen.why}")
+        weight = context.network.recurrent.weight
+        looks = Looks("nothing", "", n=len(weight), n_zero=int(np.count_nonzero(weight == 0)))
+        claimed = claim(claimed.evidence, looks)
+        if verdict is Verdict.UNDETERMINED and claimed.origin == "undetermined":
+            return ArrayVerdict(verdict, None, f"{why}; {claimed.why}")
+        verdict = Verdict.UNTRAINED
+    return ArrayVerdict(verdict, "checkpoint", f"{why}: {claimed.why}")
 
 
 def _by_baseline(context: Context, array: str, outcome: _Outcome) -> ArrayVerdict | None:
@@ -398,12 +413,13 @@ def _of_network(
     recurrent, lgn = stated["recurrent/weights"], stated["input/weights"]
     provenance = context.network.provenance
     proven: Verdict | None = None
-    if provenance is not None and not outcome.means(Consequence.PROVENANCE_IS_VOID):
+    void = outcome.means(Consequence.PROVENANCE_IS_VOID)
+    if provenance is not None and not void and is_proof(context.network, "recurrent/weights"):
         proven = Verdict(provenance.kind)
     elif recurrent.proof == "checkpoint" and lgn.proof == "checkpoint":
         assert context.checkpoint is not None
         # Input that was frozen on purpose leaves a network trained: the optimizer tells.
-        proven = Verdict(context.checkpoint.training.kind)
+        proven = Verdict(kind_of(context.checkpoint.claims))
         if proven is Verdict.UNDETERMINED:
             proven = recurrent.verdict
     array = next((array for array in _WEIGHTS[:2] if array in less), None)

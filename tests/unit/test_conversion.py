@@ -23,7 +23,7 @@ from tests.checkpoints import (
 )
 from tests.networks import N_LGN, tiny_network
 from v1sim import guard
-from v1sim.convert.conversion import convert
+from v1sim.conversion.convert import convert
 from v1sim.errors import CheckpointError, InputError, MissingExtraError, OutputError
 from v1sim.model import NetworkModel
 from v1sim.sources import open_network
@@ -329,7 +329,11 @@ def test_keras_3_names(tmp_path, network):
     provenance = made.provenance
     assert provenance.kind == "trained"
     assert provenance.checkpoint["iterations"] == 1
-    assert provenance.checkpoint["moments"] == {"recurrent": "nonzero", "input": "nonzero"}
+    tables = provenance.checkpoint["tables"]
+    assert {table: found["origin"] for table, found in tables.items()} == {
+        "recurrent": "trained", "input": "trained", "background": "frozen",
+    }  # fmt: skip
+    assert {tables[t]["family"] for t in ("recurrent", "input")} == {"Adam"}
     assert not any("beyond this model" in text for text in provenance.details["missing"])
 
 
@@ -524,27 +528,68 @@ def test_unexpected_shape_is_named(tmp_path, network, name, cut, expected):
     assert expected in message
 
 
-def test_saved_before_training(tmp_path, network):
-    prefix = save_trained(tmp_path / "start", network, iterations=0, moments={})
+def test_no_step_and_no_zeros_is_undetermined(tmp_path):
+    tensorflow()
+    initial = tiny_network(seed=3)
+    prefix = save_trained(tmp_path / "start", initial, iterations=0, moments={})
     message = refused(prefix)
-    assert "this checkpoint was saved before training: optimizer/iter is 0" in message
+    assert (
+        "nothing shows that this checkpoint was trained: optimizer has not taken a step" in message
+    )
+    assert "saved before training" not in message
     assert "--allow-untrained" in message
+    assert "--initial" in message
     provenance = converted(prefix, allow_untrained=True).provenance
-    assert provenance.kind == "untrained"
-    assert provenance.arrays["recurrent/weights"].origin == "initial value"
+    assert provenance.kind == "undetermined"
+    assert provenance.arrays["recurrent/weights"].origin == "undetermined"
+    report = guard.examine(open_network(tmp_path / "net.h5"), guard.Policy())
+    assert (report.verdict, report.proof, report.passed) == ("undetermined", None, False)
 
 
-def test_zero_iterations_with_zero_moments(tmp_path, network):
-    prefix = save_trained(
-        tmp_path / "built", network, iterations=0,
-        moments={"recurrent_weight_values": 0.0, "/_weights": 0.0},
-    )  # fmt: skip
-    assert "saved before training" in refused(prefix)
+@pytest.mark.parametrize("moments", [{}, {"recurrent_weight_values": 0.0, "/_weights": 0.0}])
+def test_no_step_on_weights_with_the_zeros_of_training(tmp_path, network, moments):
+    """A new optimizer on trained weights."""
+    prefix = save_trained(tmp_path / "again", network, iterations=0, moments=moments)
+    made = converted(prefix)
+    assert made.provenance.kind == "trained"
+    assert made.provenance.checkpoint["tables"]["recurrent"]["rests_on"] == "exact zeros"
+    report = guard.examine(made, guard.Policy(strength="proof"))
+    assert (report.verdict, report.proof, report.passed) == ("trained", "evidence", False)
+
+
+def test_the_weights_before_training_decide_where_no_optimizer_does(tmp_path, network):
+    initial = tiny_network(seed=3)
+    sgd = {"iterations": 20, "moments": {}}
+    first = save_trained(tmp_path / "ckpt-0", initial, **sgd)
+    same = save_trained(tmp_path / "ckpt-1", initial, **sgd)
+    message = refused(same)
+    assert "does not tell of which weights" in message
+    message = refused(same, initial=first)
+    assert "the recurrent weights were not trained" in message
+    assert "those of ckpt-0" in message
+    moved = initial.recurrent.weight * np.linspace(1, 2, len(initial.recurrent)).astype("f4")
+    later = replace(initial, recurrent=replace(initial.recurrent, weight=moved))
+    prefix = save_trained(tmp_path / "ckpt-2", later, **sgd)
+    made = converted(prefix, initial=first)
+    claimed = made.provenance.checkpoint["tables"]["recurrent"]
+    assert (claimed["origin"], claimed["rests_on"]) == ("trained", "initial weights")
+    report = guard.examine(made, guard.Policy(strength="proof"))
+    assert (report.verdict, report.proof) == ("trained", "provenance")
+    decayed = initial.recurrent.weight * np.float32(0.97)
+    later = replace(initial, recurrent=replace(initial.recurrent, weight=decayed))
+    prefix = save_trained(tmp_path / "ckpt-3", later, **sgd)
+    assert "times 0.97, as by decay" in refused(prefix, initial=first)
+
+
+def test_a_checkpoint_of_other_synapses_is_no_earlier_one(tmp_path, network):
+    first = save_trained(tmp_path / "ckpt-0", tiny_network(seed=8))
+    prefix = save_trained(tmp_path / "ckpt-1", network)
+    assert "has other recurrent synapses" in refused(prefix, InputError, initial=first)
 
 
 def test_optimizer_without_variables(shared_data, tmp_path):
     tensorflow()
-    with pytest.raises(CheckpointError, match="saved before training: its optimizer has no"):
+    with pytest.raises(CheckpointError, match=r"has no variables, .* as before training"):
         convert(shared_data / "trained_a/untrained/ckpt_1000-0", tmp_path / "net.h5", command="")
     assert list(tmp_path.iterdir()) == []
 
@@ -552,21 +597,32 @@ def test_optimizer_without_variables(shared_data, tmp_path):
 def test_moments_all_zero(tmp_path, network):
     zero = {"recurrent_weight_values": 0.0, "/_weights": 0.0}
     message = refused(save_trained(tmp_path / "zero", network, moments=zero))
-    assert "moments of the recurrent and input weights are all zero after 850 updates" in message
+    assert "the recurrent and input weights were not trained" in message
+    assert "momentum and velocity are all 0 after 850 updates, so no gradient" in message
 
 
 def test_input_with_zero_moments_is_refused(tmp_path, network):
     half = {"recurrent_weight_values": 1e-3, "/_weights": 0.0}
     prefix = save_trained(tmp_path / "half", network, moments=half)
-    assert "moments of the input weights are all zero" in refused(prefix)
+    assert "the input weights were not trained: their momentum and velocity are" in refused(prefix)
     assert converted(prefix, allow_untrained=True).provenance.kind == "mixed"
 
 
-def test_only_the_input_was_trained(tmp_path, network):
-    prefix = save_trained(tmp_path / "input", network, moments={"/_weights": 1e-3})
+def test_only_the_input_was_trained(tmp_path):
+    tensorflow()
+    initial = tiny_network(seed=3)
+    prefix = save_trained(tmp_path / "input", initial, moments={"/_weights": 1e-3})
     message = refused(prefix)
     assert "the recurrent weights were not trained" in message
+    assert "optimizer holds other weights" in message
     assert converted(prefix, allow_untrained=True).provenance.kind == "mixed"
+
+
+def test_frozen_weights_with_the_zeros_of_an_earlier_training(tmp_path, network):
+    """The recurrent weights were trained before, and only the input now."""
+    prefix = save_trained(tmp_path / "tuned", network, moments={"/_weights": 1e-3})
+    claimed = converted(prefix).provenance.checkpoint["tables"]["recurrent"]
+    assert (claimed["origin"], claimed["rests_on"]) == ("trained", "exact zeros")
 
 
 def test_no_optimizer_and_no_zeros(tmp_path, network):

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from tests.checkpoints import model_variables, optimizer_variables, save, save_trained, tensorflow
 from tests.networks import damaged, tiny_network
 from v1sim import guard
+from v1sim.conversion.convert import stamp
+from v1sim.conversion.inspection import inspect_checkpoint
 from v1sim.convert.bundle import CheckpointIndex, read_index
-from v1sim.convert.conversion import stamp
-from v1sim.convert.inspection import inspect_checkpoint
 from v1sim.convert.proof import compare_with_checkpoint
 from v1sim.model import NetworkModel, SynapseTable
 from v1sim.sources import open_network
@@ -56,7 +56,7 @@ def test_pass_equal(index, index_alone):
         compared = compare_with_checkpoint(BARE, one)
         assert compared.equal
         assert compared.signs_at_start is True
-        assert compared.training.kind == "trained"
+        assert compared.claims["recurrent"].origin == "trained"
         assert "readout/neuron_ids" in compared.uncovered
         assert "neurons/positions_x" in compared.uncovered
         assert "recurrent/weights" not in compared.uncovered
@@ -232,10 +232,17 @@ def test_stamp_leaves_another_networks_file_alone(old_file, checkpoint):
 
 def test_stamp_of_untrained_weights_says_untrained(tmp_path):
     tensorflow()
-    start = save_trained(tmp_path / "start", NETWORK, iterations=0, moments={})
-    path = tmp_path / "net.h5"
-    write_network(BARE, path)
-    stamp(path, start, command="")
+    initial = replace(tiny_network(seed=4), provenance=None)
+    start = save_trained(tmp_path / "start", initial, iterations=0, moments={})
+    path, before = tmp_path / "net.h5", tmp_path / "before.h5"
+    write_network(initial, path)
+    write_network(initial, before)
+    done = stamp(path, start, command="")
+    assert done.kind == "undetermined"
+    assert "has not taken a step" in done.claims["recurrent"].why
+    report = guard.examine(open_network(path), guard.Policy())
+    assert (report.verdict, report.proof, report.passed) == ("undetermined", None, False)
+    stamp(path, start, command="", baseline=before)
     report = guard.examine(open_network(path), guard.Policy())
     assert (report.verdict, report.proof, report.passed) == ("untrained", "provenance", False)
 
@@ -245,9 +252,14 @@ def test_stamp_of_untrained_weights_says_untrained(tmp_path):
 
 def test_inspection_of_the_real_index(shared_data):
     found = inspect_checkpoint(shared_data / "third_party/ckpt_51978-153.index")
-    assert found.training.iterations == 36_828
-    assert found.training.learning_rate == pytest.approx(0.001)
-    assert found.training.moments == {"recurrent": "nonzero", "input": "nonzero"}
+    assert found.kind == "trained"
+    assert found.evidence.iterations == 36_828
+    assert found.evidence.learning_rate == pytest.approx(0.001)
+    for table in ("recurrent", "input"):
+        claim = found.claims[table]
+        assert (claim.origin, claim.rests_on) == ("trained", "optimizer")
+        assert [slot.kind for slot in claim.evidence.slots] == ["momentum", "velocity"]
+    assert found.claims["background"].origin == "frozen"
     assert "tau_syn is 5.5, 8.5, 2.8, 5.8 ms for every neuron" in found.facts
     assert "V_reset is E_L for every neuron" in found.facts
     assert "every input weight was >= 0 before training" in found.facts
@@ -260,9 +272,9 @@ def test_inspection_needs_no_tensorflow(index_alone):
 
     code = (
         "import sys; from pathlib import Path; "
-        "from v1sim.convert.inspection import inspect_checkpoint; "
+        "from v1sim.conversion.inspection import inspect_checkpoint; "
         f"found = inspect_checkpoint(Path({str(index_alone.path)!r})); "
-        "assert found.training.iterations == 850; print('tensorflow' in sys.modules)"
+        "assert found.evidence.iterations == 850; print('tensorflow' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

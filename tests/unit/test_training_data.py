@@ -13,8 +13,8 @@ from tests.checkpoints import model_variables, optimizer_variables, save, save_t
 from tests.networks import tiny_network
 from tests.training_folder import N_FAR, write_training_folder
 from v1sim import guard
+from v1sim.conversion.convert import convert
 from v1sim.convert.baseline import write_baseline
-from v1sim.convert.conversion import convert
 from v1sim.errors import InputError
 from v1sim.model import NetworkModel
 from v1sim.sources import open_network
@@ -119,7 +119,10 @@ def test_conversion_takes_names_and_positions(folder, tmp_path):
     data = open_folder(folder)
     network = initial_network(data, select_neurons(data, 60))
     out = tmp_path / "net.h5"
-    convert(save_trained(tmp_path / "ckpt", network), out, command="", data_dir=folder)
+    prefix = save_trained(tmp_path / "ckpt", network)
+    with pytest.raises(Exception, match=r"not all 0 .*; they are those of the training data"):
+        convert(prefix, out, command="", data_dir=folder)
+    convert(prefix, out, command="", data_dir=folder, allow_untrained=True)
     made = open_network(out)
     assert compare_networks(network, made).equal
     assert made.cell_types.cell_class == NETWORK.cell_types.name
@@ -134,7 +137,7 @@ def test_the_initial_weights_settle_a_checkpoint_without_optimizer(folder, tmp_p
     network = initial_network(data, select_neurons(data, 60))
     variables = model_variables(network)
     prefix = save(tmp_path / "bare", variables)
-    with pytest.raises(Exception, match=r"0.0% of its recurrent weights differ"):
+    with pytest.raises(Exception, match="they are those of the training data"):
         convert(prefix, tmp_path / "net.h5", command="", data_dir=folder)
     name = next(n for n in variables if n.endswith("recurrent_weight_values"))
     variables[name] = variables[name] * np.float32(1.25)

@@ -6,15 +6,23 @@ told element by element (`v1sim.convert.proof`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from v1sim.checks.registry import Consequence, Context, Observation, check
+from v1sim.convert.evidence import Table
 from v1sim.convert.proof import ArrayComparison, CheckpointComparison
 from v1sim.model import MIN_UPDATES, Severity, Verdict
 
-__all__ = ["checkpoint_verdict", "frozen_by", "updates_made"]
+__all__ = ["TABLE_OF", "checkpoint_verdict", "frozen_by", "updates_made"]
+
+#: Table of a checkpoint's claims that an array of weights is.
+TABLE_OF: dict[str, Table] = {
+    "recurrent/weights": "recurrent",
+    "input/weights": "input",
+    "input/bkg_weights": "background",
+}
 
 #: Updates of the optimizer below which a training may be unfinished: 10 in the network after
 #: five steps, 40 to 36,828 in trained ones.
@@ -31,16 +39,15 @@ def checkpoint_verdict(comparison: CheckpointComparison, array: str) -> Verdict:
     """What an array of weights is by the checkpoint; undetermined unless it is equal to it."""
     if comparison.status(array) != "equal":
         return Verdict.UNDETERMINED
-    state = comparison.training
-    if array == "recurrent/weights":
-        trained = state.trained("recurrent")
-    elif array == "input/weights":
-        trained = state.trained("input")
-    else:
-        return Verdict(state.kind)
-    if trained is None:
-        return Verdict(state.kind)
-    return Verdict.TRAINED if trained else Verdict.UNTRAINED
+    claimed = comparison.claims.get(TABLE_OF[array])
+    if claimed is None:
+        return Verdict.UNDETERMINED
+    return {
+        "trained": Verdict.TRAINED,
+        "initial": Verdict.UNTRAINED,
+        "frozen": Verdict.UNTRAINED,
+        "undetermined": Verdict.UNDETERMINED,
+    }[claimed.origin]
 
 
 def frozen_by(context: Context) -> str:
@@ -52,9 +59,9 @@ def frozen_by(context: Context) -> str:
             return f"so its provenance says ({origin.detail})"
     if comparison is None or comparison.status("input/weights") != "equal":
         return ""
-    state = comparison.training
-    if state.trained("recurrent") and state.keeps_moments and state.moments["input"] == "absent":
-        return f"the optimizer of {comparison.checkpoint} keeps no moments of them"
+    recurrent, lgn = comparison.claims["recurrent"], comparison.claims["input"]
+    if recurrent.origin == "trained" and lgn.origin == "frozen":
+        return f"{lgn.why} ({comparison.checkpoint})"
     return ""
 
 
@@ -127,15 +134,26 @@ def updates_made(context: Context) -> int | None:
 
 
 def _updates(context: Context) -> dict[str, int]:
-    """Updates of the optimizer, by the name of the checkpoint that says so."""
+    """Updates of the optimizer, by the name of the checkpoint that says so.
+
+    A counter counts where the weights are trained by what that optimizer shows: a new one on
+    trained weights counts from 0, and one that accumulates gradients counts batches.
+    """
     found: dict[str, Any] = {}
     provenance, comparison = context.network.provenance, context.checkpoint_if_compared
     if provenance is not None and provenance.checkpoint is not None:
         noted = provenance.checkpoint
-        found[str(noted.get("name", "checkpoint"))] = noted.get("iterations")
+        tables = noted.get("tables")
+        own = tables.get("recurrent") if isinstance(tables, Mapping) else None
+        if not isinstance(own, Mapping) or (
+            own.get("rests_on") == "optimizer" and own.get("counts") == "updates"
+        ):
+            found[str(noted.get("name", "checkpoint"))] = noted.get("iterations")
     if comparison is not None:
         found.pop(Path(comparison.checkpoint).name, None)
-        found[comparison.checkpoint] = comparison.training.iterations
+        recurrent = comparison.claims["recurrent"]
+        if recurrent.rests_on == "optimizer" and not recurrent.evidence.counts_batches:
+            found[comparison.checkpoint] = comparison.evidence.iterations
     return {name: n for name, n in found.items() if isinstance(n, int)}
 
 
@@ -144,7 +162,7 @@ def _updates(context: Context) -> dict[str, int]:
     severity=Severity.INFO,
     reason="Some trainings change the recurrent weights only. The network is trained all the same, "
     "and its input weights are the initial ones by right.",
-    calibration="Exact: the optimizer keeps no moments of what it does not train.",
+    calibration="Exact: the optimizer holds other weights only.",
 )
 def frozen_input(context: Context) -> Iterator[Observation]:
     """Whether training left the input weights as they were."""

@@ -12,7 +12,7 @@ import importlib.util
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,10 @@ from v1sim.convert.bundle import (
     damaged,
     read_tensor,
     require_shards,
+    require_whole,
 )
 from v1sim.convert.parameters import DT_MS, check_parameters, recover_types
+from v1sim.convert.stored import widened
 from v1sim.convert.variables import N_RECEPTORS, PARAMETERS, Variables
 from v1sim.errors import CheckpointError, MissingExtraError
 from v1sim.model import NetworkModel, NeuronTable, SourceFile, SynapseTable
@@ -71,9 +73,8 @@ def tensorflow_reader(index: CheckpointIndex) -> VariableReader:
             raise CheckpointError(
                 f"TensorFlow cannot read {entry.name}: {_one_line(error)}", where=str(index.prefix)
             ) from error
-        if not entry.sliced and not entry.holds(values):
-            raise damaged(index, entry)
-        return values
+        require_whole(index, entry, values)
+        return widened(values, entry.dtype)
 
     return read
 
@@ -133,7 +134,12 @@ def _one_line(error: Exception) -> str:
 
 
 def network_of(
-    index: CheckpointIndex, variables: Variables, read: VariableReader, *, n_lgn: int | None = None
+    index: CheckpointIndex,
+    variables: Variables,
+    read: VariableReader,
+    *,
+    n_lgn: int | None = None,
+    on_signs: Mapping[str, str] | None = None,
 ) -> NetworkModel:
     """The network that a checkpoint holds, every value checked.
 
@@ -149,6 +155,8 @@ def network_of(
         `tensorflow_reader` or `shard_reader`.
     n_lgn : int, optional
         Number of LGN cells; by default the highest index plus one.
+    on_signs : mapping of str to str, optional
+        By table, why its weights may have changed their signs.
 
     Raises
     ------
@@ -158,9 +166,11 @@ def network_of(
     """
     where = str(index.prefix)
     values = {role: read(variables[role]) for role in PARAMETERS}
-    check_parameters(values, where)
-    types, cell_type = recover_types(values)
-    lgn = _synapses(variables, read, "input", where, n_lgn)
+    dtypes = {role: variables[role].dtype for role in PARAMETERS}
+    check_parameters(values, dtypes, where)
+    types, cell_type = recover_types(values, dtypes)
+    why = on_signs or {}
+    lgn = _synapses(variables, read, "input", where, n_lgn, why.get("input", ""))
     kernel, bias = (
         _finite(read(variables[role]), variables[role], where).astype(np.float32)
         if role in variables
@@ -175,7 +185,7 @@ def network_of(
     return NetworkModel(
         neurons=NeuronTable(cell_type),
         cell_types=types,
-        recurrent=_synapses(variables, read, "recurrent", where, None),
+        recurrent=_synapses(variables, read, "recurrent", where, None, why.get("recurrent", "")),
         lgn=lgn,
         n_lgn=n_lgn if n_lgn is not None else int(lgn.pre.max(initial=-1)) + 1,
         source=SourceFile(where, "", "checkpoint"),
@@ -186,7 +196,12 @@ def network_of(
 
 
 def _synapses(
-    variables: Variables, read: VariableReader, table: str, where: str, n_lgn: int | None
+    variables: Variables,
+    read: VariableReader,
+    table: str,
+    where: str,
+    n_lgn: int | None,
+    on_signs: str,
 ) -> SynapseTable:
     """One table: ends, receptors and delays decoded from the indices, weights as they are."""
     n_neurons = variables.n_neurons
@@ -218,7 +233,7 @@ def _synapses(
     del pairs
     weights = variables[f"{table}_weights"]
     weight = _finite(read(weights), weights, where)
-    _require_signs(weight, read(variables[f"{table}_sign"]), weights, where)
+    _require_signs(weight, read(variables[f"{table}_sign"]), weights, where, on_signs)
     return SynapseTable(pre, post, receptor, delay_ms, weight.astype(np.float32, copy=False))
 
 
@@ -256,7 +271,11 @@ def _finite(values: NDArray[Any], entry: TensorEntry, where: str) -> NDArray[Any
 
 
 def _require_signs(
-    weight: NDArray[np.floating], positive: NDArray[np.bool_], entry: TensorEntry, where: str
+    weight: NDArray[np.floating],
+    positive: NDArray[np.bool_],
+    entry: TensorEntry,
+    where: str,
+    on_signs: str,
 ) -> None:
     """Training under Dale's law lets no weight cross zero."""
     wrong = (weight < 0) & positive
@@ -268,6 +287,7 @@ def _require_signs(
             f"other sign than at the start of training, for example {weight[first]:g} at {first}",
             where=where,
             expected="the signs of the initial weights, which training keeps (Dale's law)",
-            hint="weights and sign mask are not of the same training, or it ran without the "
+            hint=on_signs
+            or "weights and sign mask are not of the same training, or it ran without the "
             "constraint; such a network mixes excitation and inhibition",
         )

@@ -8,14 +8,25 @@ its counters below 2**32, follow from the index file without the data.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["array_crc32c", "bytes_crc32c", "mask", "solve_word", "unmask"]
+__all__ = [
+    "array_crc32c",
+    "bytes_crc32c",
+    "combined_crc32c",
+    "mask",
+    "repeated_crc32c",
+    "solve_word",
+    "unmask",
+]
 
 _MASK_DELTA = 0xA282EAD8
+#: The polynomial of CRC32C without its highest term, bits reversed.
+_POLYNOMIAL = 0x82F63B78
 #: Bytes that are copied at a time: they stay in the CPU's cache.
 _CHUNK_BYTES = 1 << 17
 
@@ -47,6 +58,51 @@ def unmask(masked: int) -> int:
     """Inverse of `mask`."""
     rotated = (masked - _MASK_DELTA) & 0xFFFFFFFF
     return ((rotated >> 17) | (rotated << 15)) & 0xFFFFFFFF
+
+
+def combined_crc32c(first: int, second: int, n_second: int) -> int:
+    """CRC32C of two runs of bytes, one after the other, from those of each.
+
+    ``n_second`` is the number of bytes of the second. The first is multiplied by
+    ``x**(8 n)`` modulo the polynomial, as zlib's ``crc32_combine`` does: the time grows with
+    the number of digits of ``n``.
+    """
+    return _product(_shift(n_second), first) ^ second
+
+
+def repeated_crc32c(crc: int, n_bytes: int, times: int) -> int:
+    """CRC32C of bytes that are there ``times`` times, one after the other, from theirs."""
+    found, doubled = 0, crc  # the CRC32C of no bytes is 0
+    while times:
+        if times & 1:
+            found = combined_crc32c(found, doubled, n_bytes)
+        times >>= 1
+        if times:
+            doubled = combined_crc32c(doubled, doubled, n_bytes)
+            n_bytes *= 2
+    return found
+
+
+def _product(a: int, b: int) -> int:
+    """Product of two polynomials over GF(2), bits reversed, modulo that of CRC32C."""
+    product = 0
+    for bit in range(31, -1, -1):
+        if a >> bit & 1:
+            product ^= b
+        b = (b >> 1) ^ (_POLYNOMIAL if b & 1 else 0)
+    return product
+
+
+@lru_cache(maxsize=1024)
+def _shift(n_bytes: int) -> int:
+    """``x**(8 n_bytes)`` modulo the polynomial."""
+    power, square = 1 << 31, 1 << 23  # 1, and x**8
+    while n_bytes:
+        if n_bytes & 1:
+            power = _product(power, square)
+        square = _product(square, square)
+        n_bytes >>= 1
+    return power
 
 
 def solve_word(checksum: int, crc_of_word: Callable[[int], int]) -> int | None:

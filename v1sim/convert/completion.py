@@ -28,13 +28,12 @@ __all__ = ["Completion", "complete_from_folder", "published_selections"]
 class Completion:
     """A network with types, names, positions and readout groups of the training data.
 
-    ``origins`` says by dataset what came from where; ``fraction_changed`` is
-    the share of the recurrent weights that differ from the initial ones.
+    ``origins`` says by dataset what came from where; ``initial`` is the network before training.
     """
 
     network: NetworkModel
     origins: dict[str, str]
-    fraction_changed: float
+    initial: NetworkModel
 
 
 def complete_from_folder(
@@ -98,8 +97,7 @@ def complete_from_folder(
         for prefix, text in sources.items()
         if array.startswith(prefix)
     }
-    changed = difference.tables["recurrent"].weights.fraction_changed
-    return Completion(completed, origins, changed)
+    return Completion(completed, origins, initial)
 
 
 def published_selections(

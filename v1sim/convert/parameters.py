@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from v1sim.convert.stored import precision, rounded
 from v1sim.convert.variables import PARAMETERS
 from v1sim.errors import CheckpointError
 from v1sim.model import CellTypeTable
@@ -96,7 +97,7 @@ def forward_candidates(types: CellTypeTable, name: str, dtype: str) -> Iterator[
     """One variable in each way that a training program may have computed it."""
     for working, own in ((np.float32, True), (np.float32, False), (np.float64, True)):
         with np.errstate(over="ignore"):
-            yield forward(types, working, own_functions=own)[name].astype(dtype)
+            yield rounded(forward(types, working, own_functions=own)[name], dtype)
 
 
 def tolerance(dtype: str, expected: Floats) -> F64:
@@ -105,18 +106,20 @@ def tolerance(dtype: str, expected: Floats) -> F64:
     return _ROUNDINGS * eps * np.maximum(np.abs(expected.astype(np.float64)), eps)
 
 
-def _eps(dtype: str | np.dtype[np.floating]) -> float:
+def _eps(dtype: str) -> float:
     """Precision of values of a dtype; wider ones may have been computed in float32."""
-    return max(float(np.finfo(dtype).eps), float(np.finfo(np.float32).eps))
+    return max(precision(dtype), precision("float32"))
 
 
-def check_parameters(values: Mapping[str, Floats], where: str) -> None:
+def check_parameters(values: Mapping[str, Floats], dtypes: Mapping[str, str], where: str) -> None:
     """Check each neuron's variables, and redundant ones against each other.
 
     Parameters
     ----------
     values : mapping
         The variables in `PARAMETERS`, one row a neuron (or type).
+    dtypes : mapping of str to str
+        What each is stored as in the checkpoint.
     where : str
         The checkpoint, for the message.
 
@@ -126,7 +129,7 @@ def check_parameters(values: Mapping[str, Floats], where: str) -> None:
         If one is not finite, out of its range, or contradicts another.
     """
     v = {name: np.asarray(values[name], dtype=np.float64) for name in PARAMETERS}
-    eps = {name: _ROUNDINGS * _eps(values[name].dtype) for name in PARAMETERS}
+    eps = {name: _ROUNDINGS * _eps(dtypes[name]) for name in PARAMETERS}
     for name, column in v.items():
         _refuse(~np.isfinite(column), name, "not finite", column, where)
     for name in ("voltage_scale", "param_g", "psc_initial", "current_factor"):
@@ -174,13 +177,17 @@ def _refuse(bad: Bools, name: str, what: str, values: F64, where: str) -> None:
     )
 
 
-def recover_types(values: Mapping[str, Floats]) -> tuple[CellTypeTable, NDArray[np.uint16]]:
+def recover_types(
+    values: Mapping[str, Floats], dtypes: Mapping[str, str]
+) -> tuple[CellTypeTable, NDArray[np.uint16]]:
     """Types of neurons with identical parameters, in the order of their first neurons.
 
     Parameters
     ----------
     values : mapping
         The variables in `PARAMETERS`, one row a neuron, as `check_parameters` accepts them.
+    dtypes : mapping of str to str
+        What each is stored as in the checkpoint.
 
     Returns
     -------
@@ -208,31 +215,36 @@ def recover_types(values: Mapping[str, Floats]) -> tuple[CellTypeTable, NDArray[
             expected="types that many neurons share",
         )
     stored = {name: values[name][first] for name in PARAMETERS}
-    types = _solve(stored, np.float32)
-    if not _regenerates(types, stored, np.float32):
+    types = _solve(stored, dtypes, np.float32)
+    if not _regenerates(types, stored, dtypes, np.float32):
         # Not the published code's arithmetic, then; float64, as other programs use?
-        other = _solve(stored, np.float64)
-        types = other if _regenerates(other, stored, np.float64) else types
+        other = _solve(stored, dtypes, np.float64)
+        types = other if _regenerates(other, stored, dtypes, np.float64) else types
     return types, rank[inverse].astype(np.uint16)
 
 
 def _regenerates(
-    types: CellTypeTable, stored: Mapping[str, Floats], working: type[np.floating]
+    types: CellTypeTable,
+    stored: Mapping[str, Floats],
+    dtypes: Mapping[str, str],
+    working: type[np.floating],
 ) -> bool:
     computed = forward(types, working)
     return all(
-        np.array_equal(computed[name].astype(column.dtype), column)
+        np.array_equal(rounded(computed[name], dtypes[name]), column)
         for name, column in stored.items()
     )
 
 
-def _solve(stored: Mapping[str, Floats], working: type[np.floating]) -> CellTypeTable:
+def _solve(
+    stored: Mapping[str, Floats], dtypes: Mapping[str, str], working: type[np.floating]
+) -> CellTypeTable:
     """Parameters of types from their variables, were these computed in ``working``."""
     f = {name: column.astype(np.float64) for name, column in stored.items()}
 
     def gives(name: str, computed: Floats) -> Bools:
-        column = stored[name]
-        return computed.astype(column.dtype) == column
+        same: Bools = rounded(computed, dtypes[name]) == stored[name]
+        return same
 
     def simplest(estimate: F64, regenerates: Callable[[Floats], Bools]) -> F64:
         return _simplest(estimate, regenerates, working)

@@ -12,8 +12,9 @@ therefore tried as it is, then in both sorted orders.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -21,8 +22,10 @@ from numpy.typing import NDArray
 
 from v1sim.convert.bundle import CheckpointIndex, TensorEntry
 from v1sim.convert.checkpoint import network_of, shard_reader
+from v1sim.convert.claims import Claim, claim
+from v1sim.convert.evidence import TABLES, Evidence, Table, checkpoint_evidence
 from v1sim.convert.parameters import DT_MS, forward_candidates, tolerance
-from v1sim.convert.training_state import TrainingState, training_state
+from v1sim.convert.stored import stored, widened
 from v1sim.convert.variables import N_RECEPTORS, PARAMETERS, Variables, find_variables
 from v1sim.model import NetworkModel, SynapseTable
 from v1sim.receptors import BILLEH_RECEPTORS, Kind
@@ -102,15 +105,24 @@ class CheckpointComparison:
     ``uncovered`` names the arrays of the network that a checkpoint says nothing of;
     ``signs_at_start`` whether the sign masks are those of the receptors (None where wiring
     differs); ``difference`` holds the synapses' differences by class, network first
-    and checkpoint second, where the data were there and something differed.
+    and checkpoint second, where the data were there and something differed. ``variables`` are
+    those that it was compared with: the ``average`` of the weights (use_ema), where the
+    network has that instead.
     """
 
     checkpoint: str
-    training: TrainingState
+    evidence: Evidence
+    variables: Variables
     comparisons: tuple[ArrayComparison, ...]
     uncovered: tuple[str, ...]
     signs_at_start: bool | None
     difference: NetworkDifference | None = None
+    average: bool = False
+
+    @cached_property
+    def claims(self) -> Mapping[Table, Claim]:
+        """What the checkpoint's optimizers alone prove of its tables."""
+        return {table: claim(found) for table, found in self.evidence.tables.items()}
 
     @property
     def equal(self) -> bool:
@@ -130,7 +142,11 @@ class CheckpointComparison:
 
 
 def compare_with_checkpoint(
-    network: NetworkModel, index: CheckpointIndex, *, elements: bool = True
+    network: NetworkModel,
+    index: CheckpointIndex,
+    *,
+    elements: bool = True,
+    variables: Variables | None = None,
 ) -> CheckpointComparison:
     """Compare a network with a checkpoint; its data are read only where checksums differ.
 
@@ -142,15 +158,25 @@ def compare_with_checkpoint(
         The checkpoint's index (`v1sim.convert.bundle.read_index`).
     elements : bool
         Whether to read the data, where they are there, to tell which elements differ.
+    variables : Variables, optional
+        What to compare with, where it is not what `find_variables` finds.
 
     Raises
     ------
     CheckpointError
         If the checkpoint is not one of this model, or its data are there but damaged.
     """
-    variables = find_variables(index)
-    state = training_state(index, variables)
+    found = find_variables(index)
+    evidence = checkpoint_evidence(index, found)
+    averaged = _averages_of(evidence)
+    average = variables is not None and variables.entries != found.entries
+    variables = variables or found
     comparisons, signs = _by_checksums(network, variables)
+    if averaged and not average and _weights_differ(comparisons):
+        others = found.with_weights(averaged)
+        by_average, _ = _by_checksums(network, others)
+        if not _weights_differ(by_average):
+            variables, comparisons, average = others, by_average, True
     difference = None
     if elements and index.has_data and not all(c.status == "equal" for c in comparisons):
         held = network_of(index, variables, shard_reader(index), n_lgn=None)
@@ -165,12 +191,27 @@ def compare_with_checkpoint(
     uncovered = [name for name in canonical_arrays(network) if name not in proven]
     return CheckpointComparison(
         checkpoint=str(index.prefix),
-        training=state,
+        evidence=evidence,
+        variables=variables,
+        average=average,
         comparisons=tuple(comparisons),
         uncovered=tuple(name for name in uncovered if name not in ("attributes", "input/delays")),
         signs_at_start=signs,
         difference=difference,
     )
+
+
+def _averages_of(evidence: Evidence) -> dict[str, TensorEntry]:
+    """The averages that an optimizer keeps of weights, by the role of these."""
+    return {
+        TABLES[table]: found.average
+        for table, found in evidence.tables.items()
+        if found.average is not None
+    }
+
+
+def _weights_differ(comparisons: list[ArrayComparison]) -> bool:
+    return any(c.status != "equal" for c in comparisons if c.arrays[0].endswith("/weights"))
 
 
 def _by_checksums(
@@ -213,7 +254,7 @@ def _parameter(network: NetworkModel, variables: Variables, name: str) -> ArrayC
         return ArrayComparison(_PROVES[name], entry.name, "different", n, note=note)
     type_of = network.neurons.cell_type
     for candidate in forward_candidates(network.cell_types, name, entry.dtype):
-        if entry.holds(candidate[type_of]):
+        if entry.holds(stored(candidate[type_of], entry.dtype)):
             return ArrayComparison(_PROVES[name], entry.name, "equal", n, 0)
     note = _ROUNDING if name in ("decay", "current_factor", "syn_decay", "param_k") else ""
     return ArrayComparison(_PROVES[name], entry.name, "different", n, note=note)
@@ -222,8 +263,9 @@ def _parameter(network: NetworkModel, variables: Variables, name: str) -> ArrayC
 def _holds(entry: TensorEntry, values: NDArray[np.floating]) -> bool:
     """Whether an entry holds these values: cast to its dtype, if that changes none."""
     with np.errstate(over="ignore"):
-        cast = values.astype(entry.dtype, copy=False)
-    return (cast.dtype == values.dtype or bool((cast == values).all())) and entry.holds(cast)
+        cast = stored(values, entry.dtype)
+    exact = cast.dtype == values.dtype or bool((widened(cast, entry.dtype) == values).all())
+    return exact and entry.holds(cast)
 
 
 def _holds_weights(entry: TensorEntry, table: SynapseTable, order: I64 | None) -> bool:
@@ -402,12 +444,12 @@ def _parameter_elements(
 ) -> ArrayComparison:
     if network.n_neurons != entry.shape[0]:
         return compared
-    stored = shard_reader(index)(entry)
-    allowed = tolerance(entry.dtype, stored)
-    bad = np.ones(stored.shape, dtype=bool)
+    held = shard_reader(index)(entry)
+    allowed = tolerance(entry.dtype, held)
+    bad = np.ones(held.shape, dtype=bool)
     for candidate in forward_candidates(network.cell_types, name, entry.dtype):
         with np.errstate(invalid="ignore"):
-            away = np.abs(candidate[network.neurons.cell_type].astype(np.float64) - stored)
+            away = np.abs(candidate[network.neurons.cell_type].astype(np.float64) - held)
             off = ~(away <= allowed)
         if np.count_nonzero(off) <= np.count_nonzero(bad):
             computed, bad = candidate[network.neurons.cell_type], off
@@ -416,7 +458,7 @@ def _parameter_elements(
     rows = np.flatnonzero(bad.reshape(len(bad), -1).any(axis=1))
     examples = tuple(
         f"neuron {i}: {np.array2string(computed[i], precision=6)} in the network, "
-        f"{np.array2string(stored[i], precision=6)} in the checkpoint"
+        f"{np.array2string(held[i], precision=6)} in the checkpoint"
         for i in rows[:5]
     )
     return _with(compared, "different", int(np.count_nonzero(bad)), "", examples)

@@ -7,16 +7,16 @@ the variables too. What stays are the last part of a name and how shapes fit tog
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from v1sim.convert.bundle import OBJECT_GRAPH, CheckpointIndex, TensorEntry, full_names
+from v1sim.convert.bundle import OBJECT_GRAPH, CheckpointIndex, TensorEntry
+from v1sim.convert.optimizers import Optimizer, find_optimizers
 from v1sim.errors import CheckpointError
 from v1sim.receptors import BILLEH_RECEPTORS
 
-__all__ = ["N_RECEPTORS", "PARAMETERS", "Variables", "find_variables", "slots_of"]
+__all__ = ["N_RECEPTORS", "PARAMETERS", "Variables", "find_variables"]
 
 #: Receptors of the layout, whose rows are ``target * N_RECEPTORS + receptor``.
 N_RECEPTORS = BILLEH_RECEPTORS.n
@@ -59,7 +59,7 @@ _SHOWN = {
 }
 _OPTIONAL = ("background", "readout_kernel", "readout_bias")
 _INTEGERS = ("int64", "int32", "int16", "uint32", "uint64", "uint16")
-_FLOATS = ("float32", "float64", "float16")
+_FLOATS = ("float32", "float64", "float16", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -69,18 +69,24 @@ class Variables:
     Roles are the names in `PARAMETERS`, "recurrent_indices", "recurrent_weights",
     "recurrent_sign", the same with "input_", and where the checkpoint has them
     "background", "readout_kernel" and "readout_bias". ``unused`` are arrays of the model that
-    have none of these roles: other inputs, other layers.
+    have none of these roles: other inputs, other layers. ``optimizers`` are those that were
+    saved with it.
     """
 
     n_neurons: int
     entries: Mapping[str, TensorEntry]
     unused: tuple[TensorEntry, ...] = ()
+    optimizers: tuple[Optimizer, ...] = ()
 
     def __getitem__(self, role: str) -> TensorEntry:
         return self.entries[role]
 
     def __contains__(self, role: object) -> bool:
         return role in self.entries
+
+    def with_weights(self, weights: Mapping[str, TensorEntry]) -> Variables:
+        """The same with other entries for some roles: averages in place of weights."""
+        return replace(self, entries=MappingProxyType({**self.entries, **weights}))
 
     @property
     def n_recurrent(self) -> int:
@@ -110,8 +116,17 @@ class _Finder:
 
     def __init__(self, index: CheckpointIndex) -> None:
         self.index = index
-        names = full_names(index)
-        self.candidates = [e for e in index.entries.values() if _is_variable(e)]
+        self.optimizers = find_optimizers(index)
+        names = index.graph.full_names
+        slots = {slot.entry.key for optimizer in self.optimizers for slot in optimizer.slots}
+        self.candidates = [
+            e
+            for e in index.entries.values()
+            if e.key != OBJECT_GRAPH
+            and e.dtype != "string"
+            and e.key not in slots
+            and ".OPTIMIZER_SLOT/" not in e.key
+        ]
         self.names = {e.key: _last_parts(e, names.get(e.key, "")) for e in self.candidates}
         self.found: dict[str, TensorEntry] = {}
         self.problems: list[str] = []
@@ -141,8 +156,15 @@ class _Finder:
             raise self.error(missing)
         assert scale is not None
         used = {e.key for e in self.found.values()}
-        unused = tuple(e for e in self.candidates if e.shape and e.key not in used)
-        return Variables(scale.shape[0], MappingProxyType(dict(self.found)), unused)
+        twins = [self.found[role] for role in self.found]
+        unused = tuple(
+            e
+            for e in self.candidates
+            if e.shape and e.key not in used and not any(self.twins(e, one) for one in twins)
+        )
+        return Variables(
+            scale.shape[0], MappingProxyType(dict(self.found)), unused, self.optimizers
+        )
 
     def by_name(self, names: Iterable[str]) -> list[TensorEntry]:
         """Arrays with one of these names; those earlier in ``names`` only, if there are any."""
@@ -163,6 +185,7 @@ class _Finder:
         self, role: str, hits: list[TensorEntry], fitting: list[TensorEntry], expected: str
     ) -> TensorEntry | None:
         """Note the one that fits, or why there is none."""
+        fitting = self.distinct(fitting)
         if len(fitting) > 1:
             self.problems.append(f"{_shown(role)} could be {' or '.join(e.name for e in fitting)}")
         elif fitting:
@@ -173,6 +196,24 @@ class _Finder:
                 f"{e.name} is {e.dtype} {list(e.shape)}, expected {expected}" for e in hits
             )
         return None
+
+    def distinct(self, entries: list[TensorEntry]) -> list[TensorEntry]:
+        """Entries without those that are saved twice; the one that an optimizer holds is kept."""
+        held = {key for o in self.optimizers for key in o.holds or ()}
+        kept: list[TensorEntry] = []
+        for entry in sorted(entries, key=lambda e: e.key not in held):
+            if not any(self.twins(entry, other) for other in kept):
+                kept.append(entry)
+        return kept
+
+    def twins(self, entry: TensorEntry, other: TensorEntry) -> bool:
+        """Whether two entries are one variable, as ``model.export`` saves it."""
+        if entry.key == other.key or not entry.same_as(other):
+            return entry.key == other.key
+        names = self.index.graph.full_names
+        name = names.get(entry.key)
+        listed = sum(e.key.startswith("_all_variables/") for e in (entry, other))
+        return (name is not None and name == names.get(other.key)) or listed == 1
 
     def shaped(
         self, role: str, names: Iterable[str], shape: tuple[int, ...], dtypes: tuple[str, ...]
@@ -222,6 +263,7 @@ class _Finder:
     def readout(self, n_neurons: int) -> None:
         """A dense readout: a kernel, from every neuron if there are several, and its bias."""
         kernels = [e for e in self.by_name(_NAMES["readout_kernel"]) if len(e.shape) == 2]
+        kernels = self.distinct(kernels)
         if len(kernels) > 1:
             kernels = [e for e in kernels if e.shape[0] == n_neurons]
         if len(kernels) != 1:
@@ -259,8 +301,21 @@ class _Finder:
             where=str(self.index.prefix),
             expected="the variables of the published training code (docs/conversion.md); "
             f"this checkpoint has {len(names)}: {shown}",
-            hint="v1sim inspect lists them all; save the model itself (tf.train.Checkpoint("
-            "model=model, optimizer=optimizer)), not a wrapper that tracks none of its layers",
+            hint=self.advice(),
+        )
+
+    def advice(self) -> str:
+        """What to save instead."""
+        several = [p for p in self.problems if " could be " in p]
+        if several:
+            return (
+                "it seems to hold several networks: save the one that you want alone, "
+                "tf.train.Checkpoint(model=model, optimizer=optimizer).write(PREFIX); v1sim "
+                "inspect lists all variables"
+            )
+        return (
+            "v1sim inspect lists them all; save the model itself (tf.train.Checkpoint("
+            "model=model, optimizer=optimizer)), not a wrapper that tracks none of its layers"
         )
 
     def closest(self, role: str) -> str:
@@ -273,40 +328,6 @@ class _Finder:
             hits += [e.name for e in self.candidates if last[e.key] in close and e.key not in taken]
         unique = list(dict.fromkeys(hits))[:3]
         return f" (closest: {', '.join(unique)})" if unique else ""
-
-
-def slots_of(index: CheckpointIndex, variables: Variables, role: str) -> tuple[TensorEntry, ...]:
-    """What the optimizer keeps for a variable: moments, or whatever its method needs."""
-    entry = variables[role]
-    legacy = [
-        e for e in index.entries.values() if e.key.startswith(f"{entry.name}/.OPTIMIZER_SLOT/")
-    ]
-    if legacy:
-        return tuple(legacy)
-    names = full_names(index)
-    own = _plain(names.get(entry.key, ""))
-    shaped = [e for e in index.entries.values() if _is_numbered_slot(e) and e.shape == entry.shape]
-    named = [e for e in shaped if own and own in _plain(names.get(e.key, ""))]
-    return tuple(named or shaped)
-
-
-def is_slot(entry: TensorEntry) -> bool:
-    """Whether an entry is the optimizer's, kept for a variable."""
-    return ".OPTIMIZER_SLOT/" in entry.key or _is_numbered_slot(entry)
-
-
-def _is_numbered_slot(entry: TensorEntry) -> bool:
-    """Slots of optimizers since Keras 2.11: numbered, or in lists by their kind."""
-    parts = entry.name.split("/")
-    return (
-        any("optimizer" in part for part in parts[:-1])
-        and parts[-2] != "_trainable_variables"
-        and math.prod(entry.shape) > 1
-    )
-
-
-def _is_variable(entry: TensorEntry) -> bool:
-    return entry.key != OBJECT_GRAPH and entry.dtype != "string" and not is_slot(entry)
 
 
 def _is_edge_list(entry: TensorEntry) -> bool:
@@ -327,10 +348,6 @@ def _last_parts(entry: TensorEntry, full_name: str) -> set[str]:
 
 def _parent(entry: TensorEntry) -> str:
     return entry.name.rpartition("/")[0]
-
-
-def _plain(full_name: str) -> str:
-    return full_name.removesuffix(":0").replace("/", "_")
 
 
 def _shown(role: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from v1sim.documents.document import Document
 
-__all__ = ["InspectionDocument", "VariableDocument"]
+__all__ = ["InspectionDocument", "SlotDocument", "TableDocument", "VariableDocument"]
 
 
 class VariableDocument(Document):
@@ -14,7 +14,40 @@ class VariableDocument(Document):
     dtype: str
     shape: list[int]
     shard: int
-    """Number of the data file that holds it."""
+    """Number of the data file that holds it, or its first slice."""
+    slices: int
+    """How many slices it is cut into; 1 where it is whole."""
+
+
+class SlotDocument(Document):
+    """What an optimizer keeps for a table of weights."""
+
+    kind: str
+    value: str
+    """zero, one value, the variable (the same as the weights), or other."""
+    says: str
+    """What that proves: gradient, no gradient, or nothing."""
+
+
+class TableDocument(Document):
+    """What one table's weights are, and what that rests on."""
+
+    origin: str
+    """trained, frozen, initial, average (of trained weights) or undetermined."""
+    rests_on: str | None
+    """optimizer, initial weights, exact zeros, no zeros; null where it is undetermined."""
+    why: str
+    variable: str
+    optimizer: str | None
+    """Where the optimizer that holds it is tracked; null where none is known."""
+    family: str | None
+    iterations: int | None
+    """Counter of that optimizer."""
+    counts: str
+    """What it counts: updates, or batches where gradients are accumulated."""
+    learning_rate: float | None
+    slots: dict[str, SlotDocument]
+    """What that optimizer keeps for it, by variable."""
 
 
 class InspectionDocument(Document):
@@ -22,11 +55,14 @@ class InspectionDocument(Document):
 
     checkpoint: str
     kind: str | None
-    """What the optimizer says of the weights; null where they are not those of a network."""
+    """What the weights are: trained, untrained, mixed or undetermined; null where they are not
+    those of a network."""
     iterations: int | None
+    """Counter of the optimizer that holds the recurrent weights."""
     learning_rate: float | None
-    moments: dict[str, str] | None
-    """State of the optimizer's moments, by synapse table."""
+    """That optimizer's learning rate."""
+    tables: dict[str, TableDocument]
+    """What each table of weights is; empty where they are not those of a network."""
     facts: list[str]
     """What checksums alone prove of the network."""
     convertible: bool

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from v1sim.convert.conversion import Conversion
-from v1sim.convert.inspection import Inspection
+from v1sim.conversion.convert import Conversion
+from v1sim.conversion.inspection import Inspection
+from v1sim.convert.claims import Claim
 from v1sim.convert.proof import CheckpointComparison
 from v1sim.sources.difference import (
     NetworkDifference,
@@ -20,16 +21,15 @@ _N_PAIRS = 10
 def inspection_text(inspection: Inspection) -> str:
     """A checkpoint: verdict, facts, variables."""
     lines = [inspection.prefix]
-    state = inspection.training
-    if state is not None:
-        iterations = "no step counter" if state.iterations is None else f"iter {state.iterations:,}"
-        rate = "" if state.learning_rate is None else f", learning rate {state.learning_rate:.6g}"
-        lines.append(f"weights: {state.kind} ({iterations}{rate})")
-        lines += [
-            f"  optimizer's moments of {name} weights: "
-            + {"absent": "none", "zero": "all zero", "nonzero": "not all zero"}[moments]
-            for name, moments in state.moments.items()
-        ]
+    evidence = inspection.evidence
+    if evidence is not None:
+        count = evidence.iterations
+        what = "batches" if evidence.recurrent.counts_batches else "iter"
+        iterations = "no step counter" if count is None else f"{what} {count:,}"
+        rate = evidence.learning_rate
+        shown_rate = "" if rate is None else f", learning rate {rate:.6g}"
+        lines.append(f"weights: {inspection.kind} ({iterations}{shown_rate})")
+        lines += [_claim_line(table, claim) for table, claim in inspection.claims.items()]
     lines += [f"  {fact}" for fact in inspection.facts]
     if inspection.problems:
         lines.append("convert would refuse it:")
@@ -50,6 +50,17 @@ def inspection_text(inspection: Inspection) -> str:
     return "\n".join(lines)
 
 
+def _claim_line(table: str, claim: Claim) -> str:
+    """A table: what it is, by whom, and why."""
+    evidence = claim.evidence
+    by = ""
+    if evidence.optimizer:
+        by = f", {evidence.family or 'an optimizer'} at {evidence.optimizer}"
+        if evidence.iterations is not None:
+            by += f", {evidence.iterations:,} {'batches' if evidence.counts_batches else 'updates'}"
+    return f"  {table} weights: {claim.origin}{by}: {claim.why}"
+
+
 def conversion_text(conversion: Conversion) -> str:
     """A converted or stamped file."""
     network = conversion.network
@@ -63,6 +74,7 @@ def conversion_text(conversion: Conversion) -> str:
         f"  read back: gives all {len(compared)} variables of "
         f"{conversion.comparison.checkpoint} again{how}",
     ]
+    lines += [f"  note: {item}" for item in conversion.notes]
     lines += [f"  missing: {item}" for item in conversion.missing]
     return "\n".join(lines)
 

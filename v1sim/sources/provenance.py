@@ -62,8 +62,10 @@ READOUT_DATASETS = {
 #: Key of the digests that ignore the order of synapses, in ``Provenance.details``.
 _SYNAPSE_DIGESTS = "synapse_digests"
 
-Kind = Literal["trained", "untrained", "mixed", "constructed"]
-Origin = Literal["trained variable", "initial value", "recomputed", "constructed", "copied"]
+Kind = Literal["trained", "untrained", "mixed", "constructed", "undetermined"]
+Origin = Literal[
+    "trained variable", "initial value", "undetermined", "recomputed", "constructed", "copied"
+]
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class ProvenanceDraft:
     Parameters
     ----------
     kind : str
-        What the weights are: "trained", "untrained", "mixed" or "constructed".
+        What the weights are: "trained", "untrained", "mixed", "constructed" or "undetermined".
     made_by : str
         Program and version.
     command : str

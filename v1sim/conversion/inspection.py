@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from v1sim.convert.bundle import OBJECT_GRAPH, TensorEntry, read_index, require_shards
-from v1sim.convert.training_state import TrainingState, scalar_value, training_state
+from v1sim.conversion.looks import claims_of, initial_weights, undecided
+from v1sim.convert.averages import averages_of
+from v1sim.convert.bundle import (
+    OBJECT_GRAPH,
+    CheckpointIndex,
+    TensorEntry,
+    read_index,
+    require_shards,
+)
+from v1sim.convert.checkpoint import network_of, shard_reader
+from v1sim.convert.claims import Claim, Kind, claim_to_json, kind_of
+from v1sim.convert.evidence import Evidence, Table, checkpoint_evidence, scalar_value
+from v1sim.convert.stored import stored
 from v1sim.convert.variables import N_RECEPTORS, Variables, find_variables
 from v1sim.documents.inspection import InspectionDocument
 from v1sim.errors import CheckpointError
@@ -35,8 +46,10 @@ class Inspection:
         Values of scalars, recovered from their checksums.
     variables : Variables or None
         The network's variables, where they are all there.
-    training : TrainingState or None
-        What the optimizer says.
+    evidence : Evidence or None
+        What the optimizers say.
+    claims : mapping
+        What each table is, and what that rests on.
     facts : tuple of str
         What checksums alone prove of the network.
     problems : tuple of str
@@ -47,38 +60,87 @@ class Inspection:
     entries: tuple[TensorEntry, ...]
     scalars: dict[str, float | int]
     variables: Variables | None
-    training: TrainingState | None
+    evidence: Evidence | None
+    claims: Mapping[Table, Claim]
     facts: tuple[str, ...]
     problems: tuple[str, ...]
 
+    @property
+    def kind(self) -> Kind | None:
+        """What its weights are."""
+        return kind_of(self.claims) if self.claims else None
 
-def inspect_checkpoint(path: Path) -> Inspection:
+
+def inspect_checkpoint(
+    path: Path, *, baseline: Path | None = None, initial: Path | None = None
+) -> Inspection:
     """Look into a checkpoint; the data need not be there.
+
+    Where no optimizer tells what the weights are, and the data are there, the weights are read.
+    ``baseline`` is the network's file before training, ``initial`` an earlier checkpoint of its
+    training, to compare them with.
 
     Raises
     ------
     CheckpointError
         If there is none, or its index cannot be read.
+    InputError
+        If ``baseline`` or ``initial`` has other synapses.
     """
     index = read_index(path)
     problems = []
-    variables, state = None, None
+    variables, evidence = None, None
+    claims: dict[Table, Claim] = {}
     facts: tuple[str, ...] = ()
     try:
         variables = find_variables(index)
-        state = training_state(index, variables)
-        facts = tuple(_facts(variables))
+        evidence = checkpoint_evidence(index, variables)
+        claims = claims_of(evidence, None)
+        facts = (*_facts(variables), *_average_facts(index, evidence))
     except CheckpointError as error:
         problems.append(error.seen)
     try:
         require_shards(index)
+        if variables is not None and evidence is not None:
+            ask = baseline or initial or undecided(evidence)
+            # Averages that fit() wrote over the weights may have crossed zero.
+            if ask or any(found.is_average for found in evidence.tables.values()):
+                claims = _with_weights(index, variables, evidence, baseline, initial)
     except CheckpointError as error:
         problems.append(error.seen)
-    if state is not None and state.kind in ("untrained", "mixed"):
-        problems.append(f"its weights are {state.kind}: convert needs --allow-untrained")
+    kind = kind_of(claims) if claims else None
+    if kind in ("untrained", "mixed"):
+        problems.append(f"its weights are {kind}: convert needs --allow-untrained")
+    elif kind == "undetermined":
+        open_ = claims["recurrent"]
+        problems.append(f"nothing shows that it was trained: {open_.why}; {open_.decide}")
     entries = tuple(entry for key, entry in index.entries.items() if key != OBJECT_GRAPH)
     scalars = {e.name: value for e in entries if (value := scalar_value(e)) is not None}
-    return Inspection(str(index.prefix), entries, scalars, variables, state, facts, tuple(problems))
+    return Inspection(
+        str(index.prefix), entries, scalars, variables, evidence, claims, facts, tuple(problems)
+    )
+
+
+def _with_weights(
+    index: CheckpointIndex,
+    variables: Variables,
+    evidence: Evidence,
+    baseline: Path | None,
+    initial: Path | None,
+) -> dict[Table, Claim]:
+    """What the tables are, once the weights themselves were asked."""
+    read = shard_reader(index)
+    on_signs = averages_of(evidence).on_signs("raw")
+    network = network_of(index, variables, read, on_signs=on_signs)
+    before = initial_weights(
+        network, variables, read, str(index.prefix), baseline=baseline, initial=initial
+    )
+    return claims_of(evidence, network, before)
+
+
+def _average_facts(index: CheckpointIndex, evidence: Evidence) -> tuple[str, ...]:
+    read = shard_reader(index) if index.has_data else None
+    return averages_of(evidence).notes(read, None)
 
 
 def _facts(variables: Variables) -> Iterator[str]:
@@ -86,7 +148,7 @@ def _facts(variables: Variables) -> Iterator[str]:
 
     def is_full_of(role: str, row: Any) -> bool:
         entry = variables[role]
-        return entry.holds(np.broadcast_to(np.asarray(row, dtype=entry.dtype), entry.shape))
+        return entry.is_full_of(stored(np.asarray(row), entry.dtype))
 
     yield (
         f"{variables.n_neurons:,} neurons, {variables.n_recurrent:,} recurrent and "
@@ -113,20 +175,23 @@ def _facts(variables: Variables) -> Iterator[str]:
     if "readout_kernel" in variables:
         shape = variables["readout_kernel"].shape
         yield f"a dense readout from {shape[0]:,} cells to {shape[1]} classes"
+    n_wide = sum(entry.dtype == "bfloat16" for entry in variables.entries.values())
+    if n_wide:
+        yield f"{n_wide} of its variables are bfloat16, which widen exactly to float32"
     if variables.unused:
         yield f"beyond this model: {', '.join(entry.name for entry in variables.unused)}"
 
 
 def inspection_document(inspection: Inspection) -> InspectionDocument:
     """An inspection as a document."""
-    state = inspection.training
+    evidence = inspection.evidence
     return InspectionDocument.of(
         {
             "checkpoint": inspection.prefix,
-            "kind": state.kind if state else None,
-            "iterations": state.iterations if state else None,
-            "learning_rate": state.learning_rate if state else None,
-            "moments": state.moments if state else None,
+            "kind": inspection.kind,
+            "iterations": evidence.iterations if evidence else None,
+            "learning_rate": evidence.learning_rate if evidence else None,
+            "tables": {table: claim_to_json(found) for table, found in inspection.claims.items()},
             "facts": inspection.facts,
             "convertible": not inspection.problems,
             "problems": inspection.problems,
@@ -135,7 +200,13 @@ def inspection_document(inspection: Inspection) -> InspectionDocument:
             if inspection.variables
             else None,
             "variables": [
-                {"name": e.name, "dtype": e.dtype, "shape": e.shape, "shard": e.shard}
+                {
+                    "name": e.name,
+                    "dtype": e.dtype,
+                    "shape": e.shape,
+                    "shard": e.pieces[0].shard,
+                    "slices": len(e.pieces),
+                }
                 for e in inspection.entries
             ],
         }

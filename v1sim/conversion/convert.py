@@ -11,17 +11,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
-import numpy as np
-
 from v1sim import __version__
+from v1sim.conversion.looks import (
+    InitialWeights,
+    claims_of,
+    initial_of_table,
+    initial_weights,
+    undecided,
+)
+from v1sim.convert.averages import averages_of
 from v1sim.convert.bundle import CheckpointIndex, checkpoint_sha256, read_index, require_shards
-from v1sim.convert.checkpoint import network_of, tensorflow_reader
+from v1sim.convert.checkpoint import network_of, shard_reader, tensorflow_reader
 from v1sim.convert.checksums import unmask
+from v1sim.convert.claims import Claim, Kind, claim_to_json, kind_of
 from v1sim.convert.completion import complete_from_folder
+from v1sim.convert.evidence import TABLES, Evidence, Table, checkpoint_evidence
 from v1sim.convert.proof import CheckpointComparison, compare_with_checkpoint
-from v1sim.convert.training_state import TrainingState, training_state
 from v1sim.convert.variables import Variables, find_variables
 from v1sim.errors import CheckpointError, OutputError
 from v1sim.memory import workers
@@ -35,13 +43,8 @@ from v1sim.sources.training_data import open_folder
 
 __all__ = ["Conversion", "Kind", "convert", "stamp"]
 
-Kind = Literal["trained", "untrained", "mixed"]
-
-#: Fraction of recurrent weights that are exactly zero from which on they show training,
-#: where no optimizer does: that at which `v1sim.checks.training` no longer warns.
-_TRAINED_ZEROS = 0.05
-#: Share of the recurrent weights that differ from the initial ones in a trained network.
-_TRAINED_CHANGED = 0.5
+#: Tables whose claims stand in the reason.
+_SAID: tuple[Table, ...] = ("recurrent", "input")
 #: Variables that are named where there may be many.
 _MAX_NAMES = 8
 
@@ -51,15 +54,17 @@ class Conversion:
     """A file that is proven to hold what a checkpoint holds.
 
     ``missing`` names what neither checkpoint nor other files gave; ``reason`` says
-    why the weights are called what ``kind`` calls them.
+    why the weights are called what ``kind`` calls them, ``claims`` the same by table; ``notes``
+    is what else there is to say.
     """
 
     network: NetworkModel
     kind: Kind
     reason: str
-    training: TrainingState
+    claims: Mapping[Table, Claim]
     comparison: CheckpointComparison
     missing: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def convert(
@@ -70,6 +75,9 @@ def convert(
     data_dir: Path | None = None,
     readout: Path | None = None,
     n_lgn: int | None = None,
+    baseline: Path | None = None,
+    initial: Path | None = None,
+    weights: Literal["raw", "average"] = "raw",
     allow_untrained: bool = False,
 ) -> Conversion:
     """Convert a TensorFlow checkpoint into a network file with its provenance.
@@ -89,8 +97,14 @@ def convert(
         File with the readout groups (see `v1sim.sources.readout_groups`).
     n_lgn : int, optional
         Number of LGN cells, where it is above the highest index in use.
+    baseline : Path, optional
+        The network's file before training: weights that differ from it were trained.
+    initial : Path, optional
+        The same, by an earlier checkpoint of this training.
+    weights : str
+        "raw", or the "average" that an optimizer with use_ema keeps of them.
     allow_untrained : bool
-        Convert a checkpoint that was saved before training, and mark it so.
+        Convert weights that are not trained, or not known to be, and mark them so.
 
     Raises
     ------
@@ -107,33 +121,51 @@ def convert(
         raise OutputError(f"there is no folder {out.parent}", where=str(out), hint="create it")
     index = read_index(checkpoint)
     variables = find_variables(index)
-    state = training_state(index, variables)
-    _require_training(index, state, allow_untrained=allow_untrained)
+    evidence = checkpoint_evidence(index, variables)
+    averages = averages_of(evidence)
+    if weights == "average":
+        variables = averages.in_place_of_weights(variables, str(index.prefix))
+    given = any(path is not None for path in (data_dir, baseline, initial))
+    if not given and not undecided(evidence):
+        # The optimizers alone decide: nothing large need be read to refuse.
+        _require_training(index, claims_of(evidence, None), allow_untrained=allow_untrained)
     require_shards(index)
     with workers(1) as pool:  # hashing runs beside import and reading
         digests = pool.submit(checkpoint_sha256, index)
         read = tensorflow_reader(index)
-        network = network_of(index, variables, read, n_lgn=n_lgn)
+        on_signs = averages.on_signs(weights)
+        network = network_of(index, variables, read, n_lgn=n_lgn, on_signs=on_signs)
         files = digests.result()
     origins = _origins(variables, network)
-    changed = None
+    before: InitialWeights = {}
     if data_dir is not None:
         completed = complete_from_folder(network, open_folder(data_dir), variables["decay"].dtype)
         network = completed.network
         origins |= {name: ("copied", text) for name, text in completed.origins.items()}
-        changed = completed.fraction_changed
+        whose, first = "the training data", completed.initial
+        before = {
+            "recurrent": initial_of_table(first.recurrent, network.recurrent, whose),
+            "input": initial_of_table(first.lgn, network.lgn, whose),
+        }
+    before |= initial_weights(
+        network, variables, read, str(index.prefix), baseline=baseline, initial=initial
+    )
     if readout is not None:
         network = replace(network, readout=read_readout_groups(readout, network.n_neurons))
         origins["readout/neuron_ids"] = ("copied", f"from {readout.name}")
-    kind, reason = _judge(index, state, network, changed, allow_untrained=allow_untrained)
+    claims = claims_of(evidence, network, before)
+    _require_training(index, claims, allow_untrained=allow_untrained)
+    kind, reason = kind_of(claims), _reason(evidence, claims)
+    notes = (*averages.notes(read, weights), *_dtype_notes(variables))
     missing = _missing(network, variables, n_lgn)
     draft = _draft(
-        index, variables, state, kind, reason, files, command=command, origins=origins,
-        network=network, details={"missing": list(missing)},
+        index, variables, evidence, claims, reason, files, command=command, origins=origins,
+        network=network, averages=averages.record(read, weights),
+        details={"missing": list(missing), "notes": list(notes)},
     )  # fmt: skip
     with replacing(out) as temporary:
         network = write_network(network, temporary, provenance=draft, known_as=out)
-        comparison = compare_with_checkpoint(network, index)
+        comparison = compare_with_checkpoint(network, index, variables=variables)
         if not comparison.equal:
             names = ", ".join(sorted({a for c in comparison.differing for a in c.arrays}))
             raise OutputError(
@@ -142,15 +174,23 @@ def convert(
                 hint="this is a fault of v1sim or of the disk; report it with the output of "
                 "v1sim inspect",
             )
-    return Conversion(network, kind, reason, state, comparison, missing)
+    return Conversion(network, kind, reason, claims, comparison, missing, notes)
 
 
-def stamp(network_file: Path, checkpoint: Path, *, command: str) -> Conversion:
+def stamp(
+    network_file: Path,
+    checkpoint: Path,
+    *,
+    command: str,
+    baseline: Path | None = None,
+    initial: Path | None = None,
+) -> Conversion:
     """Prove an existing network file against a checkpoint and write the provenance into it.
 
     The index of the checkpoint is enough; TensorFlow is not needed. The file is changed only
     where everything that the checkpoint holds is in it; ``comparison`` of the
-    result says what differs where not.
+    result says what differs where not. ``baseline`` and ``initial`` are those of `convert`; an
+    earlier checkpoint needs the data of both.
 
     Raises
     ------
@@ -158,121 +198,116 @@ def stamp(network_file: Path, checkpoint: Path, *, command: str) -> Conversion:
         If the file cannot be read as a network.
     CheckpointError
         If the checkpoint cannot be used.
+    InputError
+        If ``baseline`` or ``initial`` has other synapses.
     OutputError
         If the file cannot be written.
     """
     index = read_index(checkpoint)
-    variables = find_variables(index)
-    state = training_state(index, variables)
     network = open_network(network_file)
     comparison = compare_with_checkpoint(network, index)
-    kind, reason = _judge(index, state, network, None, allow_untrained=True)
-    if comparison.equal:
-        files = checkpoint_sha256(index)
-        origins = _origins(variables, network)
-        kept = ("copied", "as the file had it; not in the checkpoint")
-        origins |= dict.fromkeys(comparison.uncovered, kept)
-        draft = _draft(
-            index, variables, state, kind, reason, files, command=command, origins=origins,
-            network=network, details={"stamped": "an existing file, proven by checksums"},
-        )  # fmt: skip
-        network = add_provenance(network_file, draft, network)
-    return Conversion(network, kind, reason, state, comparison)
+    evidence, variables = comparison.evidence, comparison.variables
+    if not comparison.equal:
+        claims = claims_of(evidence, None)
+        reason = _reason(evidence, claims)
+        return Conversion(network, kind_of(claims), reason, claims, comparison)
+    read = shard_reader(index) if index.has_data else None
+    before = initial_weights(
+        network, variables, read, str(index.prefix), baseline=baseline, initial=initial
+    )
+    claims = claims_of(evidence, network, before)
+    kind, reason = kind_of(claims), _reason(evidence, claims)
+    averages = averages_of(evidence)
+    weights: Literal["raw", "average"] = "average" if comparison.average else "raw"
+    notes = (*averages.notes(read, weights), *_dtype_notes(variables))
+    files = checkpoint_sha256(index)
+    origins = _origins(variables, network)
+    kept = ("copied", "as the file had it; not in the checkpoint")
+    origins |= dict.fromkeys(comparison.uncovered, kept)
+    draft = _draft(
+        index, variables, evidence, claims, reason, files, command=command, origins=origins,
+        network=network, averages=averages.record(read, weights),
+        details={"stamped": "an existing file, proven by checksums", "notes": list(notes)},
+    )  # fmt: skip
+    network = add_provenance(network_file, draft, network)
+    return Conversion(network, kind, reason, claims, comparison, notes=notes)
 
 
 # --- what the weights are --------------------------------------------------------------------
 
 
 def _require_training(
-    index: CheckpointIndex, state: TrainingState, *, allow_untrained: bool
+    index: CheckpointIndex, claims: Mapping[Table, Claim], *, allow_untrained: bool
 ) -> None:
-    """Refuse, before anything large is read, a checkpoint whose optimizer shows no training."""
-    if allow_untrained or state.kind in ("trained", "undetermined"):
+    """Refuse a checkpoint whose weights are not trained, or not known to be."""
+    kind = kind_of(claims)
+    if allow_untrained or kind == "trained":
         return
-    where = str(index.prefix)
-    allow = "--allow-untrained converts it all the same, and marks it"
-    if not state.took_steps:
-        counted = (
-            f"optimizer/iter is {state.iterations}"
-            if state.iterations is not None
-            else "its optimizer has no variables, which the first step makes"
-        )
+    allow = f"--allow-untrained converts it all the same, and marks it {kind}"
+    recurrent = claims["recurrent"]
+    if kind == "undetermined":
         raise CheckpointError(
-            f"this checkpoint was saved before training: {counted}",
-            where=where,
-            expected="a checkpoint saved after training",
-            hint=f"take a later checkpoint of this training; {allow} untrained",
+            f"nothing shows that this checkpoint was trained: {recurrent.why}",
+            where=str(index.prefix),
+            expected="an optimizer that shows gradients of the recurrent weights, or the exact "
+            "zeros that training under the sign constraint leaves in them",
+            hint=f"{recurrent.decide}; {allow}",
         )
-    zero = [name for name, moments in state.moments.items() if moments == "zero"]
-    if zero:
-        what = " and ".join(zero)
-        raise CheckpointError(
-            f"the optimizer's moments of the {what} weights are all zero after "
-            f"{_steps(state)}: no gradient ever reached them",
-            where=where,
-            expected="moments that are not zero, or none at all for weights that were frozen",
-            hint=f"the training did not train these weights; {allow} {state.kind}",
-        )
+    by_reason: dict[str, list[str]] = {}
+    for table in _SAID:
+        claimed = claims[table]
+        if claimed.origin in ("initial", "frozen") and (
+            table == "recurrent" or claimed.origin == "initial"
+        ):
+            by_reason.setdefault(claimed.why, []).append(table)
+    what = "; ".join(
+        f"the {' and '.join(tables)} weights were not trained: {why}"
+        for why, tables in by_reason.items()
+    )
     raise CheckpointError(
-        "the recurrent weights were not trained: the optimizer keeps moments of other variables "
-        "only",
-        where=where,
-        expected="trained recurrent weights",
-        hint=f"{allow} {state.kind}",
+        what,
+        where=str(index.prefix),
+        expected="trained recurrent weights, and input weights that were trained or frozen",
+        hint=f"take another checkpoint of this training; {allow}",
     )
 
 
-def _judge(
-    index: CheckpointIndex,
-    state: TrainingState,
-    network: NetworkModel,
-    fraction_changed: float | None,
-    *,
-    allow_untrained: bool,
-) -> tuple[Kind, str]:
-    """What the weights are, and why; the optimizer decides where there is one."""
-    if state.kind != "undetermined":
-        return state.kind, _optimizer_reason(state)
-    weight = network.recurrent.weight
-    zeros = int(np.count_nonzero(weight == 0)) / max(len(weight), 1)
-    seen = f"it has no optimizer, and {zeros:.1%} of its recurrent weights are exactly zero"
-    trained = zeros >= _TRAINED_ZEROS
-    if fraction_changed is not None:
-        seen = (
-            f"it has no optimizer, and {fraction_changed:.1%} of its recurrent weights differ from "
-            "the initial ones of the training data"
+def _dtype_notes(variables: Variables) -> tuple[str, ...]:
+    """What is to be said of how the variables are stored."""
+    n = sum(entry.dtype == "bfloat16" for entry in variables.entries.values())
+    text = f"{n} of its variables are bfloat16, widened to float32, which is exact"
+    return (text,) if n else ()
+
+
+def _reason(evidence: Evidence, claims: Mapping[Table, Claim]) -> str:
+    """Why the weights are called what they are, in words."""
+    parts = []
+    if evidence.iterations:
+        batches = evidence.recurrent.counts_batches
+        parts.append(
+            f"the optimizer {'saw' if batches else 'made'} {evidence.iterations:,} "
+            f"{'batches' if batches else 'updates'}"
         )
-        trained = fraction_changed >= _TRAINED_CHANGED
-    if not trained and not allow_untrained:
-        raise CheckpointError(
-            f"nothing shows that this checkpoint was trained: {seen}",
-            where=str(index.prefix),
-            expected="optimizer variables, or the zeros that training under the sign constraint "
-            "leaves",
-            hint="--data-dir compares with the initial weights; --allow-untrained converts it "
-            "and marks it untrained",
-        )
-    return "trained" if trained else "untrained", seen
-
-
-def _steps(state: TrainingState) -> str:
-    return f"{state.iterations:,} updates" if state.iterations is not None else "training"
-
-
-def _optimizer_reason(state: TrainingState) -> str:
-    if not state.took_steps:
-        return "the optimizer had not taken a step"
-    parts = [f"the optimizer made {_steps(state)}"]
-    for name, moments in state.moments.items():
-        if moments == "absent" and state.keeps_moments:
-            parts.append(f"{name} weights were frozen (no moments)")
-        elif moments == "absent":
-            parts.append(f"it keeps no moments of {name} weights")
-        else:
-            parts.append(
-                f"moments of {name} weights are {'all zero' if moments == 'zero' else 'not zero'}"
-            )
+    parts += [f"{table} weights: {claims[table].why}" for table in _SAID if table in claims]
     return "; ".join(parts)
+
+
+#: Dataset of each table's weights, and what an origin means for it.
+_DATASETS: Mapping[Table, str] = MappingProxyType(
+    {
+        "recurrent": "recurrent/weights",
+        "input": "input/weights",
+        "background": "input/bkg_weights",
+        "readout": "readout/readout_weights",
+    }
+)
+_NOTES: Mapping[str, str] = MappingProxyType(
+    {
+        "initial": "not trained",
+        "frozen": "frozen: training did not change it",
+        "undetermined": "nothing shows whether it was trained",
+    }
+)
 
 
 # --- provenance ------------------------------------------------------------------------------
@@ -316,26 +351,29 @@ def _origins(variables: Variables, network: NetworkModel) -> dict[str, tuple[Any
 def _draft(
     index: CheckpointIndex,
     variables: Variables,
-    state: TrainingState,
-    kind: Kind,
+    evidence: Evidence,
+    claims: Mapping[Table, Claim],
     reason: str,
     files: Mapping[str, str],
     *,
     command: str,
     origins: dict[str, tuple[Any, str]],
     network: NetworkModel,
+    averages: Mapping[Table, Mapping[str, Any]],
     details: Mapping[str, Any],
 ) -> ProvenanceDraft:
-    for group in ("recurrent", "input"):
-        name = variables[f"{group}_weights"].name
-        trained = state.trained("recurrent" if group == "recurrent" else "input")
-        frozen = state.keeps_moments and state.moments[group] == "absent"
-        if kind == "untrained" or trained is False:
-            note = "frozen: training did not change it" if frozen else "not trained"
-            origins[f"{group}/weights"] = ("initial value", f"{name}; {note}")
+    for table, dataset in _DATASETS.items():
+        if table in claims and dataset in origins:
+            claimed = claims[table]
+            name = variables[TABLES[table]].name
+            if claimed.origin == "trained":
+                origins[dataset] = ("trained variable", name)
+            elif table in _SAID or claimed.origin != "undetermined":
+                origin = "undetermined" if claimed.origin == "undetermined" else "initial value"
+                origins[dataset] = (origin, f"{name}; {_NOTES[claimed.origin]}")
     present = canonical_arrays(network)
     return ProvenanceDraft(
-        kind=kind,
+        kind=kind_of(claims),
         made_by=f"v1sim {__version__}",
         command=command,
         origin="copied",
@@ -344,16 +382,20 @@ def _draft(
             "name": index.prefix.name,
             "sha256": _one_digest(files),
             "files": dict(files),
-            "iterations": state.iterations,
-            "learning_rate": state.learning_rate,
-            "moments": dict(state.moments),
+            "iterations": evidence.iterations,
+            "learning_rate": evidence.learning_rate,
             "why": reason,
+            "tables": {
+                table: claim_to_json(claimed, average=averages.get(table, {}).get("used", False))
+                | ({"average": dict(averages[table])} if table in averages else {})
+                for table, claimed in claims.items()
+            },
             "variables": {
                 role: {
                     "name": entry.name,
                     "dtype": entry.dtype,
                     "shape": list(entry.shape),
-                    "crc32c": f"{unmask(entry.crc32c):08x}",
+                    "crc32c": "" if entry.crc32c is None else f"{unmask(entry.crc32c):08x}",
                 }
                 for role, entry in variables.entries.items()
             },
