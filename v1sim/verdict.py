@@ -33,7 +33,8 @@ from v1sim.checks.registry import (
     run_checks,
 )
 from v1sim.checks.training import zero_evidence
-from v1sim.convert.claims import Looks, claim, kind_of
+from v1sim.convert.claims import Claim, Looks, claim, kind_of
+from v1sim.convert.evidence import Table
 from v1sim.model import (
     ArrayRequirements,
     ArrayVerdict,
@@ -333,8 +334,7 @@ def _by_checkpoint(context: Context, array: str, outcome: _Outcome) -> ArrayVerd
         return ArrayVerdict(verdict, "checkpoint" if claimed else None, why)
     if array == "input/weights" and frozen_by(context):
         why += ", whose training froze them"
-    left_open = array == "recurrent/weights" and claimed.origin == "frozen"
-    if verdict is Verdict.UNDETERMINED or left_open or claimed.evidence.faint:
+    if verdict is Verdict.UNDETERMINED or claimed.evidence.faint:
         # No optimizer tells, or an earlier training may have changed them: the weights do.
         for source in (_by_baseline, _by_evidence):
             seen = source(context, array, outcome)
@@ -342,13 +342,20 @@ def _by_checkpoint(context: Context, array: str, outcome: _Outcome) -> ArrayVerd
                 verdict is Verdict.UNDETERMINED or seen.verdict is not verdict
             ):
                 return ArrayVerdict(seen.verdict, seen.proof, f"{why}; {seen.why}")
-        weight = context.network.recurrent.weight
-        looks = Looks("nothing", "", n=len(weight), n_zero=int(np.count_nonzero(weight == 0)))
-        claimed = claim(claimed.evidence, looks)
+        claimed = _claims(context)[TABLE_OF[array]]
         if verdict is Verdict.UNDETERMINED and claimed.origin == "undetermined":
             return ArrayVerdict(verdict, None, f"{why}; {claimed.why}")
         verdict = Verdict.UNTRAINED
     return ArrayVerdict(verdict, "checkpoint", f"{why}: {claimed.why}")
+
+
+def _claims(context: Context) -> Mapping[Table, Claim]:
+    """What a checkpoint's optimizers prove of weights that show nothing themselves."""
+    assert context.checkpoint is not None
+    weight = context.network.recurrent.weight
+    looks = Looks("nothing", "", n=len(weight), n_zero=int(np.count_nonzero(weight == 0)))
+    evidence = context.checkpoint.evidence
+    return {table: claim(found, looks) for table, found in evidence.tables.items()}
 
 
 def _by_baseline(context: Context, array: str, outcome: _Outcome) -> ArrayVerdict | None:
@@ -419,7 +426,7 @@ def _of_network(
     elif recurrent.proof == "checkpoint" and lgn.proof == "checkpoint":
         assert context.checkpoint is not None
         # Input that was frozen on purpose leaves a network trained: the optimizer tells.
-        proven = Verdict(kind_of(context.checkpoint.claims))
+        proven = Verdict(kind_of(_claims(context)))
         if proven is Verdict.UNDETERMINED:
             proven = recurrent.verdict
     array = next((array for array in _WEIGHTS[:2] if array in less), None)

@@ -37,7 +37,7 @@ _ONE_FACTOR = 1e-4
 def undecided(evidence: Evidence) -> bool:
     """Whether the weights themselves have a say, because some table's optimizer leaves it open."""
     return any(
-        claim(found).origin == "undetermined" or found.state == "frozen" or found.faint
+        claim(found).origin == "undetermined" or found.faint
         for table in _DECIDING
         if (found := evidence.tables.get(table)) is not None
     )
@@ -185,6 +185,8 @@ def _change(before: Floats, after: Floats, dtype: str, whose: str) -> Looks:
     relative = float((difference @ difference / size) ** 0.5) if size else 1.0
     if relative < max(_ROUNDING, precision(dtype)):
         return looks("unchanged", f"they are those of {whose}, but for rounding", identical=True)
+    if not b.any():
+        return looks("nothing", "they are all zero")
     both = (a != 0) & (b != 0)
     if both.any() and not np.count_nonzero(b[a != 0] == 0):
         ratio = b[both] / a[both]

@@ -27,6 +27,8 @@ _DECIDE = (
     "the weights before training would tell: --baseline UNTRAINED.h5, --data-dir DIR (convert), or "
     "--initial CKPT, an earlier checkpoint of the same training"
 )
+_EARLIER = "an earlier training may have changed them, which their exact zeros show"
+_WEIGHTS_TELL = "the weights themselves would tell: put the data file beside the index"
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,6 @@ def claim(evidence: TableEvidence, looks: Looks | None = None) -> Claim:
         if looks is not None and looks.identical:
             return Claim(evidence, "initial", "initial weights", also)
         return Claim(evidence, "trained", "optimizer", why)
-    if state == "no gradient" and not (evidence.faint and says in ("changed", "zeros")):
-        return Claim(evidence, "initial", "optimizer", why)
     if says == "changed":
         return Claim(evidence, "trained", "initial weights", also)
     if says == "zeros":
@@ -91,8 +91,10 @@ def claim(evidence: TableEvidence, looks: Looks | None = None) -> Claim:
         unasked = state == "frozen" or (state == "nothing" and not evidence.holds)
         kept: Origin = "frozen" if unasked and evidence.table != "recurrent" else "initial"
         return Claim(evidence, kept, "initial weights", also)
-    if state == "frozen":
-        return Claim(evidence, "frozen", "optimizer", why)
+    if state in ("frozen", "no gradient"):
+        if looks is None and evidence.table == "recurrent":
+            return Claim(evidence, "undetermined", "", f"{why}; {_EARLIER}", _WEIGHTS_TELL)
+        return Claim(evidence, "frozen" if state == "frozen" else "initial", "optimizer", why)
     if looks is not None and _plainly_initial(evidence, looks):
         none = f"{why}, and none of {looks.n:,} weights is exactly zero, as before training"
         return Claim(evidence, "initial", "no zeros", none)

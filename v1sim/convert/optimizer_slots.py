@@ -12,7 +12,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["SLOT_KINDS", "SlotKind", "Value", "family_of", "kind_of", "slot_table"]
+__all__ = [
+    "SLOT_KINDS",
+    "Says",
+    "SlotKind",
+    "Value",
+    "family_of",
+    "family_of_slots",
+    "kind_by_own_name",
+    "kind_of",
+    "named_kind",
+    "slot_table",
+]
 
 #: What a slot's checksum shows: all zero, one other value everywhere, the values of the variable
 #: itself, or anything else.
@@ -185,6 +196,17 @@ def kind_of(name: str, *, legacy: bool, tf_keras: bool, family: str) -> SlotKind
     if name == "_momentums" and family == "ScheduleFreeAdamW":
         return _BY_NAME["auxiliary weights"]
     return _BY_LIST.get(name)
+
+
+def kind_by_own_name(full_name: str, family: str) -> SlotKind | None:
+    """The kind that the end of a slot's own name tells, of an optimizer of a known family.
+
+    Muon's lists have gaps, and TensorFlow does not track such lists.
+    """
+    if not family:
+        return None
+    fitting = [kind for kind in SLOT_KINDS if full_name.endswith(f"_{kind.name}")]
+    return max(fitting, key=lambda kind: len(kind.name), default=None)
 
 
 def named_kind(name: str) -> SlotKind:

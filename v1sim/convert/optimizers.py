@@ -14,7 +14,13 @@ from dataclasses import dataclass
 
 from v1sim.convert.bundle import CheckpointIndex, TensorEntry
 from v1sim.convert.object_graph import ObjectGraph
-from v1sim.convert.optimizer_slots import SlotKind, family_of, family_of_slots, kind_of
+from v1sim.convert.optimizer_slots import (
+    SlotKind,
+    family_of,
+    family_of_slots,
+    kind_by_own_name,
+    kind_of,
+)
 
 __all__ = ["KeptSlot", "Optimizer", "find_optimizers"]
 
@@ -184,8 +190,10 @@ def _listed_slots(
         if entry is None or entry.key in seen or entry.shape == ():
             continue
         of = _kept_for(index, entry, all_of_it) if graph.complete else ""
-        label = entry.name.rpartition("/")[2] if not graph.complete else _own_name(index, entry)
-        yield KeptSlot(entry, of, None, label, numbered=not graph.complete)
+        own_name = _own_name(index, entry)
+        kind = kind_by_own_name(own_name, family) if graph.complete else None
+        label = kind.name if kind else own_name
+        yield KeptSlot(entry, of, kind, label, numbered=not graph.complete)
 
 
 def _own_name(index: CheckpointIndex, entry: TensorEntry) -> str:
