@@ -64,6 +64,7 @@ HOME = {
     "tensorflow": {"convert"},
     "typer": {"cli"},
     "matplotlib": {"report"},
+    "jinja2": {"report"},
 }
 
 
