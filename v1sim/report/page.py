@@ -6,13 +6,11 @@ import base64
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
-from v1sim.model import ArrayRequirements, Requirement
 from v1sim.output import replacing
 
 __all__ = ["in_one_line", "number", "render", "write_page"]
@@ -46,13 +44,6 @@ def _short(value: float) -> str:
     return f"{value:g}"
 
 
-def _requirement(require: Requirement | ArrayRequirements) -> str:
-    """What the weights must be, array by array where they differ."""
-    if isinstance(require, str):
-        return require
-    return ", ".join(f"{array} {word}" for array, word in asdict(require).items())
-
-
 def _as_json(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
 
@@ -75,7 +66,6 @@ def _environment() -> jinja2.Environment:
         "number_or_nothing": _number_or_nothing,
         "short": _short,
         "in_one_line": in_one_line,
-        "requirement": _requirement,
         "as_json": _as_json,
         "data_uri": _data_uri,
     }
