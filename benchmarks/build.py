@@ -20,7 +20,6 @@ import h5py
 import numpy as np
 
 from v1sim import guard
-from v1sim.config import DT_MS
 from v1sim.model import NetworkModel
 from v1sim.simulation.build import build
 from v1sim.simulation.cells import nest_parameters
@@ -30,6 +29,7 @@ from v1sim.simulation.readback import read_back
 from v1sim.sources import open_network
 from v1sim.sources.column import build_column
 from v1sim.sources.hdf5 import write_network
+from v1sim.units import MODEL_STEP_MS
 
 #: The built-in column has about 100 to 280 synapses a neuron, growing with its size.
 _NEURONS_FOR = {1e5: 1200, 1e6: 5500}
@@ -38,7 +38,7 @@ _NEURONS_FOR = {1e5: 1200, 1e6: 5500}
 def bare_nest(network: NetworkModel, threads: int) -> dict[str, float]:
     """Seconds that nest.Create, nest.Connect and nest.Prepare take."""
     nest, _ = backend()
-    reset_kernel(dt_ms=DT_MS, threads=threads, seed=1, max_delay_ms=10.0)
+    reset_kernel(dt_ms=MODEL_STEP_MS, threads=threads, seed=1, max_delay_ms=10.0)
     types = network.neurons.cell_type
     order = np.argsort(types, kind="stable")
     since = time.perf_counter()

@@ -31,7 +31,6 @@ import numpy as np
 from benchmarks import measurement
 from benchmarks.measurement import Clock, TimedNest, environment, peak_mb, write_json
 from v1sim import guard
-from v1sim.config import DT_MS
 from v1sim.model import Trial
 from v1sim.simulation import run
 from v1sim.simulation.build import build
@@ -42,6 +41,7 @@ from v1sim.simulation.readback import read_back
 from v1sim.sources import open_network
 from v1sim.stimulus.drawn import FixedProbabilities
 from v1sim.stimulus.trials import Schedule
+from v1sim.units import MODEL_STEP_MS
 
 KINDS = ("bare NEST", "v1sim glif_psc", "v1sim training")
 SEED = 5
@@ -81,7 +81,7 @@ def bare_nest(path: Path, threads: int, duration_ms: float, rate_hz: float) -> d
     unique, counts = np.unique(types, return_counts=True)
     n_lgn, n = network.n_lgn, len(types)
     del network
-    reset_kernel(dt_ms=DT_MS, threads=threads, seed=1, max_delay_ms=4.0)
+    reset_kernel(dt_ms=MODEL_STEP_MS, threads=threads, seed=1, max_delay_ms=4.0)
     result: dict[str, Any] = {}
     clock = Clock()
     since = time.perf_counter()
@@ -116,9 +116,9 @@ def bare_nest(path: Path, threads: int, duration_ms: float, rate_hz: float) -> d
     times = np.split(lgn.step[by_source] + 1.0, first)
     sources.set([{"spike_times": t} for t in times])
     steady.set(spike_times=np.arange(duration_ms) + 1.0)
-    nest.Simulate(DT_MS)
+    nest.Simulate(MODEL_STEP_MS)
     clock = Clock()
-    nest.Simulate(duration_ms + DT_MS)
+    nest.Simulate(duration_ms + MODEL_STEP_MS)
     result["simulate"], result["simulate_cpu"] = clock.wall_s(), clock.cpu_s()
     result["spikes"] = int(recorder.n_events)
     result["peak_mb"] = peak_mb()

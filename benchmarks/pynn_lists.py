@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measurement import Clock, peak_mb
-from v1sim.config import DT_MS
 from v1sim.simulation.cells import create_population, nest_parameters
 from v1sim.simulation.kernel import backend, reset_kernel
 from v1sim.sources import open_network
+from v1sim.units import MODEL_STEP_MS
 
 
 def measure(path: Path, threads: int) -> dict[str, Any]:
     nest, pynn = backend()
     clock = Clock()
     network = open_network(path)
-    reset_kernel(dt_ms=DT_MS, threads=threads, seed=1, max_delay_ms=4.0)
+    reset_kernel(dt_ms=MODEL_STEP_MS, threads=threads, seed=1, max_delay_ms=4.0)
     # PyNN cannot make glif_psc by itself, so that the populations are v1sim's.
     types = network.neurons.cell_type
     order = np.argsort(types, kind="stable")

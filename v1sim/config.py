@@ -15,18 +15,18 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from v1sim.config_perturb import Perturbation
-from v1sim.config_section import DT_MS, InputFile, IsInputFile, Section
+from v1sim.config_section import InputFile, IsInputFile, Section
 from v1sim.errors import ConfigError
 from v1sim.model import ArrayRequirements, Requirement, TrainingMinimum
 from v1sim.stimulus.background import Background, RecordedBackground
 from v1sim.stimulus.kinds import AnyStimulus
+from v1sim.units import MODEL_STEP_MS, divides_model_step
 from v1sim.yaml_reader import KeyPath, YamlReader, dotted, number_in_text
 
 __all__ = [
-    "DT_MS",
     "Background",
     "BuiltInColumn",
     "Dynamics",
@@ -46,6 +46,13 @@ __all__ = [
 Dynamics = Literal["glif_psc", "nest", "training", "training_float32"]
 
 
+def _time_step(dt_ms: float) -> float:
+    if not divides_model_step(dt_ms):
+        msg = f"{MODEL_STEP_MS:g} ms divided by a whole number, such as 1.0, 0.25 or 0.1"
+        raise ValueError(msg)
+    return dt_ms
+
+
 class BuiltInColumn(Section):
     """The column that v1sim builds itself (`v1sim.sources.column`)."""
 
@@ -63,7 +70,8 @@ class SimulationConfig(Section):
 
     ``dynamics: auto`` is ``training`` for networks that came from training where
     v1sim's NEST module is there, and ``glif_psc`` otherwise; ``nest`` where cells have other
-    models than glif_psc: each the NEST model that its cell type names. ``between_trials``
+    models than glif_psc: each the NEST model that its cell type names. ``dt_ms`` is the time
+    step; ``auto`` is the network's own, 1 ms for those of training. ``between_trials``
     says how the network returns to rest: ``reset`` sets everything back inside NEST
     (needs v1sim's NEST module); ``gap`` sets membranes and after-spike currents, and waits
     until nothing that is left of the synaptic currents can change a float64
@@ -72,23 +80,17 @@ class SimulationConfig(Section):
     """
 
     dynamics: Dynamics | Literal["auto"] = "auto"
+    dt_ms: Annotated[float, AfterValidator(_time_step)] | Literal["auto"] = "auto"
     threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
     between_trials: Literal["auto", "reset", "gap", "rebuild"] = "auto"
 
 
 class RecordingConfig(Section):
-    """What is written: spikes always; ``voltage_of`` names neurons of the file by index.
-
-    ``institution`` and ``experimenter`` ("Last, First") stand in the NWB file.
-    """
+    """What is written: spikes always; ``voltage_of`` names neurons of the file by index."""
 
     voltage_of: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False)] = ()
     nwb: bool = True
     sonata: bool = True
-    institution: Annotated[str, Field(min_length=1)] | None = None
-    experimenter: Annotated[
-        tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)
-    ] = ()
 
 
 class WatchConfig(Section):

@@ -11,8 +11,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from v1sim.units import MODEL_STEP_MS
+
 __all__ = [
-    "DT_MS",
     "Count",
     "DurationMs",
     "InputFile",
@@ -22,9 +23,6 @@ __all__ = [
     "TimeMs",
     "WindowMs",
 ]
-
-#: The time step of the model: training, delays and LGN spikes are all on 1 ms.
-DT_MS = 1.0
 
 
 class Section(BaseModel):
@@ -41,8 +39,8 @@ InputFile = Annotated[Path, Field(strict=False), IsInputFile()]
 
 
 def _whole_steps(value_ms: float) -> float:
-    if value_ms % DT_MS:
-        msg = f"a whole number of {DT_MS:g} ms steps"
+    if value_ms % MODEL_STEP_MS:
+        msg = f"a whole number of {MODEL_STEP_MS:g} ms steps"
         raise ValueError(msg)
     return value_ms
 

@@ -125,7 +125,7 @@ def examination(network: NetworkModel, policy: Policy) -> Context:
     """
     context = Context(
         network,
-        policy.dt_ms,
+        network.step_ms if policy.dt_ms is None else policy.dt_ms,
         baseline=None if policy.baseline is None else open_network(policy.baseline),
         checkpoint_index=None if policy.checkpoint is None else read_index(policy.checkpoint),
         minimum=policy.minimum,

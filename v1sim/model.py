@@ -32,7 +32,6 @@ __all__ = [
     "LgnCellTable",
     "NetworkModel",
     "NeuronTable",
-    "Presentation",
     "Proof",
     "Provenance",
     "Requirement",
@@ -190,7 +189,8 @@ class NetworkModel:
     per-draw weight (see the file format); ``readout`` has one array of neuron
     indices a class; ``readout_weight`` (cells, classes) and ``readout_bias`` (classes,)
     are there where training used a dense readout. ``provenance_problem`` says why a
-    provenance that the file has could not be read.
+    provenance that the file has could not be read. ``step_ms`` is the time step that the
+    network was made for, training's for those of training.
     """
 
     neurons: NeuronTable
@@ -206,6 +206,7 @@ class NetworkModel:
     lgn_cells: LgnCellTable | None = None
     provenance: Provenance | None = None
     provenance_problem: str | None = None
+    step_ms: float = units.MODEL_STEP_MS
 
     def __post_init__(self) -> None:
         _freeze(self)
@@ -391,26 +392,12 @@ class SpikeTable:
 
 
 @dataclass(frozen=True)
-class Presentation:
-    """One thing that a trial shows, from ``onset_ms`` up to ``end_ms`` of the trial (excluded).
-
-    ``kind`` names it ("drifting_grating", "flash", "image", ...); ``values`` are plain
-    ("direction_deg": 45.0, "contrast": 0.8, "file": "cat.png").
-    """
-
-    onset_ms: float
-    end_ms: float
-    kind: str
-    values: Mapping[str, float | int | str] = field(default_factory=lambda: MappingProxyType({}))
-
-
-@dataclass(frozen=True)
 class Trial:
     """One trial: where it lies on the run's time line and what was shown.
 
     ``stimulus`` holds plain values ("direction_deg": 45.0, "repeat": 3,
     "label": 7); ``window_ms`` is the part that analyses read, start included,
-    stop excluded. ``presentations`` are what was shown when, in order of their onsets.
+    stop excluded.
     """
 
     index: int
@@ -418,7 +405,6 @@ class Trial:
     duration_ms: float
     window_ms: tuple[float, float]
     stimulus: Mapping[str, float | int | str]
-    presentations: tuple[Presentation, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

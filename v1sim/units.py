@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 __all__ = [
     "GRID_TOLERANCE_STEPS",
+    "MODEL_STEP_MS",
+    "divides_model_step",
     "on_time_grid",
     "peak_of_sum_mv_per_pa",
     "peak_psp_mv_per_pa",
@@ -21,6 +23,11 @@ __all__ = [
 
 F64 = NDArray[np.float64]
 
+#: The step of the published training, and of all that is given in it: delays of a checkpoint, LGN
+#: rates and probabilities, films, draws of the background. A simulation may take shorter steps.
+MODEL_STEP_MS = 1.0
+#: NEST counts time in whole multiples of this.
+_TIC_MS = 0.001
 #: A float32 delay of up to 100 steps is exact to 4e-6 steps; ten times that is
 #: still far from any value that somebody meant.
 GRID_TOLERANCE_STEPS = 1e-4
@@ -46,6 +53,13 @@ def to_normalised(
 ) -> F64:
     """Inverse of `to_pa`."""
     return np.divide(weight_pa, np.take(voltage_scale_mv, post), dtype=np.float64)
+
+
+def divides_model_step(dt_ms: float) -> bool:
+    """Whether a time step can be simulated: `MODEL_STEP_MS` by a whole number, and NEST has it."""
+    if not _TIC_MS <= dt_ms <= MODEL_STEP_MS:
+        return False
+    return all(abs(n - round(n)) < 1e-6 for n in (MODEL_STEP_MS / dt_ms, dt_ms / _TIC_MS))
 
 
 def on_time_grid(time_ms: NDArray[np.floating], dt_ms: float) -> NDArray[np.bool_]:

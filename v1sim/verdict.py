@@ -88,8 +88,9 @@ class Policy:
         with what the weights show.
     waivers : mapping of str to str
         Reason by name of the check whose errors are accepted.
-    dt_ms : float
-        Time step of the simulation, which delays must be multiples of.
+    dt_ms : float, optional
+        Time step of the simulation, which delays must be multiples of; the network's own by
+        default.
     checkpoint : Path, optional
         TensorFlow checkpoint that the network is to be equal to: its prefix or index.
     baseline : Path, optional
@@ -101,7 +102,7 @@ class Policy:
     require: Requirement | ArrayRequirements = "trained"
     strength: Literal["proof", "evidence"] = "evidence"
     waivers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    dt_ms: float = 1.0
+    dt_ms: float | None = None
     checkpoint: Path | None = None
     baseline: Path | None = None
     minimum: TrainingMinimum = field(default_factory=TrainingMinimum)
@@ -158,7 +159,7 @@ def judge(context: Context, findings: Iterable[Finding], policy: Policy) -> Judg
 
 
 def judge_weights(
-    network: NetworkModel, *, baseline: NetworkModel | None = None, dt_ms: float = 1.0
+    network: NetworkModel, *, baseline: NetworkModel | None = None
 ) -> Mapping[str, ArrayVerdict]:
     """What each array of weights is by a baseline, or by what the weights themselves show.
 
@@ -168,8 +169,6 @@ def judge_weights(
         Its provenance, if it has one, is left aside.
     baseline : NetworkModel, optional
         The same network before training.
-    dt_ms : float
-        Time step, which delays are multiples of.
 
     Returns
     -------
@@ -178,7 +177,7 @@ def judge_weights(
         "input/bkg_weights". ``why`` is a clause that says what the verdict rests on, or
         why none can be given.
     """
-    context = Context(replace(network, provenance=None), dt_ms, baseline=baseline)
+    context = Context(replace(network, provenance=None), network.step_ms, baseline=baseline)
     checks = registered_checks()
     wanted: set[str] = set()
     for entry in reversed(list(checks.values())):  # a check stands after those that it needs

@@ -22,7 +22,7 @@ from v1sim.analysis.compare import (
     compare_spikes,
     compare_voltages,
 )
-from v1sim.config import DT_MS, Background, Dynamics
+from v1sim.config import Background, Dynamics
 from v1sim.cores import available_threads
 from v1sim.documents.verification import VerificationDocument
 from v1sim.errors import InputError
@@ -41,8 +41,9 @@ from v1sim.sources.ground_truth import (
 from v1sim.stimulus.background import DRAWS, event_weight, events
 from v1sim.stimulus.base import Stimulus
 from v1sim.stimulus.given import GivenSpikes, GivenValues
-from v1sim.stimulus.spikes import LgnSpikes, draw_spikes
+from v1sim.stimulus.spikes import LgnSpikeTimes, draw_spikes
 from v1sim.stimulus.trials import Schedule
+from v1sim.units import MODEL_STEP_MS
 from v1sim.verdict import REQUIRED
 
 __all__ = ["Agreement", "GroupResult", "Verification", "verify_dynamics"]
@@ -313,7 +314,7 @@ def _run_nest(
 ) -> tuple[_Bools, NDArray[np.float32]]:
     """Spikes (trials, steps, n) and voltages (trials, steps, m) in mV."""
     n_trials, n_steps, _ = lgn.shape
-    duration_ms = n_steps * DT_MS
+    duration_ms = n_steps * MODEL_STEP_MS
     trials = tuple(
         Trial(i, i * duration_ms, duration_ms, (0.0, duration_ms), {"sample": i})
         for i in range(n_trials)
@@ -343,11 +344,13 @@ def _as_stimulus(lgn: _Input, schedule: Schedule) -> Stimulus:
     n_lgn = lgn.shape[2]
     if _is_analog(lgn):
         return GivenValues(n_lgn, schedule, list(lgn))
-    spikes = [LgnSpikes(*(i.astype(np.int32) for i in np.nonzero(trial))) for trial in lgn]
-    return GivenSpikes(n_lgn, schedule, spikes)
+    spikes = (np.nonzero(trial) for trial in lgn)
+    times = [LgnSpikeTimes(step * MODEL_STEP_MS, source) for step, source in spikes]
+    return GivenSpikes(n_lgn, schedule, times)
 
 
 def _as_array(spikes: SpikeTable, shape: tuple[int, int, int]) -> _Bools:
     spike = np.zeros(shape, dtype=bool)
-    spike[spikes.trial, np.rint(spikes.time_ms / DT_MS).astype(np.int64), spikes.neuron] = True
+    step = np.rint(spikes.time_ms / MODEL_STEP_MS).astype(np.int64)
+    spike[spikes.trial, step, spikes.neuron] = True
     return spike

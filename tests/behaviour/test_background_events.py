@@ -18,7 +18,7 @@ from v1sim.simulation.kernel import backend
 from v1sim.simulation.plan import make_plan
 from v1sim.stimulus.background import events
 from v1sim.stimulus.given import GivenSpikes
-from v1sim.stimulus.spikes import LgnSpikes
+from v1sim.stimulus.spikes import LgnSpikeTimes
 from v1sim.stimulus.trials import Schedule
 
 N_STEPS = 16
@@ -32,7 +32,7 @@ def weakly_driven():
     network = replace(
         network,
         background_weight=network.background_weight * np.float32(0.3),
-        cell_types=replace(types, v_reset_mv=types.v_reset_mv - 2.0),
+        cell_types=types.with_columns(v_reset_mv=types.v_reset_mv - 2.0),
     )
     return admitted(sealed(network, kind="constructed"))
 
@@ -48,7 +48,9 @@ def voltages(background, n_trials, *, dynamics, between_trials, draws=None):
         for i in range(n_trials)
     )
     silence = GivenSpikes(
-        CHECKED.network.n_lgn, Schedule(trials, (0,) * n_trials), [LgnSpikes.none()]
+        CHECKED.network.n_lgn,
+        Schedule(trials, (0,) * n_trials),
+        [LgnSpikeTimes(np.empty(0), np.empty(0, dtype=int))],
     )
     output = run.run_trials(
         make_plan(CHECKED, background=background, seed=SEED, dynamics=dynamics, draws=draws),

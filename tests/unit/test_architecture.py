@@ -18,7 +18,6 @@ PACKAGE = ROOT / "v1sim"
 #: Imports point up this list only.
 ORDER = [
     "errors",
-    "cache",
     "cgroups",
     "cores",
     "memory",
@@ -65,8 +64,6 @@ HOME = {
     "tensorflow": {"convert"},
     "typer": {"cli"},
     "matplotlib": {"report"},
-    "jinja2": {"report"},
-    "platformdirs": {"cache"},
 }
 
 
@@ -199,6 +196,24 @@ def test_a_receptor_taken_by_its_number_is_found(line):
     assert receptors_by_number(ast.parse(line)) == [1]
 
 
+def test_the_time_step_stands_once():
+    """`v1sim.units.MODEL_STEP_MS`; every other step is a value that was handed over."""
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            targets = node.targets if isinstance(node, ast.Assign) else []
+            targets = [node.target] if isinstance(node, ast.AnnAssign) else targets
+            value = getattr(node, "value", None)
+            names = [t.id for t in targets if isinstance(t, ast.Name)]
+            if isinstance(value, ast.Constant) and isinstance(value.value, int | float):
+                found += [
+                    f"{path.name}: {name}"
+                    for name in names
+                    if re.search(r"(^|_)(dt|step|timestep|resolution)_ms$", name.lower())
+                ]
+    assert found == ["units.py: MODEL_STEP_MS"]
+
+
 @pytest.mark.parametrize(
     "statement",
     [
@@ -213,10 +228,7 @@ def test_checking_loads_no_simulator_and_nothing_that_is_slow(statement):
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
     loaded = set(done.stdout.split())
-    slow = {"nest", "pyNN", "tensorflow", "neo", "matplotlib", "pynwb", "scipy", "jinja2"}
-    assert not loaded & slow
-    if "batch" not in statement:  # whatever does without YAML and JSON does without these
-        assert not loaded & {"pydantic", "yaml", "platformdirs"}
+    assert not loaded & {"nest", "pyNN", "tensorflow", "neo", "matplotlib", "pynwb", "scipy"}
 
 
 @pytest.mark.parametrize(

@@ -375,7 +375,7 @@ def test_what_the_file_alone_does_not_show_is_said(shared_data):
     order = np.random.default_rng(1).permutation(network.n_lgn).astype(np.int32)
     later = network.recurrent.delay_ms + np.float32(1)
     for damage in (
-        replace(network, cell_types=replace(types, tau_syn_ms=types.tau_syn_ms * 2)),
+        replace(network, cell_types=types.with_columns(tau_syn_ms=types.tau_syn_ms * 2)),
         replace(network, lgn=replace(network.lgn, pre=order[network.lgn.pre])),
         replace(network, recurrent=replace(network.recurrent, delay_ms=later)),
     ):

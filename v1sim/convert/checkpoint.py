@@ -28,11 +28,12 @@ from v1sim.convert.bundle import (
     require_shards,
     require_whole,
 )
-from v1sim.convert.parameters import DT_MS, check_parameters, recover_types
+from v1sim.convert.parameters import check_parameters, recover_types
 from v1sim.convert.stored import widened
 from v1sim.convert.variables import N_RECEPTORS, PARAMETERS, Variables
 from v1sim.errors import CheckpointError, MissingExtraError
 from v1sim.model import NetworkModel, NeuronTable, SourceFile, SynapseTable
+from v1sim.units import MODEL_STEP_MS
 
 __all__ = ["VariableReader", "network_of", "shard_reader", "tensorflow_reader"]
 
@@ -225,11 +226,11 @@ def _synapses(
         post[part] = target
         receptor[part] = row - target * np.uint32(N_RECEPTORS)
         if table == "input":
-            pre[part], delay_ms[part] = column, DT_MS
+            pre[part], delay_ms[part] = column, MODEL_STEP_MS
         else:
             steps = column // np.uint32(n_neurons)
             pre[part] = column - steps * np.uint32(n_neurons)
-            delay_ms[part] = (steps + np.uint32(1)) * DT_MS
+            delay_ms[part] = (steps + np.uint32(1)) * MODEL_STEP_MS
     del pairs
     weights = variables[f"{table}_weights"]
     weight = _finite(read(weights), weights, where)

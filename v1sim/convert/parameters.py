@@ -24,6 +24,7 @@ from v1sim.convert.stored import precision, rounded
 from v1sim.convert.variables import PARAMETERS
 from v1sim.errors import CheckpointError
 from v1sim.model import CellTypeTable
+from v1sim.units import MODEL_STEP_MS
 
 __all__ = ["check_parameters", "forward", "forward_candidates", "recover_types", "tolerance"]
 
@@ -31,8 +32,6 @@ F64 = NDArray[np.float64]
 Floats = NDArray[np.floating]
 Bools = NDArray[np.bool_]
 
-#: Training's time step, ms.
-DT_MS = 1.0
 #: Redundant variables agree within this many units of their dtype's last place: each is
 #: rounded once or twice, and exponentials of float32 are good to a few.
 _ROUNDINGS = 8
@@ -75,7 +74,7 @@ def forward(
     with np.errstate(all="ignore"):  # nonsense gives nonsense, which no checkpoint holds
         scale = p["v_th_mv"] - p["e_l_mv"]
         tau_m = p["c_m_pf"] / p["g_ns"]
-        decay = exp(-DT_MS / tau_m)
+        decay = exp(-MODEL_STEP_MS / tau_m)
         return {
             "voltage_scale": scale,
             "voltage_offset": p["e_l_mv"],
@@ -86,7 +85,7 @@ def forward(
             "current_factor": 1 / p["c_m_pf"] * (1 - decay) * tau_m,
             "param_g": p["g_ns"],
             "t_ref": p["t_ref_ms"],
-            "syn_decay": exp(-DT_MS / p["tau_syn_ms"]),
+            "syn_decay": exp(-MODEL_STEP_MS / p["tau_syn_ms"]),
             "psc_initial": np.e / p["tau_syn_ms"],
             "asc_amps": p["asc_amp_pa"] / scale[:, np.newaxis],
             "param_k": log(p["k_per_ms"] / (1 - p["k_per_ms"])),
@@ -150,7 +149,7 @@ def check_parameters(values: Mapping[str, Floats], dtypes: Mapping[str, str], wh
             where,
         )
         implied_dt = -np.log(v["syn_decay"]) * np.e / v["psc_initial"]
-        differ = np.abs(v["syn_decay"] - np.exp(-DT_MS * v["psc_initial"] / np.e))
+        differ = np.abs(v["syn_decay"] - np.exp(-MODEL_STEP_MS * v["psc_initial"] / np.e))
     wrong = differ > max(eps["syn_decay"], eps["psc_initial"])
     typical_dt = float(np.median(implied_dt))
     if wrong.mean() > 0.5 and np.abs(implied_dt / typical_dt - 1).max() < 1e-2:
@@ -158,7 +157,7 @@ def check_parameters(values: Mapping[str, Floats], dtypes: Mapping[str, str], wh
             f"it was trained with a time step of {typical_dt:.3g} ms (syn_decay against "
             "psc_initial)",
             where=where,
-            expected=f"{DT_MS:g} ms, the step of its delays and of v1sim",
+            expected=f"{MODEL_STEP_MS:g} ms, the step of its delays and of v1sim",
         )
     _refuse(wrong, "syn_decay", "not the decay that psc_initial implies", v["syn_decay"], where)
 
@@ -263,16 +262,16 @@ def _solve(
 
     def gives_membrane(c_m: Floats) -> Bools:
         tau = c_m / g
-        decay = np.exp(-DT_MS / tau)
+        decay = np.exp(-MODEL_STEP_MS / tau)
         return gives("decay", decay) & gives("current_factor", 1 / c_m * (1 - decay) * tau)
 
     def gives_synapse(tau: Floats) -> Bools:
-        return gives("syn_decay", np.exp(-DT_MS / tau)) & gives("psc_initial", np.e / tau)
+        return gives("syn_decay", np.exp(-MODEL_STEP_MS / tau)) & gives("psc_initial", np.e / tau)
 
     # The same as 1 - decay, which float16 would leave two digits of.
     leaked = f["current_factor"] * f["param_g"]
     return CellTypeTable.glif3(
-        c_m_pf=simplest(-DT_MS * f["param_g"] / np.log1p(-leaked), gives_membrane),
+        c_m_pf=simplest(-MODEL_STEP_MS * f["param_g"] / np.log1p(-leaked), gives_membrane),
         g_ns=f["param_g"],
         e_l_mv=f["voltage_offset"],
         v_th_mv=v_th,

@@ -24,13 +24,14 @@ from v1sim.convert.bundle import CheckpointIndex, TensorEntry
 from v1sim.convert.checkpoint import network_of, shard_reader
 from v1sim.convert.claims import Claim, claim
 from v1sim.convert.evidence import TABLES, Evidence, Table, checkpoint_evidence
-from v1sim.convert.parameters import DT_MS, forward_candidates, tolerance
+from v1sim.convert.parameters import forward_candidates, tolerance
 from v1sim.convert.stored import stored, widened
 from v1sim.convert.variables import N_RECEPTORS, PARAMETERS, Variables, find_variables
 from v1sim.model import NetworkModel, SynapseTable
 from v1sim.receptors import BILLEH_RECEPTORS, Kind
 from v1sim.sources.difference import NetworkDifference, TableDifference, compare_networks
 from v1sim.sources.provenance import READOUT_DATASETS, canonical_arrays
+from v1sim.units import MODEL_STEP_MS
 
 __all__ = ["ArrayComparison", "CheckpointComparison", "compare_with_checkpoint"]
 
@@ -360,8 +361,8 @@ def _index_pairs(
         pairs[:, 0] += table.receptor[part]
         if delays:
             delay_ms = table.delay_ms[part]
-            steps = np.rint(delay_ms / np.float32(DT_MS))
-            if not np.array_equal(steps * np.float32(DT_MS), delay_ms):
+            steps = np.rint(delay_ms / np.float32(MODEL_STEP_MS))
+            if not np.array_equal(steps * np.float32(MODEL_STEP_MS), delay_ms):
                 return
             pre += (steps.astype(np.int64) - 1) * n_neurons
         pairs[:, 1] = pre

@@ -229,7 +229,7 @@ class PolicyDocument(Document):
     require: Requirement | ArrayRequirements
     strength: Literal["proof", "evidence"]
     waivers: dict[str, str]
-    dt_ms: float
+    dt_ms: float | None
     checkpoint: str | None
     baseline: str | None
     minimum: TrainingMinimum

@@ -53,6 +53,7 @@ def policy_of(config: RunConfig) -> Policy:
         require=require if isinstance(require, str) else require.of_arrays(),
         strength=config.strength,
         waivers=config.waive,
+        dt_ms=None if config.simulation.dt_ms == "auto" else config.simulation.dt_ms,
         checkpoint=config.checkpoint,
         baseline=config.baseline,
         minimum=config.minimum.of_training(),

@@ -22,6 +22,7 @@ from v1sim.simulation.native.library import (
     native_or_none,
 )
 from v1sim.simulation.plan import BuildPlan
+from v1sim.units import MODEL_STEP_MS
 
 __all__ = ["Progress", "Simulation", "build"]
 
@@ -159,7 +160,7 @@ def _create_sources(label: str, plan: BuildPlan, native: NativeModule | None) ->
         model = SPIKE_SOURCE if native else "spike_train_injector"
         return create_population(label, [(model, {}, plan.n_lgn)])
     if label == "background" and plan.background == "independent_poisson":
-        # Ten draws a step at probability 0.1: one event a step on average.
-        rate_hz = 1000.0 / plan.dt_ms
+        # Ten draws a step of the model at probability 0.1: one event a step on average.
+        rate_hz = 1000.0 / MODEL_STEP_MS
         return create_population(label, [("poisson_generator", {"rate": rate_hz}, 1)])
     return create_population(label, [("spike_train_injector", {}, 1)])

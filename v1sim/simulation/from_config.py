@@ -48,6 +48,7 @@ def configured_plan(config: RunConfig, checked: CheckedNetwork, stimulus: Stimul
         dynamics=_dynamics(config, checked),
         draws=draws,
         perturb=config.perturb,
+        dt_ms=None if config.simulation.dt_ms == "auto" else config.simulation.dt_ms,
     )
     refuse_other_input(plan, stimulus)
     return plan

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from v1sim import units
 from v1sim.cell_classes import CellClasses, cell_classes
-from v1sim.config import DT_MS, Background, Dynamics
+from v1sim.config import Background, Dynamics
 from v1sim.config_perturb import Perturbation
 from v1sim.digests import SynapseDigest, synapse_digest
 from v1sim.errors import InputError
@@ -24,8 +24,10 @@ from v1sim.guard import CheckedNetwork
 from v1sim.model import CellTypeTable, SynapseTable
 from v1sim.simulation.perturbation import WeightScale, stimulation_table, weight_scales
 from v1sim.stimulus.background import event_weight
+from v1sim.units import MODEL_STEP_MS
 
 __all__ = [
+    "IN_TRAINING",
     "NO_PORT",
     "BuildPlan",
     "PopulationPlan",
@@ -34,6 +36,8 @@ __all__ = [
     "make_plan",
 ]
 
+#: Dynamics that are training's equations.
+IN_TRAINING: tuple[Dynamics, ...] = ("training", "training_float32")
 #: In place of the receptor of targets whose model has no ports: NEST's port is one more.
 NO_PORT = -1
 #: Synapses handed over at a time: bounds the 64-bit arrays that nest.Connect needs.
@@ -150,10 +154,14 @@ class BuildPlan:
     max_delay_ms: float
     draws: NDArray[np.int64] | None = None
 
+    def n_steps(self, duration_ms: float) -> int:
+        """Steps of a duration."""
+        return round(duration_ms / self.dt_ms)
+
     @property
     def in_training_dynamics(self) -> bool:
         """Whether neurons follow the training's equations, in a model of v1sim's NEST module."""
-        return self.dynamics in ("training", "training_float32")
+        return self.dynamics in IN_TRAINING
 
     @property
     def n_synapses(self) -> int:
@@ -174,6 +182,7 @@ def make_plan(
     dynamics: Dynamics = "glif_psc",
     draws: NDArray[np.int64] | None = None,
     perturb: Sequence[Perturbation] = (),
+    dt_ms: float | None = None,
 ) -> BuildPlan:
     """The plan of a network that passed the guards.
 
@@ -191,12 +200,14 @@ def make_plan(
         Of the recorded background (`v1sim.stimulus.background.read_draws`).
     perturb : sequence of Perturbation
         How the checked weights are altered.
+    dt_ms : float, optional
+        Time step; the network's own by default.
 
     Raises
     ------
     InputError
         If a perturbation names what is not there, or cannot be had with the dynamics; if cell
-        types have other models than the dynamics.
+        types have other models than the dynamics, or these another time step.
     TypeError
         If given anything but a `CheckedNetwork`.
     """
@@ -204,24 +215,39 @@ def make_plan(
         msg = f"a plan is made of a CheckedNetwork (v1sim.guard.admit), not {type(checked)!r}"
         raise TypeError(msg)
     network = checked.network
+    dt_ms = network.step_ms if dt_ms is None else dt_ms
     _refuse_other_models(network.cell_types, dynamics)
+    if dynamics in IN_TRAINING and dt_ms != MODEL_STEP_MS:
+        raise InputError(
+            f"training's equations take steps of {MODEL_STEP_MS:g} ms, not {dt_ms:g} ms: in other "
+            "steps they are another network",
+            where="simulation.dt_ms",
+            expected=f"{MODEL_STEP_MS:g}, or simulation.dynamics: glif_psc",
+        )
+    if background != "none" and not units.divides_model_step(dt_ms):
+        raise InputError(
+            f"the background acts once in {MODEL_STEP_MS:g} ms, which is no whole number of steps "
+            f"of {dt_ms:g} ms",
+            where="simulation.dt_ms",
+            expected=f"{MODEL_STEP_MS:g} ms divided by a whole number",
+        )
     classes = cell_classes(network)
     scale = network.voltage_scale_mv
     without_ports = _without_ports(network.cell_types, network.neurons.cell_type)
 
     def projection(label: str, table: SynapseTable, n_pre: int, factor: float) -> ProjectionPlan:
         perturbed_by = weight_scales(perturb, label, classes, n_pre, network.receptors)
-        return ProjectionPlan(label, table, scale * factor, DT_MS, perturbed_by, without_ports)
+        return ProjectionPlan(label, table, scale * factor, dt_ms, perturbed_by, without_ports)
 
     projections = [
         projection("recurrent", network.recurrent, network.n_neurons, 1.0),
         projection("lgn", network.lgn, network.n_lgn, 1.0),
     ]
     if background != "none" and network.background_weight is not None:
-        table = _background_table(network.background_weight)
+        table = _background_table(network.background_weight, dt_ms)
         projections.append(projection("background", table, 1, event_weight(background)))
     stimulated = stimulation_table(
-        perturb, classes, network.cell_types, network.neurons.cell_type, DT_MS
+        perturb, classes, network.cell_types, network.neurons.cell_type, dt_ms
     )
     if stimulated is not None:
         if dynamics == "training_float32":
@@ -233,7 +259,7 @@ def make_plan(
         silenced = weight_scales(perturb, "stimulation", classes, 1, network.receptors)
         in_pa = np.ones(network.n_neurons)
         projections.append(
-            ProjectionPlan("stimulation", stimulated, in_pa, DT_MS, silenced, without_ports)
+            ProjectionPlan("stimulation", stimulated, in_pa, dt_ms, silenced, without_ports)
         )
     return BuildPlan(
         classes=classes,
@@ -244,17 +270,17 @@ def make_plan(
         n_lgn=network.n_lgn,
         background=background,
         dynamics=dynamics,
-        dt_ms=DT_MS,
+        dt_ms=dt_ms,
         seed=seed,
         network_sha256=checked.report.network_sha256,
-        max_delay_ms=max([DT_MS, *(float(p.table.delay_ms.max()) for p in projections if len(p))]),
+        max_delay_ms=max([dt_ms, *(float(p.table.delay_ms.max()) for p in projections if len(p))]),
         draws=draws,
     )
 
 
 def _refuse_other_models(types: CellTypeTable, dynamics: Dynamics) -> None:
     why_not, expected = "", "simulation.dynamics: nest"
-    if dynamics in ("training", "training_float32"):
+    if dynamics in IN_TRAINING:
         why_not = types.why_not_of_training
     elif dynamics == "glif_psc":
         others = sorted(set(types.model) - {"glif_psc"})
@@ -286,13 +312,13 @@ def _without_ports(types: CellTypeTable, cell_type: NDArray[np.uint16]) -> NDArr
     return without[cell_type] if without.any() else None
 
 
-def _background_table(weight: NDArray[np.float32]) -> SynapseTable:
-    """One synapse from the one background source for each neuron and receptor with a weight."""
+def _background_table(weight: NDArray[np.float32], dt_ms: float) -> SynapseTable:
+    """A synapse of one step from the one background source, for each neuron, receptor, weight."""
     post, receptor = np.nonzero(weight)
     return SynapseTable(
         pre=np.zeros(len(post), dtype=np.int32),
         post=post.astype(np.int32),
         receptor=receptor.astype(np.uint8),
-        delay_ms=np.full(len(post), DT_MS, dtype=np.float32),
+        delay_ms=np.full(len(post), dt_ms, dtype=np.float32),
         weight=weight[post, receptor],
     )

@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from v1sim.config import DT_MS
 from v1sim.model import NetworkModel, SynapseTable
 from v1sim.simulation.step_constants import normalised_reset, step_constants
-from v1sim.units import to_steps
+from v1sim.units import MODEL_STEP_MS, to_steps
 
 __all__ = ["Precision", "ReferenceRun", "integrate"]
 
@@ -75,7 +74,7 @@ def integrate(
     n, n_receptors = network.n_neurons, network.receptors.n
     n_trials, n_steps, n_lgn = lgn_spike.shape
     recurrent = network.recurrent
-    delay = to_steps(recurrent.delay_ms, DT_MS).astype(np.int64)
+    delay = to_steps(recurrent.delay_ms, MODEL_STEP_MS).astype(np.int64)
     n_delays = int(delay.max(initial=1))
     w_recurrent = _matrix(
         recurrent,
@@ -91,7 +90,7 @@ def integrate(
     decay, current_factor, reset = constants[:, :3].T
     syn_decay, psc_initial = np.split(constants[:, 3 : 3 + 2 * n_receptors], 2, axis=1)
     asc_decay_1, asc_decay_2, asc_amp_1, asc_amp_2 = constants[:, 3 + 2 * n_receptors :].T
-    t_ref, dt = types.t_ref_ms.astype(real)[cell_type], real(DT_MS)
+    t_ref, dt = types.t_ref_ms.astype(real)[cell_type], real(MODEL_STEP_MS)
     weight: Any = 0.0 if network.background_weight is None else network.background_weight
 
     v = np.broadcast_to(normalised_reset(types)[cell_type].astype(real), (n_trials, n))

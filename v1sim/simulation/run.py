@@ -1,11 +1,11 @@
 """Running trials: stimulus in, spikes and voltages out.
 
-Time. Training's step t is NEST's interval (T0 + t, T0 + t + 1] of a trial that
-starts at T0. A neuron that spikes in it has NEST's stamp T0 + t + 1; an LGN spike of
-step t is sent with stamp T0 + t and a delay of one step, so that it acts in step t. Each trial
-therefore begins one step after the network is at rest, or two where NEST draws the background: its
-generators send first two steps after their ``start``, which cannot lie in the past. Recorded
-times are t. The numbers of an analog input go the same way as its spikes would.
+Time, in steps. Step t of a trial that starts at T0 is NEST's interval (T0 + t, T0 + t + 1]. A
+neuron that spikes in it has NEST's stamp T0 + t + 1; an LGN spike of step t is sent with stamp
+T0 + t, so that after a delay of one step it acts in step t. Each trial therefore begins one step
+after the network is at rest, or two where NEST draws the background: its generators send first two
+steps after their ``start``, which cannot lie in the past. Recorded times are those of the starts of
+steps. The numbers of an analog input go the same way as its spikes would.
 
 Between trials. ``rebuild`` makes the network anew. ``reset``, which needs v1sim's NEST
 module, lets what is on its way arrive while no neuron spikes, then sets every
@@ -40,6 +40,7 @@ from v1sim.simulation.watch import stop_if_hopeless
 from v1sim.stimulus import background
 from v1sim.stimulus.base import Stimulus
 from v1sim.stimulus.spikes import LgnInput, LgnSpikes
+from v1sim.units import MODEL_STEP_MS
 
 __all__ = ["QUIET_TIME_CONSTANTS", "Output", "refuse_other_input", "run_trials"]
 
@@ -159,10 +160,10 @@ def run_trials(
                 collected.gap_ms += _return_to_rest(simulation)
                 collected.timed("between trials", since)
             since = time.perf_counter()
-            lgn = stimulus.input(trial.index, plan.seed)
+            lgn = stimulus.input(trial.index, plan.seed, plan.dt_ms)
             collected.timed("stimulus", since)
             since = time.perf_counter()
-            n_steps = stimulus.n_steps(trial.index)
+            n_steps = plan.n_steps(trial.duration_ms)
             _run_trial(simulation, n_steps, trial.index, lgn, collected, early, pieces)
             collected.timed("simulate", since)
             done_ms += trial.duration_ms
@@ -324,10 +325,12 @@ def _load_sources(
             start=start_ms - 2 * plan.dt_ms, stop=start_ms + (n_steps - 2) * plan.dt_ms
         )
         return
-    events = background.events(plan.background, n_steps, plan.seed, trial, plan.draws)
+    # The background acts once in each step of the model, at its start.
+    n_model_steps = round(n_steps * plan.dt_ms / MODEL_STEP_MS)
+    events = background.events(plan.background, n_model_steps, plan.seed, trial, plan.draws)
     step = np.flatnonzero(events)
     source.node_collection.set(
-        spike_times=start_ms + step * plan.dt_ms, spike_multiplicities=events[step]
+        spike_times=start_ms + step * MODEL_STEP_MS, spike_multiplicities=events[step]
     )
 
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from v1sim.config import DT_MS
 from v1sim.model import CellTypeTable
+from v1sim.units import MODEL_STEP_MS
 
 __all__ = ["normalised_reset", "step_constants", "tensorflow_exp", "tensorflow_sigmoid"]
 
@@ -75,8 +75,8 @@ def normalised_reset(types: CellTypeTable) -> F32:
     return start
 
 
-def step_constants(types: CellTypeTable) -> F32:
-    """Constants of each cell type for steps of `DT_MS`, as float32, shape (t, 7 + 2 receptors).
+def step_constants(types: CellTypeTable, dt_ms: float = MODEL_STEP_MS) -> F32:
+    """Constants of each cell type for a time step, as float32, shape (t, 7 + 2 receptors).
 
     In the order of the NEST model: decay and current factor of the membrane, the
     normalised reset ``v_reset - v_th``, decay of the synaptic currents (one a receptor), their
@@ -90,7 +90,7 @@ def step_constants(types: CellTypeTable) -> F32:
             *(types.k_per_ms, types.asc_amp_pa, types.tau_syn_ms),
         )
     )
-    dt = np.float32(DT_MS)
+    dt = np.float32(dt_ms)
     scale = v_th - e_l
     tau = c_m / g
     decay = np.exp(-dt / tau)

@@ -41,6 +41,7 @@ from v1sim.receptors import BILLEH_RECEPTORS
 from v1sim.sources.plain_pickle import read_plain_pickle
 from v1sim.sources.provenance import TYPE_COLUMNS
 from v1sim.sources.readout_groups import published_readout_groups
+from v1sim.units import MODEL_STEP_MS
 
 __all__ = [
     "CORE_RADIUS_UM",
@@ -61,7 +62,6 @@ Delays = Literal["own", "published"]
 CORE_RADIUS_UM = 400.0
 DEFAULT_SEED = 3000
 _MAX_DELAY_MS = 5.0
-_DT_MS = 1.0
 
 
 #: Shape of a type's parameter, where it is more than one number.
@@ -485,10 +485,10 @@ def _table(
     order = np.lexsort((pre, post * BILLEH_RECEPTORS.n + receptor))
     post = post[order]
     weight = weight_pa[order].astype(np.float32) / scale_mv[post]
-    delay_ms = np.full(len(post), _DT_MS, dtype=np.float32)
+    delay_ms = np.full(len(post), MODEL_STEP_MS, dtype=np.float32)
     if recurrent and len(post):
         longest = np.round(min(float(delay.max()), _MAX_DELAY_MS))
-        steps = np.round(np.clip(delay, _DT_MS, longest) / _DT_MS)
+        steps = np.round(np.clip(delay, MODEL_STEP_MS, longest) / MODEL_STEP_MS)
         delay_ms = (steps if delays == "published" else steps[order]).astype(np.float32)
     return SynapseTable(
         pre[order].astype(np.int32),

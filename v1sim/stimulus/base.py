@@ -15,10 +15,11 @@ from abc import ABC, abstractmethod
 import numpy as np
 from numpy.typing import NDArray
 
-from v1sim.config_section import DT_MS, Count, Section
+from v1sim.config_section import Count, Section
 from v1sim.model import LgnCellTable, NetworkModel, Trial
 from v1sim.stimulus.spikes import LgnInput
 from v1sim.stimulus.trials import Schedule
+from v1sim.units import MODEL_STEP_MS
 
 __all__ = ["Stimulus", "StimulusConfig"]
 
@@ -52,7 +53,8 @@ class Stimulus(ABC):
         analog: bool = False,
     ) -> None:
         self.n_lgn = n_lgn
-        self.dt_ms = DT_MS
+        #: Of what is shown; a simulation may take shorter steps.
+        self.dt_ms = MODEL_STEP_MS
         self.schedule = schedule
         self.cells = cells
         self.analog = analog
@@ -77,15 +79,16 @@ class Stimulus(ABC):
         self.input(0, 0)
 
     @abstractmethod
-    def input(self, trial: int, seed: int) -> LgnInput:
-        """What enters the LGN's synapses in one trial.
+    def input(self, trial: int, seed: int, dt_ms: float = MODEL_STEP_MS) -> LgnInput:
+        """What enters the LGN's synapses in one trial, in steps of ``dt_ms``.
 
-        The same trial and seed give the same, whatever else was asked for.
+        The same trial and seed give the same, whatever else was asked for. Spikes in shorter
+        steps are those of whole milliseconds, somewhere within theirs.
 
         Raises
         ------
         StimulusError
-            If the stimulus cannot be shown.
+            If the stimulus cannot be shown, or not in such steps.
         """
 
     @abstractmethod

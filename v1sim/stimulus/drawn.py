@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from v1sim.errors import StimulusError
 from v1sim.model import LgnCellTable
 from v1sim.stimulus.base import Stimulus
-from v1sim.stimulus.spikes import LgnInput, draw_spikes
+from v1sim.stimulus.spikes import LgnInput, draw_spikes, in_shorter_steps, refuse_other_step
 from v1sim.stimulus.trials import Schedule
+from v1sim.units import MODEL_STEP_MS
 
 __all__ = ["DrawnStimulus", "FixedProbabilities"]
 
@@ -55,10 +56,13 @@ class DrawnStimulus(Stimulus):
         """Make the first trial's probabilities."""
         self.strength(0)
 
-    def input(self, trial: int, seed: int) -> LgnInput:
+    def input(self, trial: int, seed: int, dt_ms: float = MODEL_STEP_MS) -> LgnInput:
         """Spikes of one trial, drawn with its probabilities, or the numbers."""
         strength = self.strength(trial)
-        return strength if self.analog else draw_spikes(strength, seed, trial)
+        if self.analog:
+            refuse_other_step(dt_ms, self.dt_ms)
+            return strength
+        return in_shorter_steps(draw_spikes(strength, seed, trial), self.dt_ms, dt_ms, seed, trial)
 
     def strength(self, trial: int) -> F32:
         """Probability of a spike of each LGN cell in each step of one trial.

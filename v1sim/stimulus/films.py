@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from v1sim import __version__
 from v1sim.digests import array_sha256
-from v1sim.model import LgnCellTable, Presentation
+from v1sim.model import LgnCellTable
 from v1sim.stimulus.drawn import DrawnStimulus
-from v1sim.stimulus.lgn import DT_MS, LgnFilters, cells_sha256, lgn_filters, rates_of_movie
+from v1sim.stimulus.lgn import LgnFilters, cells_sha256, lgn_filters, rates_of_movie
 from v1sim.stimulus.spikes import probability_of_rate
 from v1sim.stimulus.trials import repeated_trials
+from v1sim.units import MODEL_STEP_MS
 
 __all__ = [
     "Film",
@@ -42,7 +43,7 @@ class Film:
     """Frames and how long they are shown.
 
     ``frame`` (f, height, width) is luminance around grey, -1 to 1; ``steps`` (f,) is
-    for how many steps of `DT_MS` each frame is shown.
+    for how many steps of `MODEL_STEP_MS` each frame is shown.
     """
 
     frame: F32
@@ -71,7 +72,7 @@ class Film:
 
 def to_steps(time_ms: float) -> int:
     """A time in whole steps."""
-    return round(time_ms / DT_MS)
+    return round(time_ms / MODEL_STEP_MS)
 
 
 def full_field(luminance: float, field_px: tuple[int, int]) -> F32:
@@ -92,7 +93,7 @@ def grey(field_px: tuple[int, int], n_steps: int) -> Film:
 
 def movie(frame: F32, frame_rate_hz: float) -> Film:
     """Frames that follow each other at a rate: frame i from the step nearest to i / rate on."""
-    per_frame = 1000.0 / frame_rate_hz / DT_MS
+    per_frame = 1000.0 / frame_rate_hz / MODEL_STEP_MS
     onset = np.rint(np.arange(len(frame) + 1) * per_frame).astype(np.intp)
     return Film(frame, np.diff(onset))
 
@@ -132,8 +133,6 @@ class FilmStimulus(DrawnStimulus):
         Trials of each.
     window_ms : (float, float)
         Part of each trial that analyses read.
-    shown : sequence of sequences of Presentation, optional
-        What each film shows when.
 
     Raises
     ------
@@ -149,14 +148,12 @@ class FilmStimulus(DrawnStimulus):
         *,
         repeats: int,
         window_ms: tuple[float, float],
-        shown: Sequence[Sequence[Presentation]] = (),
     ) -> None:
         schedule = repeated_trials(
             stimuli,
             repeats=repeats,
-            duration_ms=films[0].n_steps * DT_MS if films else 0.0,
+            duration_ms=films[0].n_steps * MODEL_STEP_MS if films else 0.0,
             window_ms=window_ms,
-            shown=shown,
             where="films",
         )
         super().__init__(len(cells), schedule, cells=cells)
@@ -174,7 +171,9 @@ class FilmStimulus(DrawnStimulus):
     def load(self, stimulus: int) -> F32:
         """What the cells answer to a film."""
         film = self._films[stimulus]
-        return probability_of_rate(rates_of_movie(self._filters, film.frame, film.steps), DT_MS)
+        return probability_of_rate(
+            rates_of_movie(self._filters, film.frame, film.steps), MODEL_STEP_MS
+        )
 
     def key(self, stimulus: int) -> str:
         """Digest of cells and frames."""

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from v1sim.stimulus.base import Stimulus
-from v1sim.stimulus.spikes import LgnSpikes
+from v1sim.stimulus.spikes import LgnSpikes, LgnSpikeTimes, refuse_other_step
 from v1sim.stimulus.trials import Schedule
+from v1sim.units import MODEL_STEP_MS
 
 __all__ = ["GivenSpikes", "GivenValues"]
 
@@ -17,19 +18,19 @@ F32 = NDArray[np.float32]
 
 
 class GivenSpikes(Stimulus):
-    """Spikes that are known, whatever the seed: one `LgnSpikes` a stimulus."""
+    """Spikes that are known, whatever the seed: one `LgnSpikeTimes` a stimulus."""
 
-    def __init__(self, n_lgn: int, schedule: Schedule, spikes: Sequence[LgnSpikes]) -> None:
+    def __init__(self, n_lgn: int, schedule: Schedule, spikes: Sequence[LgnSpikeTimes]) -> None:
         super().__init__(n_lgn, schedule)
         self._spikes = spikes
 
-    def input(self, trial: int, seed: int) -> LgnSpikes:
-        """The trial's spikes."""
-        return self._spikes[self.schedule.stimulus_of_trial[trial]]
+    def input(self, trial: int, seed: int, dt_ms: float = MODEL_STEP_MS) -> LgnSpikes:
+        """The trial's spikes, each in the step that its time lies in."""
+        return self._spikes[self.schedule.stimulus_of_trial[trial]].in_steps(dt_ms)
 
     def strength(self, trial: int) -> F32:
         """1 where there is a spike, or several."""
-        spikes = self._spikes[self.schedule.stimulus_of_trial[trial]]
+        spikes = self.input(trial, 0, self.dt_ms)
         certain = np.zeros((self.n_steps(trial), self.n_lgn), dtype=np.float32)
         certain[spikes.step, spikes.source] = 1
         return certain
@@ -42,8 +43,9 @@ class GivenValues(Stimulus):
         super().__init__(n_lgn, schedule, analog=True)
         self._values = values
 
-    def input(self, trial: int, seed: int) -> F32:
+    def input(self, trial: int, seed: int, dt_ms: float = MODEL_STEP_MS) -> F32:
         """The trial's numbers."""
+        refuse_other_step(dt_ms, self.dt_ms)
         return self.strength(trial)
 
     def strength(self, trial: int) -> F32:

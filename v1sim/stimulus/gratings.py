@@ -30,11 +30,12 @@ from numpy.typing import NDArray
 
 from v1sim import __version__
 from v1sim.errors import StimulusError
-from v1sim.model import LgnCellTable, Presentation
+from v1sim.model import LgnCellTable
 from v1sim.stimulus.drawn import DrawnStimulus
-from v1sim.stimulus.lgn import DT_MS, LgnFilters, cells_sha256, lgn_filters
+from v1sim.stimulus.lgn import LgnFilters, cells_sha256, lgn_filters
 from v1sim.stimulus.spikes import probability_of_rate
 from v1sim.stimulus.trials import repeated_trials
+from v1sim.units import MODEL_STEP_MS
 
 __all__ = ["Grating", "GratingStimulus", "grating_movie", "grating_rates"]
 
@@ -79,7 +80,7 @@ class Grating:
     phase_deg: float = 0.0
 
     def __post_init__(self) -> None:
-        nyquist_hz = 500.0 / DT_MS
+        nyquist_hz = 500.0 / MODEL_STEP_MS
         rules = {
             "direction_deg": (np.isfinite(self.direction_deg), "a finite angle"),
             "phase_deg": (np.isfinite(self.phase_deg), "a finite angle"),
@@ -93,11 +94,11 @@ class Grating:
             ),
             "contrast": (0 <= self.contrast <= 1, "0 to 1"),
             "grey_ms": (
-                self.grey_ms >= 0 and self.grey_ms % DT_MS == 0,
+                self.grey_ms >= 0 and self.grey_ms % MODEL_STEP_MS == 0,
                 "whole milliseconds, 0 or more",
             ),
             "grating_ms": (
-                self.grating_ms > 0 and self.grating_ms % DT_MS == 0,
+                self.grating_ms > 0 and self.grating_ms % MODEL_STEP_MS == 0,
                 "whole milliseconds, more than 0",
             ),
         }
@@ -109,12 +110,12 @@ class Grating:
     @property
     def n_grey_steps(self) -> int:
         """Frames of grey before the onset."""
-        return round(self.grey_ms / DT_MS)
+        return round(self.grey_ms / MODEL_STEP_MS)
 
     @property
     def n_grating_steps(self) -> int:
         """Frames from the onset on."""
-        return round(self.grating_ms / DT_MS)
+        return round(self.grating_ms / MODEL_STEP_MS)
 
     @property
     def stimulus(self) -> dict[str, float]:
@@ -131,15 +132,10 @@ class Grating:
             "contrast": self.contrast,
         }
 
-    def presentation(self, onset_ms: float) -> Presentation:
-        """What a trial in which it begins at ``onset_ms`` shows."""
-        kind = "drifting_grating" if self.temporal_frequency_hz else "static_grating"
-        return Presentation(onset_ms, onset_ms + self.grating_ms, kind, self.stimulus)
-
     @property
     def radians_per_step(self) -> float:
         """Change of phase from frame to frame."""
-        return 2 * np.pi * self.temporal_frequency_hz * DT_MS / 1000.0
+        return 2 * np.pi * self.temporal_frequency_hz * MODEL_STEP_MS / 1000.0
 
     def pattern(self, field_px: tuple[int, int]) -> C64:
         """Complex pattern whose real part is the frame at onset, shape (height, width)."""
@@ -239,7 +235,6 @@ class GratingStimulus(DrawnStimulus):
             repeats=repeats,
             duration_ms=grey_ms + grating_ms,
             window_ms=(grey_ms, grey_ms + grating_ms),
-            shown=[[grating.presentation(grey_ms)] for grating in gratings],
             where="gratings",
         )
         super().__init__(len(cells), schedule, cells=cells)
@@ -267,7 +262,7 @@ class GratingStimulus(DrawnStimulus):
         grating = self._gratings[stimulus]
         running = self._running(grating.radians_per_step)
         return probability_of_rate(
-            _rates(filters, grating, amplitudes[:, stimulus], running), DT_MS
+            _rates(filters, grating, amplitudes[:, stimulus], running), MODEL_STEP_MS
         )
 
     def key(self, stimulus: int) -> str:

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COMPOSITE_CELLS",
-    "DT_MS",
     "FIELDS_DEG",
     "SPONTANEOUS_HZ",
     "CompositeCell",
@@ -57,8 +56,6 @@ __all__ = [
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
-#: Sample interval of the kernels, and so the frame interval of every movie.
-DT_MS = 1.0
 
 #: Visual fields (width, height) in degrees in which the published tables lie.
 FIELDS_DEG = ((120.0, 80.0), (240.0, 120.0))

@@ -21,6 +21,7 @@ from v1sim.files.hdf5 import GivenHdf5, given_hdf5
 from v1sim.files.identify import printable
 from v1sim.files.numpy_array import read_array
 from v1sim.files.table import read_table
+from v1sim.units import MODEL_STEP_MS
 
 __all__ = ["SpikeFile", "read_spike_file"]
 
@@ -41,8 +42,6 @@ _UNITS_MS = {
     **dict.fromkeys(("seconds", "second", "s", "sec"), 1000.0),
     **dict.fromkeys(("microseconds", "microsecond", "us"), 0.001),
 }
-#: Of a dense file: one step a millisecond.
-_DENSE_STEP_MS = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,5 +184,5 @@ def _of_dense(values: NDArray[np.generic], where: str) -> SpikeFile:
         )
     step, node = np.nonzero(spike)
     return SpikeFile(
-        node.astype(np.int64), step.astype(np.float64) * _DENSE_STEP_MS, _DENSE_STEP_MS, where
+        node.astype(np.int64), step.astype(np.float64) * MODEL_STEP_MS, MODEL_STEP_MS, where
     )

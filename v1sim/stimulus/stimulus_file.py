@@ -31,10 +31,10 @@ from v1sim.output import replacing
 from v1sim.stimulus.base import Stimulus
 from v1sim.stimulus.given import GivenSpikes
 from v1sim.stimulus.spikes import UNIFORM_STEP
+from v1sim.units import MODEL_STEP_MS
 
 __all__ = [
     "SCALE",
-    "STEP_MS",
     "StimulusFile",
     "open_stimulus_file",
     "write_stimulus_file",
@@ -49,8 +49,6 @@ SCALE = 1.3
 
 #: No file of probabilities has more values above that of a certain spike.
 _MOST_OVER = 0.01
-#: One value a millisecond.
-STEP_MS = 1.0
 
 
 @dataclass
@@ -133,7 +131,7 @@ class StimulusFile:
             If the file's window does not pass the tests of a configuration's.
         """
         if self.response_window_ms is None:
-            return 0.0, self.n_steps * STEP_MS
+            return 0.0, self.n_steps * MODEL_STEP_MS
         _refuse_other_times(self.response_window_where, *self.response_window_ms, self.n_steps)
         return self.response_window_ms
 
@@ -175,7 +173,7 @@ class StimulusFile:
             )
         text = (
             f"LGN probabilities are the values of {self.path.name} divided by {self.divide_by:g}, "
-            f"{seen.mean * 1000 / STEP_MS:.1f} Hz on average; the largest value is "
+            f"{seen.mean * 1000 / MODEL_STEP_MS:.1f} Hz on average; the largest value is "
             f"{seen.largest:.3g}."
         )
         if self.divide_by != SCALE:
@@ -281,7 +279,7 @@ def _refuse_other_times(where: str, start: float, stop: float, n_steps: int) -> 
     seen = f"a window from {start:g} to {stop:g} ms"
     if not 0 <= start < stop <= n_steps:
         raise StimulusError(seen, where=where, expected=f"within the {n_steps} ms of a sample")
-    if start % STEP_MS or stop % STEP_MS:
+    if start % MODEL_STEP_MS or stop % MODEL_STEP_MS:
         in_ms = f"[{start * 1000:g}, {stop * 1000:g}]"
         are_seconds = stop * 1000 <= n_steps
         raise StimulusError(
@@ -393,14 +391,14 @@ def _warn_of_several(stimulus: Stimulus, shown: Sequence[Trial], path: Path) -> 
             _log.warning(
                 "%s: %d of %d spikes of trial %d share a %g ms step with another of their cell and "
                 "are one with it in this file",
-                path, n_lost, len(spikes), trial.index, STEP_MS,
+                path, n_lost, len(spikes), trial.index, MODEL_STEP_MS,
             )  # fmt: skip
 
 
 def _write_around(path: Path, shown: Sequence[Trial], shape: tuple[int, int, int]) -> int:
     """Everything but the values of ``spike_trains``; where they belong in the file."""
     n_samples, n_steps, n_lgn = shape
-    start, stop = (round(time_ms / STEP_MS) for time_ms in shown[0].window_ms)
+    start, stop = (round(time_ms / MODEL_STEP_MS) for time_ms in shown[0].window_ms)
     edges = [0, start, stop, n_steps]
     parts = [(a, b) for a, b in itertools.pairwise(edges) if a < b]
     stimuli = [{k: v for k, v in trial.stimulus.items() if k != "repeat"} for trial in shown]

@@ -25,7 +25,6 @@ from v1sim.files.hdf5 import (
     storage_problem,
     text_problem,
 )
-from v1sim.files.identify import Identity, identify_hdf5
 from v1sim.memory import raise_lack_of_memory, workers
 from v1sim.model import (
     CellTypeTable,
@@ -43,13 +42,14 @@ from v1sim.receptors import BILLEH_RECEPTORS
 from v1sim.sources import provenance as provenance_json
 from v1sim.sources.hdf5.datasets import blocks, would_change
 from v1sim.sources.provenance import READOUT_DATASETS, SYNAPSE_COLUMNS, TYPE_COLUMNS
+from v1sim.units import MODEL_STEP_MS
 
 __all__ = ["INPUT_DELAY_MS", "Hdf5Reader", "read_file"]
 
 #: Groups of a readout whose file does not say how many: the model's ten classes.
 _DEFAULT_READOUT_GROUPS = 10
 #: Input synapses act one step after the spike; the layout stores no delay for them.
-INPUT_DELAY_MS = 1.0
+INPUT_DELAY_MS = MODEL_STEP_MS
 #: Synapses of a table above which its columns lie in scratch files. Trained networks stay in
 #: memory; the whole column leaves it to NEST.
 _PAGED_ABOVE = 1 << 25
@@ -119,11 +119,9 @@ class _Reader:
     path: Path
     problems: list[Finding] = field(default_factory=list)
     stored_dtype: dict[str, str] = field(default_factory=dict)
-    identity: Identity | None = None
 
     def network(self) -> NetworkModel | None:
         """The network, or None where ``problems`` says why there is none."""
-        self.identity = identify_hdf5(self.file)
         columns = self._columns()
         self._check_lengths(columns)
         n_neurons, n_types = _length(columns, "neurons/node_type_ids"), _length(columns, _C_M)
@@ -166,7 +164,8 @@ class _Reader:
             ),
             background_weight=held.get("input/bkg_weights"),
             readout=readout,
-            **{name: held.get(path) for name, path in READOUT_DATASETS.items()},
+            readout_weight=held.get(READOUT_DATASETS["readout_weight"]),
+            readout_bias=held.get(READOUT_DATASETS["readout_bias"]),
             lgn_cells=lgn_cells,
             provenance=provenance,
             provenance_problem=provenance_problem,
@@ -185,15 +184,6 @@ class _Reader:
         lines = [f"{f.where}: {f.message}" for f in self.problems]
         shown = "; ".join(lines[:5]) + (f"; and {len(lines) - 5} more" if len(lines) > 5 else "")
         count = f"{len(lines)} problem{'s' if len(lines) != 1 else ''}"
-        identity = self.identity
-        if identity is not None and not identity.is_network:
-            return NetworkFileError(
-                f"this is {identity.what}, not a network file",
-                where=str(self.path),
-                expected="the network layout of docs/network_file.md",
-                hint=identity.hint,
-                findings=self.problems,
-            )
         return NetworkFileError(
             f"cannot be read as a network, {count}: {shown}",
             where=str(self.path),

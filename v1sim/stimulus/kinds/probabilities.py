@@ -12,12 +12,13 @@ from pydantic import Field
 
 from v1sim.config_section import Count, InputFile, Positive, WindowMs
 from v1sim.errors import StimulusError
-from v1sim.model import NetworkModel, Presentation
+from v1sim.model import NetworkModel
 from v1sim.stimulus.base import StimulusConfig
 from v1sim.stimulus.drawn import DrawnStimulus
-from v1sim.stimulus.stimulus_file import STEP_MS, StimulusFile, open_stimulus_file
+from v1sim.stimulus.stimulus_file import StimulusFile, open_stimulus_file
 from v1sim.stimulus.trials import Schedule, repeated_trials
 from v1sim.stimulus.visual import NotEmpty
+from v1sim.units import MODEL_STEP_MS
 
 __all__ = ["Probabilities"]
 
@@ -62,16 +63,12 @@ class Probabilities(StimulusConfig):
                 where=str(self.file),
                 expected=f"samples from 0 to {file.n_samples - 1}",
             )
-        duration_ms = file.n_steps * STEP_MS
+        duration_ms = file.n_steps * MODEL_STEP_MS
         schedule = repeated_trials(
             [self._carried(file.stimulus[sample]) for sample in chosen],
             repeats=self.trials,
             duration_ms=duration_ms,
             window_ms=self.response_window_ms or file.window_ms(),
-            shown=[
-                [Presentation(0.0, duration_ms, "probabilities", file.stimulus[sample])]
-                for sample in chosen
-            ],
             where=str(self.file),
         )
         return _Samples(schedule, file, chosen)

@@ -8,16 +8,17 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from v1sim.config_section import DT_MS, InputFile, WindowMs
+from v1sim.config_section import InputFile, WindowMs
 from v1sim.errors import StimulusError
 from v1sim.files.hdf5 import given_hdf5
 from v1sim.files.identify import printable
 from v1sim.files.numpy_array import read_array
-from v1sim.model import NetworkModel, Presentation
+from v1sim.model import NetworkModel
 from v1sim.stimulus.base import StimulusConfig
 from v1sim.stimulus.drawn import DrawnStimulus
 from v1sim.stimulus.spikes import probability_of_rate
 from v1sim.stimulus.trials import Schedule, repeated_trials
+from v1sim.units import MODEL_STEP_MS
 
 __all__ = ["Rates"]
 
@@ -38,13 +39,12 @@ class Rates(StimulusConfig):
     def made_for(self, network: NetworkModel) -> DrawnStimulus:
         """The file's rates, one row a millisecond; analyses read ``window_ms``, or all of it."""
         rate_hz, where = _rates(self.file, self.dataset, network.n_lgn)
-        duration_ms = len(rate_hz) * DT_MS
+        duration_ms = len(rate_hz) * MODEL_STEP_MS
         schedule = repeated_trials(
             [{"file": self.file.name}],
             repeats=self.trials,
             duration_ms=duration_ms,
             window_ms=self.window_ms or (0.0, duration_ms),
-            shown=[[Presentation(0.0, duration_ms, "rates", {"file": self.file.name})]],
             where=where,
         )
         return _GivenRates(network.n_lgn, schedule, rate_hz)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from v1sim.config_section import DurationMs, InputFile, Section, TimeMs, WindowMs
 from v1sim.errors import StimulusError
-from v1sim.model import LgnCellTable, Presentation
+from v1sim.model import LgnCellTable
 from v1sim.stimulus import films
 from v1sim.stimulus.films import Film, FilmStimulus
 from v1sim.stimulus.gratings import Grating, grating_movie
-from v1sim.stimulus.lgn import DT_MS
 from v1sim.stimulus.pictures import read_image, read_movie
 from v1sim.stimulus.visual import (
     Contrast,
@@ -27,6 +24,7 @@ from v1sim.stimulus.visual import (
     VisualStimulus,
     field_px,
 )
+from v1sim.units import MODEL_STEP_MS
 
 __all__ = ["FlashPart", "GratingPart", "ImagePart", "MoviePart", "StimulusSequence"]
 
@@ -34,16 +32,6 @@ __all__ = ["FlashPart", "GratingPart", "ImagePart", "MoviePart", "StimulusSequen
 class _Part(Section):
     onset_ms: TimeMs
     duration_ms: DurationMs
-
-    @property
-    def presentation(self) -> Presentation:
-        """What it shows when, in words and numbers."""
-        kind, values = self._shown()
-        return Presentation(self.onset_ms, self.onset_ms + self.duration_ms, kind, values)
-
-    @abstractmethod
-    def _shown(self) -> tuple[str, Mapping[str, float | int | str]]:
-        """Kind and values of the `Presentation`."""
 
 
 class GratingPart(_Part):
@@ -56,10 +44,9 @@ class GratingPart(_Part):
     contrast: Contrast = 0.8
     phase_deg: DirectionDeg = 0.0
 
-    @property
-    def grating(self) -> Grating:
-        """The grating, without grey before it."""
-        return Grating(
+    def film(self, screen: tuple[int, int]) -> Film:
+        """What is seen on a screen of (width, height)."""
+        grating = Grating(
             self.direction_deg,
             self.temporal_frequency_hz,
             self.spatial_frequency_cpd,
@@ -68,14 +55,7 @@ class GratingPart(_Part):
             grating_ms=self.duration_ms,
             phase_deg=self.phase_deg,
         )
-
-    def _shown(self) -> tuple[str, Mapping[str, float | int | str]]:
-        shown = self.grating.presentation(self.onset_ms)
-        return shown.kind, shown.values
-
-    def film(self, screen: tuple[int, int]) -> Film:
-        """What is seen on a screen of (width, height)."""
-        return films.movie(grating_movie(self.grating, screen), 1000.0 / DT_MS)
+        return films.movie(grating_movie(grating, screen), 1000.0 / MODEL_STEP_MS)
 
 
 class FlashPart(_Part):
@@ -83,9 +63,6 @@ class FlashPart(_Part):
 
     show: Literal["flash"]
     luminance: Luminance = 1.0
-
-    def _shown(self) -> tuple[str, Mapping[str, float | int | str]]:
-        return "flash", {"luminance": self.luminance}
 
     def film(self, screen: tuple[int, int]) -> Film:
         """What is seen on a screen of (width, height)."""
@@ -99,9 +76,6 @@ class ImagePart(_Part):
     show: Literal["image"]
     file: InputFile
 
-    def _shown(self) -> tuple[str, Mapping[str, float | int | str]]:
-        return "image", {"file": self.file.name}
-
     def film(self, screen: tuple[int, int]) -> Film:
         """What is seen on a screen of (width, height)."""
         return films.still(read_image(self.file, screen), films.to_steps(self.duration_ms))
@@ -114,16 +88,13 @@ class MoviePart(_Part):
     file: InputFile
     frame_rate_hz: FrameRateHz | None = None
 
-    def _shown(self) -> tuple[str, Mapping[str, float | int | str]]:
-        return "movie", {"file": self.file.name}
-
     def film(self, screen: tuple[int, int]) -> Film:
         """What is seen on a screen of (width, height)."""
         film = films.movie(*read_movie(self.file, screen, self.frame_rate_hz))
         n_steps = films.to_steps(self.duration_ms)
         if film.n_steps < n_steps:
             raise StimulusError(
-                f"the movie ends after {film.n_steps * DT_MS:g} ms",
+                f"the movie ends after {film.n_steps * MODEL_STEP_MS:g} ms",
                 where=str(self.file),
                 expected=f"{self.duration_ms:g} ms, the duration_ms of its part",
             )
@@ -167,7 +138,6 @@ class StimulusSequence(VisualStimulus):
             [{"parts": len(self.parts)}],
             repeats=self.trials,
             window_ms=self.window_ms or (self.parts[0].onset_ms, self.duration_ms),
-            shown=[[part.presentation for part in self.parts]],
         )
 
     def _film(self, screen: tuple[int, int]) -> Film:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from v1sim.config_section import DT_MS, Count, DurationMs, InputFile, TimeMs, WindowMs
+from v1sim.config_section import Count, DurationMs, InputFile, TimeMs, WindowMs
 from v1sim.errors import StimulusError
-from v1sim.model import NetworkModel, Presentation
+from v1sim.model import NetworkModel
 from v1sim.stimulus.base import StimulusConfig
 from v1sim.stimulus.given import GivenSpikes
 from v1sim.stimulus.spike_files import SpikeFile, read_spike_file
-from v1sim.stimulus.spikes import LgnSpikes
+from v1sim.stimulus.spikes import LgnSpikes, LgnSpikeTimes
 from v1sim.stimulus.trials import repeated_trials
 
 __all__ = ["SonataSpikes"]
@@ -66,26 +65,22 @@ class SonataSpikes(StimulusConfig):
         if not np.isfinite(file.time).all():
             seen = f"{int((~np.isfinite(file.time)).sum())} timestamps that are not finite"
             raise StimulusError(seen, where=file.where, expected="times in ms")
-        stimuli: list[Mapping[str, float | int | str]] = [
-            {"file": self.file.name, "piece": piece} for piece in range(self.trials)
-        ]
         schedule = repeated_trials(
-            stimuli,
+            [{"file": self.file.name, "piece": piece} for piece in range(self.trials)],
             repeats=1,
             duration_ms=self.duration_ms,
             window_ms=self.window_ms or (0.0, self.duration_ms),
-            shown=[[Presentation(0.0, self.duration_ms, "spikes", one)] for one in stimuli],
             where=str(self.file),
         )
         return GivenSpikes(network.n_lgn, schedule, self._pieces(file, node))
 
-    def _pieces(self, file: SpikeFile, node: NDArray[np.int64]) -> tuple[LgnSpikes, ...]:
+    def _pieces(self, file: SpikeFile, node: NDArray[np.int64]) -> tuple[LgnSpikeTimes, ...]:
         unit_ms = _UNITS_MS[self.unit] if self.unit else file.unit_ms or 1.0
         time_ms = file.time * unit_ms
-        n_steps = round(self.duration_ms / DT_MS)
-        # A time that is a whole step to within rounding is that step.
-        step = np.floor((time_ms - self.start_ms) / DT_MS + 1e-6)
-        inside = (step >= 0) & (step < n_steps * self.trials)
+        from_start_ms = time_ms - self.start_ms
+        # A time that is the start of a piece to within rounding is that start.
+        piece = np.floor((from_start_ms + 1e-6) / self.duration_ms)
+        inside = (piece >= 0) & (piece < self.trials)
         if not inside.any():
             span = f"{time_ms.min():g} to {time_ms.max():g} ms" if time_ms.size else "no times"
             raise StimulusError(
@@ -94,37 +89,35 @@ class SonataSpikes(StimulusConfig):
                 where=file.where,
                 expected="spikes to show",
             )
-        node, step = node[inside], step[inside].astype(np.int64)
-        order = np.lexsort((node, step))
-        node, step = node[order], step[order]
+        node, from_start_ms = node[inside], from_start_ms[inside]
         if self.unit is None:
-            self._refuse_seconds(file, node, step)
-        bounds = np.searchsorted(step, n_steps * np.arange(self.trials + 1))
-        step %= n_steps
+            self._refuse_seconds(file, LgnSpikeTimes(from_start_ms, node).in_steps(1.0))
+        piece = piece[inside].astype(np.int64)
+        in_piece_ms = np.maximum(from_start_ms - piece * self.duration_ms, 0.0)
+        order = np.argsort(piece, kind="stable")
+        bounds = np.searchsorted(piece[order], np.arange(self.trials + 1))
         return tuple(
-            LgnSpikes(step[start:stop].astype(np.int32), node[start:stop].astype(np.int32))
-            for start, stop in itertools.pairwise(bounds)
+            LgnSpikeTimes(in_piece_ms[rows], node[rows])
+            for rows in (order[a:b] for a, b in itertools.pairwise(bounds))
         )
 
-    def _refuse_seconds(
-        self, file: SpikeFile, node: NDArray[np.int64], step: NDArray[np.int64]
-    ) -> None:
-        """Refuse spikes, sorted by step, then node, whose times can hardly be in ms."""
-        if len(step) < _FEW:
+    def _refuse_seconds(self, file: SpikeFile, spikes: LgnSpikes) -> None:
+        """Refuse spikes, in steps of 1 ms, whose times can hardly be in ms."""
+        if len(spikes) < _FEW:
             return
-        as_next = (np.diff(step) == 0) & (np.diff(node) == 0)
+        as_next = (np.diff(spikes.step) == 0) & (np.diff(spikes.source) == 0)
         together = np.append(as_next, False) | np.insert(as_next, 0, False)
         n_together = int(np.count_nonzero(together))
         shown_ms = self.trials * self.duration_ms
         seen = None
-        if n_together > _MOST_TOGETHER * len(step):
+        if n_together > _MOST_TOGETHER * len(spikes):
             seen = (
-                f"{n_together:,} of {len(step):,} spikes fall into the same ms as another of their "
-                "cell"
+                f"{n_together:,} of {len(spikes):,} spikes fall into the same ms as another of "
+                "their cell"
             )
         elif file.unit_ms is None and file.time.max() - self.start_ms < _SMALL_PART * shown_ms:
             seen = (
-                f"all {len(step):,} spikes lie within the first {file.time.max():.3g} of "
+                f"all {len(spikes):,} spikes lie within the first {file.time.max():.3g} of "
                 f"{shown_ms:g} ms, and the file does not say what its times are in"
             )
         if seen is not None:

@@ -7,12 +7,13 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from v1sim.config_section import DT_MS, DurationMs
-from v1sim.model import NetworkModel, Presentation
+from v1sim.config_section import DurationMs
+from v1sim.model import NetworkModel
 from v1sim.stimulus.base import StimulusConfig
 from v1sim.stimulus.drawn import FixedProbabilities
 from v1sim.stimulus.spikes import probability_of_rate
 from v1sim.stimulus.trials import repeated_trials
+from v1sim.units import MODEL_STEP_MS
 
 __all__ = ["Spontaneous"]
 
@@ -31,15 +32,8 @@ class Spontaneous(StimulusConfig):
             repeats=self.trials,
             duration_ms=self.duration_ms,
             window_ms=(0.0, self.duration_ms),
-            shown=[
-                [
-                    Presentation(
-                        0.0, self.duration_ms, "spontaneous", {"rate_hz": float(self.rate_hz)}
-                    )
-                ]
-            ],
             where="spontaneous",
         )
-        probability = probability_of_rate(np.array(self.rate_hz), DT_MS)
-        shape = (round(self.duration_ms / DT_MS), network.n_lgn)
+        probability = probability_of_rate(np.array(self.rate_hz), MODEL_STEP_MS)
+        shape = (round(self.duration_ms / MODEL_STEP_MS), network.n_lgn)
         return FixedProbabilities(network.n_lgn, schedule, [np.broadcast_to(probability, shape)])
