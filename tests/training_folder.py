@@ -9,8 +9,19 @@ import h5py
 import numpy as np
 
 from v1sim.model import NetworkModel
-from v1sim.sources.provenance import TYPE_COLUMNS
 
+#: Name in the pickle of each parameter of `CellTypeTable`.
+PARAMETERS = {
+    "c_m_pf": "C_m",
+    "g_ns": "g",
+    "e_l_mv": "E_L",
+    "v_th_mv": "V_th",
+    "v_reset_mv": "V_reset",
+    "t_ref_ms": "t_ref",
+    "k_per_ms": "k",
+    "asc_amp_pa": "asc_amps",
+    "tau_syn_ms": "tau_syn",
+}
 #: Nodes of the folder that are not in the network: they lie farther out.
 N_FAR = 25
 
@@ -34,7 +45,7 @@ def write_training_folder(folder: Path, network: NetworkModel, *, protocol: int 
     nodes = [
         {
             "ids": np.flatnonzero(type_of == i),
-            "params": {name: getattr(types, key)[i] for key, name in TYPE_COLUMNS.items()},
+            "params": {name: types.columns[key][i] for key, name in PARAMETERS.items()},
         }
         for i in range(5)
     ]

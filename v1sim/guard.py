@@ -78,7 +78,7 @@ def examine(network: NetworkModel, policy: Policy) -> CheckReport:
         If the checkpoint cannot be used.
     """
     context = examination(network, policy)
-    checks = registered_checks()
+    checks, name_of = registered_checks(), context.name_of
     with workers(1) as pool:  # beside the checks: NumPy frees the lock
         digest = pool.submit(network_sha256, network)
         groups = pool.submit(_statistics, network)
@@ -96,8 +96,8 @@ def examine(network: NetworkModel, policy: Policy) -> CheckReport:
         network_path=network.source.path,
         require=policy.require,
         doubts=doubts(judgement, policy.require, waived),
-        groups=MappingProxyType(groups.result()),
-        arrays=judgement.arrays,
+        groups=MappingProxyType({name_of(k): held for k, held in groups.result().items()}),
+        arrays=MappingProxyType({name_of(k): held for k, held in judgement.arrays.items()}),
     )
 
 
@@ -105,7 +105,7 @@ def _statistics(network: NetworkModel) -> dict[str, dict[str, Any]]:
     """Statistics of both tables; empty where indices or receptors are out of range."""
     types = network.neurons.cell_type
     usable = not len(types) or int(types.max()) < len(network.cell_types)
-    tables = {"recurrent": network.recurrent, "input": network.lgn}
+    tables = {"recurrent": network.recurrent, "lgn": network.lgn}
     for table, n_pre in ((network.recurrent, network.n_neurons), (network.lgn, network.n_lgn)):
         for index, n in ((table.pre, n_pre), (table.post, network.n_neurons)):
             usable = usable and (not len(index) or bool(index.min() >= 0 and index.max() < n))

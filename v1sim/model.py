@@ -5,7 +5,7 @@ Letters in shapes: n neurons, t cell types, s synapses, q spikes, c LGN cells.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from functools import cached_property
@@ -93,9 +93,14 @@ class SynapseTable:
         index, number = np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
         return cls(index, index, np.empty(0, dtype=np.uint8), number, number)
 
+    @property
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """The columns by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
     def forget(self) -> None:
         """Drop columns that lie in scratch files from memory until they are next read."""
-        for column in (self.pre, self.post, self.receptor, self.delay_ms, self.weight):
+        for column in self.columns.values():
             forget(column)
 
     def weight_pa(self, network: NetworkModel) -> F64:
@@ -145,7 +150,7 @@ class LgnCellTable:
 
 @dataclass(frozen=True)
 class ArrayOrigin:
-    """Where one dataset of the file came from, and its sha256 (of canonical bytes)."""
+    """Where one array came from, and its sha256 (of canonical bytes)."""
 
     origin: Literal[
         "trained variable", "initial value", "undetermined", "recomputed", "constructed", "copied"
@@ -156,29 +161,39 @@ class ArrayOrigin:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What the maker of a network file says it is, with a digest of every dataset."""
+    """What the maker of a network says it is, with a digest of every array.
+
+    ``arrays`` is by the names of `v1sim.sources.provenance.canonical_arrays`;
+    ``synapse_digests`` has a digest for each synapse table that ignores order.
+    """
 
     kind: Literal["trained", "untrained", "mixed", "constructed", "undetermined"]
     made_by: str
     made_at: str
     command: str
     arrays: Mapping[str, ArrayOrigin]
+    synapse_digests: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     checkpoint: Mapping[str, Any] | None = None
     details: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """What a network was read from; ``stored_dtype`` by dataset, as it is on disk.
+    """What a network was read from.
 
     ``format`` is that of its reader (`v1sim.sources.READERS`), or what it was made by:
-    "column", "checkpoint" or "training_data".
+    "column", "checkpoint" or "training_data". ``stored_dtype`` has the dtype of each array
+    as it is on disk; ``assumed`` names the sizes that the file does not state and that its
+    arrays were taken to say. ``name_of`` gives what an array ("recurrent.weight") is called
+    there, for people who look for it.
     """
 
     path: str
     sha256: str
     format: str
     stored_dtype: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    assumed: tuple[str, ...] = ()
+    name_of: Callable[[str], str] = str
 
 
 @dataclass(frozen=True, eq=False)
@@ -314,8 +329,9 @@ class TrainingMinimum:
 class Finding:
     """One thing that one check saw.
 
-    ``examples`` holds up to five readable examples; ``n_bad`` of ``n_seen``
-    values were bad; ``observed`` holds the numbers behind the message.
+    ``where`` names it as the network's source does; ``array`` is v1sim's own name, where it
+    is about one array. ``examples`` holds up to five readable examples; ``n_bad`` of
+    ``n_seen`` values were bad; ``observed`` holds the numbers behind the message.
     """
 
     check: str
@@ -327,6 +343,7 @@ class Finding:
     n_seen: int = 0
     examples: tuple[str, ...] = ()
     observed: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    array: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -342,7 +359,8 @@ class ArrayVerdict:
 class CheckReport:
     """Everything the guards saw in one network.
 
-    ``arrays`` has a verdict for each array of weights. ``doubts`` says in sentences what is not
+    ``arrays`` has a verdict for each array of weights, ``groups`` statistics for each synapse
+    table, by what the network's source calls them. ``doubts`` says in sentences what is not
     shown of a network that passes, or was waived.
     """
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from v1sim.checks import families  # noqa: F401 -- registers the checks
 from v1sim.checks.baseline import baseline_weights
-from v1sim.checks.checkpoint import TABLE_OF, checkpoint_verdict, frozen_by, updates_made
+from v1sim.checks.checkpoint import checkpoint_verdict, frozen_by, updates_made
 from v1sim.checks.patterns import out_of_place
 from v1sim.checks.provenance import is_proof
 from v1sim.checks.registry import (
@@ -34,7 +34,7 @@ from v1sim.checks.registry import (
 )
 from v1sim.checks.training import zero_evidence
 from v1sim.convert.claims import Claim, Looks, claim, kind_of
-from v1sim.convert.evidence import Table
+from v1sim.convert.evidence import TABLE_OF, Table
 from v1sim.model import (
     ArrayRequirements,
     ArrayVerdict,
@@ -71,7 +71,7 @@ FROZEN_INPUT = "guard.frozen_input"
 EVIDENCE = "guard.evidence"
 
 #: Arrays that have a verdict of their own; the first two make that of the network.
-_WEIGHTS = ("recurrent/weights", "input/weights", "input/bkg_weights")
+_WEIGHTS = ("recurrent.weight", "lgn.weight", "background.weight")
 
 
 @dataclass(frozen=True)
@@ -173,8 +173,8 @@ def judge_weights(
     Returns
     -------
     mapping of str to ArrayVerdict
-        By "recurrent/weights", "input/weights" and, where there is a background,
-        "input/bkg_weights". ``why`` is a clause that says what the verdict rests on, or
+        By "recurrent.weight", "lgn.weight" and, where there is a background,
+        "background.weight". ``why`` is a clause that says what the verdict rests on, or
         why none can be given.
     """
     context = Context(replace(network, provenance=None), network.step_ms, baseline=baseline)
@@ -224,7 +224,7 @@ def _settled(
     comparison = context.checkpoint_if_compared
     if context.network.provenance is not None and not outcome.means(Consequence.PROVENANCE_IS_VOID):
         proof = "provenance"
-    elif comparison is not None and comparison.status(finding.where) == "equal":
+    elif comparison is not None and comparison.status(finding.array) == "equal":
         proof = "checkpoint"
     else:
         return finding
@@ -274,7 +274,7 @@ def _less_than_stated(
     if (
         compared is not None
         and compared.verdict is not Verdict.TRAINED
-        and not (array == "input/weights" and _almost_kept(context, array))
+        and not (array == "lgn.weight" and _almost_kept(context, array))
     ):
         verdict = Verdict.UNTRAINED if reasons else compared.verdict
         reasons.append(f"the weights are {compared.why}")
@@ -285,12 +285,12 @@ def _less_than_stated(
 
 def _almost_kept(context: Context, array: str) -> bool:
     """Whether an array is all but the baseline's."""
-    return baseline_weights(context)[array.partition("/")[0]].kept == "almost"
+    return baseline_weights(context)[array.partition(".")[0]].kept == "almost"
 
 
 def _why_undetermined(context: Context, array: str, outcome: _Outcome) -> str:
-    group, _, dataset = array.partition("/")
-    if dataset != "weights":
+    group, _, _ = array.partition(".")
+    if group == "background":
         return "no look at a background tells whether it was trained"
     if outcome.means(
         Consequence.PROVENANCE_IS_VOID | Consequence.ZEROS_ARE_VOID | Consequence.UNLIKE_BASELINE
@@ -299,7 +299,7 @@ def _why_undetermined(context: Context, array: str, outcome: _Outcome) -> str:
     evidence = zero_evidence(context, group)
     why_not = evidence.why_not or "but neither they nor sizes depend on the cells, as if shuffled"
     why = f"{evidence.fraction:.2%} are exactly zero: {why_not}"
-    if group == "input":
+    if group == "lgn":
         why += "; trained, initial and shuffled input weights look alike"
     return why
 
@@ -326,12 +326,12 @@ def _by_checkpoint(context: Context, array: str, outcome: _Outcome) -> ArrayVerd
     if comparison is None or comparison.status(array) != "equal":
         return None
     verdict = checkpoint_verdict(comparison, array)
-    which = "the average in " if comparison.average and array != "input/bkg_weights" else ""
+    which = "the average in " if comparison.average and array != "background.weight" else ""
     why = f"equal to {which}{comparison.checkpoint}"
     claimed = comparison.claims.get(TABLE_OF[array])
-    if claimed is None or array == "input/bkg_weights":
+    if claimed is None or array == "background.weight":
         return ArrayVerdict(verdict, "checkpoint" if claimed else None, why)
-    if array == "input/weights" and frozen_by(context):
+    if array == "lgn.weight" and frozen_by(context):
         why += ", whose training froze them"
     if verdict is Verdict.UNDETERMINED or claimed.evidence.faint:
         # No optimizer tells, or an earlier training may have changed them: the weights do.
@@ -361,13 +361,13 @@ def _by_baseline(context: Context, array: str, outcome: _Outcome) -> ArrayVerdic
     baseline, network = context.baseline, context.network
     if baseline is None or outcome.means(Consequence.BASELINE_IS_VOID):
         return None
-    if array == "input/bkg_weights":
+    if array == "background.weight":
         before, after = baseline.background_weight, network.background_weight
         if before is None or after is None or not np.array_equal(before, after):
             return None
         why = "identical to the baseline's, as training usually leaves it"
         return ArrayVerdict(Verdict.UNTRAINED, "baseline", why)
-    compared = baseline_weights(context).get(array.partition("/")[0])
+    compared = baseline_weights(context).get(array.partition(".")[0])
     if compared is None or compared.verdict is Verdict.UNDETERMINED:
         return None
     if compared.verdict is Verdict.TRAINED and outcome.means(Consequence.CHANGES_ARE_VOID):
@@ -376,8 +376,8 @@ def _by_baseline(context: Context, array: str, outcome: _Outcome) -> ArrayVerdic
 
 
 def _by_evidence(context: Context, array: str, outcome: _Outcome) -> ArrayVerdict | None:
-    group, _, dataset = array.partition("/")
-    if dataset != "weights":
+    group, _, _ = array.partition(".")
+    if group == "background":
         return None
     if group == "recurrent" and outcome.failed & Consequence.PARTLY_TRAINED:
         why = "parts of the network have none of the exact zeros that training leaves"
@@ -416,11 +416,11 @@ def _of_network(
     outcome: _Outcome,
 ) -> _Weights:
     """The network's verdict; ``less`` has the arrays that are less than ``stated``."""
-    recurrent, lgn = stated["recurrent/weights"], stated["input/weights"]
+    recurrent, lgn, name_of = stated["recurrent.weight"], stated["lgn.weight"], context.name_of
     provenance = context.network.provenance
     proven: Verdict | None = None
     void = outcome.means(Consequence.PROVENANCE_IS_VOID)
-    if provenance is not None and not void and is_proof(context.network, "recurrent/weights"):
+    if provenance is not None and not void and is_proof(context.network, "recurrent.weight"):
         proven = Verdict(provenance.kind)
     elif recurrent.proof == "checkpoint" and lgn.proof == "checkpoint":
         assert context.checkpoint is not None
@@ -430,22 +430,24 @@ def _of_network(
             proven = recurrent.verdict
     array = next((array for array in _WEIGHTS[:2] if array in less), None)
     if proven is Verdict.TRAINED and array is not None:
-        verdict = less[array].verdict if array == "recurrent/weights" else Verdict.MIXED
+        verdict = less[array].verdict if array == "recurrent.weight" else Verdict.MIXED
         hardly = verdict is Verdict.UNTRAINED
-        return _Weights(verdict, recurrent.proof, f"{array}: {less[array].why}", hardly=hardly)
+        why = f"{name_of(array)}: {less[array].why}"
+        return _Weights(verdict, recurrent.proof, why, hardly=hardly)
     if proven is not None:
         return _Weights(proven, recurrent.proof)
-    why = f"recurrent/weights: {recurrent.why}" if recurrent.why else ""
-    recurrent, lgn = (less.get(name, stated[name]) for name in _WEIGHTS[:2])
+    name = name_of("recurrent.weight")
+    why = f"{name}: {recurrent.why}" if recurrent.why else ""
+    recurrent, lgn = (less.get(array, stated[array]) for array in _WEIGHTS[:2])
     verdicts = {recurrent.verdict, lgn.verdict} - {Verdict.UNDETERMINED}
     if recurrent.verdict is Verdict.UNDETERMINED:
         return _Weights(Verdict.UNDETERMINED, None, why)
     if len(verdicts) > 1:
-        why = f"recurrent/weights: {recurrent.why}; input/weights: {lgn.why}"
-        kept = lgn.proof == "baseline" and baseline_weights(context)["input"].kept != "no"
+        why = f"{name}: {recurrent.why}; {name_of('lgn.weight')}: {lgn.why}"
+        kept = lgn.proof == "baseline" and baseline_weights(context)["lgn"].kept != "no"
         frozen = kept and recurrent.verdict is Verdict.TRAINED
         return _Weights(Verdict.MIXED, recurrent.proof, why, lgn.why if frozen else "")
-    return _Weights(recurrent.verdict, recurrent.proof, f"recurrent/weights: {recurrent.why}")
+    return _Weights(recurrent.verdict, recurrent.proof, f"{name}: {recurrent.why}")
 
 
 def _contradictions(
@@ -466,7 +468,7 @@ def _contradictions(
                 Finding(
                     CONTRADICTION,
                     Severity.ERROR,
-                    array,
+                    context.name_of(array),
                     f"{stated.proof} says that the weights are trained, but they are "
                     f"{compared.why} ({context.baseline.source.path if context.baseline else ''})",
                     "is the baseline the network before training? if it is, do not trust "
@@ -486,7 +488,7 @@ def _limits_of_evidence(
     """What the file alone does not show, where it is all that there is to go by."""
     if weights.proof != "evidence":
         return []
-    lgn = arrays["input/weights"].verdict is Verdict.UNDETERMINED
+    lgn = arrays["lgn.weight"].verdict is Verdict.UNDETERMINED
     message = (
         "judged by the file alone, which cannot show "
         + ("whether input weights are trained or in place, " if lgn else "")
@@ -561,7 +563,7 @@ def _array_requirement_findings(
             Finding(
                 REQUIRED,
                 Severity.ERROR,
-                array,
+                network.source.name_of(array),
                 message,
                 f"{_settle(path)}; where it may be whatever it is, require any of it",
                 observed=MappingProxyType({"verdict": str(verdict.verdict), "require": wanted}),
@@ -601,9 +603,8 @@ def _requirement_findings(
             f"know that training froze them: --waive {FROZEN_INPUT}='training froze the input', or "
             "require any of the input: --require recurrent=trained,input=any"
         )
-        return [
-            Finding(FROZEN_INPUT, Severity.ERROR, "input/weights", message, hint, n_bad=1, n_seen=1)
-        ]
+        where = network.source.name_of("lgn.weight")
+        return [Finding(FROZEN_INPUT, Severity.ERROR, where, message, hint, n_bad=1, n_seen=1)]
     proven = weights.proof not in (None, "evidence")
     mend = "convert the trained checkpoint: v1sim convert CKPT --out NETWORK.h5"
     if verdict not in accepted:

@@ -59,7 +59,7 @@ def measure(pair: str, state: str, network: NetworkModel, baseline: NetworkModel
     """What is measured in one network."""
     context = Context(network, 1.0, baseline=baseline)
     products, largest = [], []
-    for group in ("recurrent", "input"):
+    for group in ("recurrent", "lgn"):
         for strength in synaptic_strength(context, group).values():
             ratios = (strength.psp_ratio, strength.drive_ratio)
             products.append(ratios[0] * ratios[1])

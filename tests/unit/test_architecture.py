@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from v1sim.sources import READERS
+from v1sim.sources.hdf5.names import DATASETS
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "v1sim"
@@ -120,6 +121,25 @@ def test_nothing_names_a_kind_of_stimulus():
 def test_libraries_stay_at_home(library):
     users = {part for _, part, name in imports() if name.split(".")[0] == library}
     assert users <= HOME[library]
+
+
+def test_names_of_datasets_stand_in_the_reader_and_writer_of_their_format_alone():
+    """Elsewhere arrays have v1sim's names; a network's source says what a file calls them."""
+    paths = {dataset for dataset in DATASETS.values() if "/" in dataset}
+    columns = {path.rpartition("/")[2] for path in paths if path.startswith("recurrent/")}
+    forms = [
+        *map(re.escape, sorted(paths)),
+        rf"[\w}}]/({'|'.join(sorted(columns))})",
+        "glif3_params",
+    ]
+    pattern = re.compile(rf"({'|'.join(forms)})\b")
+    wrong = [
+        f"{path.relative_to(PACKAGE)}: {found[0]}"
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if not path.is_relative_to(PACKAGE / "sources" / "hdf5")
+        for found in pattern.finditer(path.read_text())
+    ]
+    assert wrong == []
 
 
 def test_networks_are_opened_at_the_door_alone():

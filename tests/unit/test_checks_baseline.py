@@ -172,8 +172,8 @@ def test_input_that_was_frozen_or_lost_is_mixed_until_somebody_says_which(
 def test_input_that_is_proven_to_be_frozen_is_not_asked_about(networks, shared_data):
     frozen = damaged(networks["trained"], "lgn", weight=networks["untrained"].lgn.weight)
     origins = {
-        "recurrent/weights": ("trained variable", "x"),
-        "input/weights": ("initial value", "y; frozen: training did not change it"),
+        "recurrent.weight": ("trained variable", "x"),
+        "lgn.weight": ("initial value", "y; frozen: training did not change it"),
     }
     stamped = sealed(frozen, kind="trained", origins=origins)
     policy = Policy(baseline=shared_data / "trained_a" / "net_A_untrained.h5")
@@ -240,7 +240,7 @@ def test_a_provenance_that_the_baseline_contradicts(networks, shared_data):
     stated = sealed(
         networks["untrained"],
         kind="trained",
-        origins={"recurrent/weights": ("trained variable", "x")},
+        origins={"recurrent.weight": ("trained variable", "x")},
     )
     policy = Policy(baseline=shared_data / "trained_a" / "net_A_untrained.h5")
     assert examine(stated, Policy()).passed

@@ -81,7 +81,7 @@ def test_looks_are_no_error_where_the_array_is_proven(folder, proof, monkeypatch
     checks = registry.registered_checks()
 
     def blank(_):
-        yield registry.Observation("recurrent/weights", "blank")
+        yield registry.Observation("recurrent.weight", "blank")
 
     name = "patterns.blank"
     monkeypatch.setitem(registry._CHECKS, name, replace(checks[name], function=blank))
@@ -174,8 +174,8 @@ def test_input_that_was_frozen_leaves_a_network_trained(folder, monkeypatch):
 
 def test_provenance_says_that_input_was_frozen():
     origins = {
-        "recurrent/weights": ("trained variable", "x"),
-        "input/weights": ("initial value", "y; frozen: training did not change it"),
+        "recurrent.weight": ("trained variable", "x"),
+        "lgn.weight": ("initial value", "y; frozen: training did not change it"),
     }
     stamped = sealed(replace(tiny_network(), provenance=None), kind="trained", origins=origins)
     (finding,) = findings(stamped, "checkpoint.frozen_input")

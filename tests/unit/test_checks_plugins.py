@@ -28,7 +28,7 @@ def mean(context):
     \"\"\"The mean weight is above 5.\"\"\"
     value = float(context.network.recurrent.weight.mean())
     if value < 5:
-        yield Observation("recurrent/weights", f"the mean is {value:.3f}", "ask the lab")
+        yield Observation("recurrent.weight", f"the mean is {value:.3f}", "ask the lab")
 """
 BROKEN = {
     "raises": "raise RuntimeError('no licence')",

@@ -159,10 +159,10 @@ def test_a_file_appended_to_itself():
 
 @pytest.mark.parametrize("dtype", ["float16", ">f2", "int32", "uint8"])
 def test_stored_types_that_lose_weights(dtype):
-    source = SourceFile("x.h5", "", "hdf5", stored_dtype={"recurrent/weights": dtype})
+    source = SourceFile("x.h5", "", "hdf5", stored_dtype={"recurrent.weight": dtype})
     assert "cannot hold" in only(replace(NET, source=source), "structure.stored_dtype")
     for fine in ("float32", ">f4", "float64"):
-        source = SourceFile("x.h5", "", "hdf5", stored_dtype={"recurrent/weights": fine})
+        source = SourceFile("x.h5", "", "hdf5", stored_dtype={"recurrent.weight": fine})
         assert findings(replace(NET, source=source), "structure.stored_dtype") == []
 
 
@@ -184,16 +184,11 @@ def test_readouts_that_cannot_be(groups, words):
 
 
 def test_sizes_that_the_file_does_not_give():
-    source = SourceFile("x.h5", "", "hdf5", stored_dtype={})
+    source = SourceFile("x.h5", "", "hdf5", assumed=("lgn.size", "readout.size"))
     network = replace(NET, source=source, lgn_cells=None, provenance=None)
     assert "24" in only(network, "structure.input_size")
     assert "2 groups of 4" in only(network, "structure.readout_groups")
-    stated = SourceFile(
-        "x.h5",
-        "",
-        "hdf5",
-        stored_dtype={"attribute n_input": "int64", "attribute n_output": "int64"},
-    )
+    stated = SourceFile("x.h5", "", "hdf5")
     for check in ("structure.input_size", "structure.readout_groups"):
         assert findings(replace(network, source=stated), check) == []
 

@@ -190,7 +190,7 @@ def test_a_blanked_receptor_is_no_training(shared_data):
 
 def test_the_finding_says_what_it_does_not_show():
     finding, lgn = findings(tiny_network(zeros=0.2), "training.zeros")
-    assert lgn.where == "input/weights"
+    assert lgn.where == "lgn.weight"
     assert "does not show what was learned" in finding.message
     assert finding.observed["trained"] is True
     finding, _ = findings(tiny_network(), "training.zeros")

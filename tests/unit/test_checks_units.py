@@ -192,7 +192,7 @@ TYPES = tiny_types()
 )
 def test_parameters_in_another_unit_are_named(columns, dataset):
     found = findings(with_types(**columns), "units.parameters")
-    assert f"neurons/glif3_params: {dataset}" in {finding.where for finding in found}
+    assert f"cell_types: {dataset}" in {finding.where for finding in found}
 
 
 @pytest.mark.parametrize("name", [name for name in PARAMETER_RANGES if hasattr(TYPES, name)])
@@ -203,7 +203,7 @@ def test_the_ends_of_a_range_are_in_it(name):
             (limits.low, limits.low - 1e-6),
             (limits.high, limits.high + 1e-6),
         ):
-            where = f"neurons/glif3_params: {limits.dataset}"
+            where = f"cell_types: {limits.symbol}"
             for number, expected in ((value, False), (beyond, True)):
                 values = getattr(TYPES, name).copy()
                 values[0] = number

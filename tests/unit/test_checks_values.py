@@ -42,7 +42,7 @@ def test_parameters_that_are_not_finite():
         assert finding.n_bad == values[1].size
     background = change(NET.background_weight, (0, 0), np.inf)
     network = replace(NET, background_weight=background, provenance=None)
-    assert findings(network, "values.finite")[0].where == "input/bkg_weights"
+    assert findings(network, "values.finite")[0].where == "background.weight"
 
 
 @pytest.mark.parametrize("receptor", [0, 1, 2, 3])
@@ -77,7 +77,7 @@ def test_all_signs_flipped_is_said():
 def test_lgn_weights_are_excitatory():
     network = damaged(NET, "lgn", weight=-NET.lgn.weight)
     assert {f.where.split(",")[0] for f in findings(network, "values.weight_sign")} == {
-        "input/weights"
+        "lgn.weight"
     }
 
 

@@ -28,7 +28,6 @@ from v1sim.errors import CheckpointError, InputError, MissingExtraError, OutputE
 from v1sim.model import NetworkModel
 from v1sim.sources import open_network
 from v1sim.sources.difference import compare_networks
-from v1sim.sources.provenance import TYPE_COLUMNS
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +74,7 @@ def test_pass_the_network_comes_back(trained, network):
     made = converted(trained)
     difference = compare_networks(network, made)
     assert all(table.equal for table in difference.tables.values())
-    for column in TYPE_COLUMNS:
+    for column in network.cell_types.columns:
         ours = getattr(made.cell_types, column)[made.neurons.cell_type]
         theirs = getattr(network.cell_types, column)[network.neurons.cell_type]
         np.testing.assert_allclose(ours, theirs, rtol=3e-6, err_msg=column)
@@ -112,9 +111,9 @@ def test_provenance_says_where_everything_comes_from(trained):
     assert set(provenance.checkpoint["files"]) == {
         "ckpt_60-425.index", "ckpt_60-425.data-00000-of-00001",
     }  # fmt: skip
-    assert provenance.arrays["recurrent/weights"].origin == "trained variable"
-    assert provenance.arrays["neurons/glif3_params/C_m"].origin == "recomputed"
-    assert f"{CELL}/decay" in provenance.arrays["neurons/glif3_params/C_m"].detail
+    assert provenance.arrays["recurrent.weight"].origin == "trained variable"
+    assert provenance.arrays["cell_types.c_m_pf"].origin == "recomputed"
+    assert f"{CELL}/decay" in provenance.arrays["cell_types.c_m_pf"].detail
     variables = provenance.checkpoint["variables"]
     assert variables["recurrent_sign"]["name"] == f"{CELL}/recurrent_weight_positive"
     assert len(variables["recurrent_sign"]["crc32c"]) == 8
@@ -128,7 +127,7 @@ def test_index_or_shard_may_name_the_checkpoint(trained, given):
 def test_other_layer_numbers_and_names(tmp_path, network):
     variables = model_variables(network, input_layer="net/lgn", cell="net/stack/3/rsnn")
     prefix = save(tmp_path / "other", variables | optimizer_variables(variables))
-    assert compare_networks(network, converted(prefix)).tables["input"].equal
+    assert compare_networks(network, converted(prefix)).tables["lgn"].equal
 
 
 def test_several_shards(tmp_path, network):
@@ -179,7 +178,7 @@ def test_variables_without_names(tmp_path, network):
     variables["model/lateral/bias"] = np.zeros(3, np.float32)
     variables["model/projection/bias"] = np.ones(3, np.float32)
     made = converted(save(tmp_path / "bare", variables))
-    assert compare_networks(network, made).tables["input"].equal
+    assert compare_networks(network, made).tables["lgn"].equal
     assert np.array_equal(made.background_weight, network.background_weight)
     assert made.readout_weight.shape == (60, 3)
     assert made.readout_bias.tolist() == [1, 1, 1]
@@ -227,7 +226,7 @@ def test_other_inputs_are_told_from_the_lgn_and_named(tmp_path, network):
             ),
         )
     )
-    assert compare_networks(network, made).tables["input"].same_wiring
+    assert compare_networks(network, made).tables["lgn"].same_wiring
     [beyond] = [text for text in made.provenance.details["missing"] if "beyond" in text]
     assert f"{noise}/_indices, {noise}/_weights" in beyond
 
@@ -279,9 +278,9 @@ def test_frozen_input_is_allowed_and_marked(tmp_path, network):
     prefix = save_trained(tmp_path / "frozen", network, moments={"recurrent_weight_values": 1e-3})
     provenance = converted(prefix).provenance
     assert provenance.kind == "trained"
-    assert provenance.arrays["input/weights"].origin == "initial value"
-    assert "frozen" in provenance.arrays["input/weights"].detail
-    assert provenance.arrays["recurrent/weights"].origin == "trained variable"
+    assert provenance.arrays["lgn.weight"].origin == "initial value"
+    assert "frozen" in provenance.arrays["lgn.weight"].detail
+    assert provenance.arrays["recurrent.weight"].origin == "trained variable"
 
 
 def test_no_optimizer_but_the_zeros_of_training(tmp_path, network):
@@ -368,8 +367,8 @@ def test_reference_checkpoints_become_their_files(shared_data, tmp_path, folder,
     assert all(table.equal for table in difference.tables.values())
     # C_m and asc_amps are known to a rounding of the variables only; positions not at all.
     differing = {a.array: a.max_relative_change for a in difference.arrays}
-    assert differing.pop("neurons/positions", None) is None
-    assert set(differing) <= {"neurons/glif3_params/C_m", "neurons/glif3_params/asc_amps"}
+    assert differing.pop("neurons.position_um", None) is None
+    assert set(differing) <= {"cell_types.c_m_pf", "cell_types.asc_amp_pa"}
     assert all(change < 1e-6 for change in differing.values())
     assert done.kind == kind
     report = guard.examine(open_network(out), guard.Policy())
@@ -543,7 +542,7 @@ def test_no_step_and_no_zeros_is_undetermined(tmp_path):
     assert "--initial" in message
     provenance = converted(prefix, allow_untrained=True).provenance
     assert provenance.kind == "undetermined"
-    assert provenance.arrays["recurrent/weights"].origin == "undetermined"
+    assert provenance.arrays["recurrent.weight"].origin == "undetermined"
     report = guard.examine(open_network(tmp_path / "net.h5"), guard.Policy())
     assert (report.verdict, report.proof, report.passed) == ("undetermined", None, False)
 

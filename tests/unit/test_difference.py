@@ -61,7 +61,7 @@ def test_counts_by_class_pair_and_receptor():
         assert change.n_changed == np.count_nonzero(members[chosen])
         assert change.mean_before == pytest.approx(rec.weight[members].mean(), rel=1e-5)
     assert sum(c.n for c in found.class_pair_receptors.values()) == len(rec)
-    assert difference.tables["input"].equal
+    assert difference.tables["lgn"].equal
 
 
 def test_relative_change_and_correlation():
@@ -137,10 +137,10 @@ def test_arrays_that_differ():
         readout=NETWORK.readout[::-1],
     )
     found = {a.array: a for a in compare_networks(NETWORK, other).arrays}
-    assert set(found) == {"neurons/glif3_params/C_m", "input/bkg_weights", "readout/neuron_ids"}
-    assert found["neurons/glif3_params/C_m"].n_changed == 16
-    assert found["neurons/glif3_params/C_m"].max_relative_change == pytest.approx(0.5)
-    assert found["readout/neuron_ids"].note == "the same groups in another order"
+    assert set(found) == {"cell_types.c_m_pf", "background.weight", "readout.neuron"}
+    assert found["cell_types.c_m_pf"].n_changed == 16
+    assert found["cell_types.c_m_pf"].max_relative_change == pytest.approx(0.5)
+    assert found["readout.neuron"].note == "the same groups in another order"
 
 
 def test_other_number_of_neurons():
@@ -148,13 +148,13 @@ def test_other_number_of_neurons():
     found = compare_networks(NETWORK, other)
     assert not found.same_network
     assert found.tables == {}
-    assert [a.array for a in found.arrays] == ["n_neurons"]
+    assert [a.array for a in found.arrays] == ["neurons.size"]
 
 
 def test_indices_out_of_range_are_an_error():
     pre = NETWORK.recurrent.pre.copy()
     pre[0] = 60
-    with pytest.raises(InputError, match="recurrent/sources has indices from 0 to 60"):
+    with pytest.raises(InputError, match=r"recurrent\.pre has indices from 0 to 60"):
         compare_networks(NETWORK, damaged(NETWORK, "recurrent", pre=pre))
 
 

@@ -174,7 +174,7 @@ def test_an_edited_array_is_named_and_its_provenance_proves_nothing():
     edited = replace(damaged(NET, "recurrent", weight=weight), provenance=NET.provenance)
     report = examine(edited, Policy("any"))
     (finding,) = report.blocking
-    assert (finding.check, finding.where) == ("provenance.digests", "recurrent/weights")
+    assert (finding.check, finding.where) == ("provenance.digests", "recurrent.weight")
     assert report.verdict is Verdict.UNDETERMINED
     stolen = replace(TRAINED, provenance=NET.provenance)
     assert "provenance.digests" in blocking(examine(stolen, Policy("any")))
@@ -260,7 +260,7 @@ def test_json_is_the_contract():
             "n_seen",
             "examples",
         }
-    assert set(document["groups"]) == {"recurrent", "input"}
+    assert set(document["groups"]) == {"recurrent", "lgn"}
 
 
 def test_json_of_a_file_that_is_no_network(tmp_path):

@@ -37,7 +37,7 @@ def test_verdict_first_then_findings_then_pictures(tmp_path):
     text = page(NET, tmp_path / "a.html")
     places = [text.index(part) for part in ("Weights: trained", "Arrays", "Findings", "<img")]
     assert places == sorted(places)
-    assert "recurrent/weights" in text
+    assert "recurrent.weight" in text
     assert n_pictures(text) == 2
     for words in ("None of these numbers shows", "onto excitatory cells"):
         assert words in text

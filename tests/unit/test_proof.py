@@ -57,9 +57,9 @@ def test_pass_equal(index, index_alone):
         assert compared.equal
         assert compared.signs_at_start is True
         assert compared.claims["recurrent"].origin == "trained"
-        assert "readout/neuron_ids" in compared.uncovered
-        assert "neurons/positions_x" in compared.uncovered
-        assert "recurrent/weights" not in compared.uncovered
+        assert "readout.neuron" in compared.uncovered
+        assert "neurons.x_um" in compared.uncovered
+        assert "recurrent.weight" not in compared.uncovered
 
 
 @settings(max_examples=10, deadline=None)
@@ -128,15 +128,15 @@ def changed(name: str) -> NetworkModel:
 @pytest.mark.parametrize(
     ("name", "array", "status", "n_different"),
     [
-        ("one weight", "recurrent/weights", "different", 1),
-        ("shuffled weights", "recurrent/weights", "permuted", None),
-        ("one delay", "recurrent/delays", "different", 1),
-        ("one source", "input/sources", "different", 1),
-        ("background", "input/bkg_weights", "different", 60),
-        ("no background", "input/bkg_weights", "different", None),
-        ("after-spike currents", "neurons/glif3_params/asc_amps", "different", 12),
-        ("capacitance", "neurons/glif3_params/C_m", "different", None),
-        ("one synapse less", "recurrent/sources", "different", 1),
+        ("one weight", "recurrent.weight", "different", 1),
+        ("shuffled weights", "recurrent.weight", "permuted", None),
+        ("one delay", "recurrent.delay_ms", "different", 1),
+        ("one source", "lgn.pre", "different", 1),
+        ("background", "background.weight", "different", 60),
+        ("no background", "background.weight", "different", None),
+        ("after-spike currents", "cell_types.asc_amp_pa", "different", 12),
+        ("capacitance", "cell_types.c_m_pf", "different", None),
+        ("one synapse less", "recurrent.pre", "different", 1),
     ],
 )
 def test_damages_are_found(index, index_alone, name, array, status, n_different):
@@ -167,7 +167,7 @@ def test_zeros_written_without_their_sign_are_equal(tmp_path):
 def test_other_checkpoint_of_the_same_training(index, tmp_path):
     later = damaged(NETWORK, "recurrent", weight=NETWORK.recurrent.weight * np.float32(1.1))
     compared = compare_with_checkpoint(later, index)
-    assert [c.arrays for c in compared.differing] == [("recurrent/weights",)]
+    assert [c.arrays for c in compared.differing] == [("recurrent.weight",)]
     assert compared.difference is not None
     table = compared.difference.tables["recurrent"]
     assert table.weights.relative_change == pytest.approx(0.1 / 1.1, rel=1e-4)
@@ -180,8 +180,8 @@ def test_reference_files_are_proven_by_their_index(shared_data):
     assert compare_with_checkpoint(open_network(reference / "net_A_trained.h5"), index).equal
     for other in ("untrained", "few_steps", "untrained_fallback_pA"):
         compared = compare_with_checkpoint(open_network(reference / f"net_A_{other}.h5"), index)
-        assert compared.status("recurrent/weights") == "different"
-        assert compared.status("recurrent/sources") == "equal"
+        assert compared.status("recurrent.weight") == "different"
+        assert compared.status("recurrent.pre") == "equal"
 
 
 # --- stamp -------------------------------------------------------------------------------------
@@ -208,8 +208,8 @@ def test_stamp_proves_by_the_index_alone(old_file, index_alone, checkpoint):
     assert done.comparison.equal
     held = open_network(old_file)
     assert held.provenance.kind == "trained"
-    assert held.provenance.arrays["recurrent/weights"].origin == "trained variable"
-    assert "not in the checkpoint" in held.provenance.arrays["readout/neuron_ids"].detail
+    assert held.provenance.arrays["recurrent.weight"].origin == "trained variable"
+    assert "not in the checkpoint" in held.provenance.arrays["readout.neuron"].detail
     report = guard.examine(held, guard.Policy())
     assert (report.verdict, report.proof) == ("trained", "provenance")
     with h5py.File(old_file) as file:
@@ -225,7 +225,7 @@ def test_stamp_leaves_another_networks_file_alone(old_file, checkpoint):
     before = old_file.read_bytes()
     done = stamp(old_file, checkpoint, command="")
     assert not done.comparison.equal
-    assert done.comparison.status("recurrent/weights") == "different"
+    assert done.comparison.status("recurrent.weight") == "different"
     assert done.comparison.difference.tables["recurrent"].weights.n_changed == 1
     assert old_file.read_bytes() == before
 

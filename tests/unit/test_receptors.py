@@ -92,7 +92,7 @@ def test_kinds_that_are_not_known_are_left_out_and_said():
     assert said == {
         f"{check}, {group}"
         for check in ("values.weight_sign", "structure.presynaptic_receptor", "units.psp")
-        for group in ("recurrent", "input")
+        for group in ("recurrent", "lgn")
     }
     assert "values.weight_sign" in report.checks_run
     context = Context(network, 1.0)

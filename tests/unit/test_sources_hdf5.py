@@ -24,6 +24,7 @@ from v1sim.model import NetworkModel, SynapseTable
 from v1sim.paging import paged_array
 from v1sim.sources import open_network
 from v1sim.sources.hdf5 import add_provenance, write_network
+from v1sim.sources.hdf5.names import array_of
 from v1sim.sources.provenance import canonical_arrays, verify
 
 SYNAPSE_DTYPES = {"pre": "i4", "post": "i4", "receptor": "u1", "delay_ms": "f4", "weight": "f4"}
@@ -100,7 +101,7 @@ def test_the_reference_network_reads_as_h5py_does(shared_data):
         )
     assert (network.lgn.delay_ms == 1).all()
     assert (network.n_neurons, network.n_lgn, len(network.readout)) == (1000, 600, 10)
-    assert network.source.stored_dtype["neurons/node_type_ids"] == "int64"
+    assert network.source.stored_dtype["neurons.cell_type"] == "int64"
 
 
 @pytest.mark.parametrize(
@@ -126,7 +127,7 @@ def test_any_width_and_byte_order_reads_the_same(path, dataset, dtype, options):
     before = open_network(path)
     put(path, dataset, get(path, dataset).astype(dtype), **options)
     after = open_network(path)
-    assert np.dtype(after.source.stored_dtype[dataset]) == np.dtype(dtype)
+    assert np.dtype(after.source.stored_dtype[array_of(dataset)]) == np.dtype(dtype)
     if dtype == "f4" and dataset.endswith("C_m"):
         np.testing.assert_allclose(after.cell_types.c_m_pf, before.cell_types.c_m_pf, rtol=1e-7)
     else:
@@ -534,7 +535,7 @@ def test_digests_are_those_of_the_values_in_the_file(tmp_path):
     stated = open_network(path).provenance.arrays
     for name, dtype in (("weights", "f4"), ("sources", "i4"), ("receptor_types", "u1")):
         stored = get(path, f"recurrent/{name}").astype(dtype)
-        assert stated[f"recurrent/{name}"].sha256 == array_sha256(stored)
+        assert stated[array_of(f"recurrent/{name}")].sha256 == array_sha256(stored)
     assert set(stated) == set(canonical_arrays(network))
     assert not verify(open_network(path))
 
@@ -673,6 +674,6 @@ def test_provenance_is_that_of_the_file_not_of_what_was_read_before(tmp_path):
     stale = open_network(path)
     write_network(tiny_network(seed=2), path)
     held = add_provenance(path, DRAFT, stale)
-    stated = held.provenance.arrays["recurrent/weights"].sha256
+    stated = held.provenance.arrays["recurrent.weight"].sha256
     assert stated == array_sha256(open_network(path).recurrent.weight)
     assert stated != array_sha256(stale.recurrent.weight)

@@ -38,12 +38,12 @@ def test_json_and_back():
         DRAFT,
         checkpoint={"step": 36828, "prefix": "ckpt"},
         details={"seed": 3, "text": "µ"},
-        origins={"recurrent/weights": ("trained variable", "C/recurrent_weight_values")},
+        origins={"recurrent.weight": ("trained variable", "C/recurrent_weight_values")},
     ).seal(NET)
     text = to_json(provenance)
     assert from_json(text) == provenance
     assert "µ" in text
-    assert provenance.arrays["recurrent/weights"].detail == "C/recurrent_weight_values"
+    assert provenance.arrays["recurrent.weight"].detail == "C/recurrent_weight_values"
 
 
 def test_an_origin_of_no_array_is_refused():
@@ -65,7 +65,7 @@ def test_any_text_is_refused_with_a_reason(text):
         lambda d: d.update(arrays=[]),
         lambda d: d["arrays"].update(x=1),
         lambda d: d["arrays"].update(x={"sha256": "0"}),
-        lambda d: d["arrays"]["recurrent/weights"].update(sha256=1),
+        lambda d: d["arrays"]["recurrent.weight"].update(sha256=1),
         lambda d: d.update(made_at=None),
         lambda d: d.update(details=None),
         lambda d: d.update(details={"synapse_digests": 3}),
@@ -90,23 +90,15 @@ def test_a_network_matches_its_own_digests_in_any_order():
 def test_each_array_is_covered(tmp_path, name):
     """Change one value of one array; the provenance names that array."""
     values = canonical_arrays(NET)[name]
-    if name == "attributes":
+    if name == "sizes":
         changed = replace(NET, n_lgn=NET.n_lgn + 1)
     else:
         changed = None
-        for group, key in (("recurrent", "recurrent"), ("lgn", "input")):
-            columns = dict(
-                zip(
-                    ("pre", "post", "receptor", "delay_ms", "weight"),
-                    ("sources", "targets", "receptor_types", "delays", "weights"),
-                    strict=True,
-                )
-            )
-            for column, dataset in columns.items():
-                if name == f"{key}/{dataset}":
-                    edited = values.copy()
-                    edited[3] += 1
-                    changed = with_provenance(damaged(NET, group, **{column: edited}))
+        table, _, column = name.partition(".")
+        if table in ("recurrent", "lgn") and column in NET.recurrent.columns:
+            edited = values.copy()
+            edited[3] += 1
+            changed = with_provenance(damaged(NET, table, **{column: edited}))
     if changed is None:
         sealed = NET.provenance.arrays[name]
         arrays = {**NET.provenance.arrays, name: replace(sealed, sha256="0" * 64)}
@@ -116,17 +108,17 @@ def test_each_array_is_covered(tmp_path, name):
 
 def test_arrays_that_come_and_go():
     gone = with_provenance(replace(NET, background_weight=None))
-    assert verify(gone).missing == ("input/bkg_weights",)
+    assert verify(gone).missing == ("background.weight",)
     sealed = DRAFT.seal(replace(NET, background_weight=None))
-    assert verify(replace(NET, provenance=sealed)).uncovered == ("input/bkg_weights",)
+    assert verify(replace(NET, provenance=sealed)).uncovered == ("background.weight",)
 
 
 def test_rows_that_exchange_their_weights_are_noticed():
     weight = NET.recurrent.weight.copy()
     weight[:2] = weight[1::-1]
     changed = with_provenance(damaged(NET, "recurrent", weight=weight))
-    assert verify(changed).changed == ("recurrent/weights",)
-    assert "recurrent/weights" in verify(permuted(changed)).changed
+    assert verify(changed).changed == ("recurrent.weight",)
+    assert "recurrent.weight" in verify(permuted(changed)).changed
 
 
 def test_digests_hold_for_the_file(tmp_path):

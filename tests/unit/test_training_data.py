@@ -19,7 +19,6 @@ from v1sim.errors import InputError
 from v1sim.model import NetworkModel
 from v1sim.sources import open_network
 from v1sim.sources.difference import compare_networks
-from v1sim.sources.provenance import TYPE_COLUMNS
 from v1sim.sources.readout_groups import published_readout_groups, read_readout_groups
 from v1sim.sources.training_data import initial_network, open_folder, select_neurons
 
@@ -39,7 +38,7 @@ def assert_same(made: NetworkModel) -> None:
         assert table.n_delay_changed == 0
         assert (table.weights.relative_change or 0) < 1e-6
     np.testing.assert_allclose(made.background_weight, NETWORK.background_weight, rtol=1e-6)
-    for key in TYPE_COLUMNS:
+    for key in NETWORK.cell_types.columns:
         ours = getattr(made.cell_types, key)[made.neurons.cell_type]
         theirs = getattr(NETWORK.cell_types, key)[NETWORK.neurons.cell_type]
         assert np.array_equal(ours, theirs.astype("f4")), key
@@ -128,7 +127,7 @@ def test_conversion_takes_names_and_positions(folder, tmp_path):
     assert made.cell_types.cell_class == NETWORK.cell_types.name
     assert np.array_equal(made.neurons.position_um, NETWORK.neurons.position_um)
     assert made.n_lgn == NETWORK.n_lgn
-    assert made.provenance.arrays["neurons/positions_x"].detail == "network/v1_nodes.h5"
+    assert made.provenance.arrays["neurons.x_um"].detail == "network/v1_nodes.h5"
 
 
 def test_the_initial_weights_settle_a_checkpoint_without_optimizer(folder, tmp_path):

@@ -183,8 +183,8 @@ def test_weights_of_a_training_and_before_it(shared_data):
         (few, Verdict.UNDETERMINED, Verdict.UNTRAINED),
         (untrained, Verdict.UNDETERMINED, Verdict.UNTRAINED),
     ):
-        assert judge_weights(network)["recurrent/weights"].verdict is verdict
-        compared = judge_weights(network, baseline=untrained)["recurrent/weights"]
+        assert judge_weights(network)["recurrent.weight"].verdict is verdict
+        compared = judge_weights(network, baseline=untrained)["recurrent.weight"]
         assert (compared.verdict, compared.proof) == (against_baseline, "baseline")
 
 

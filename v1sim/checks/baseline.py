@@ -29,7 +29,7 @@ I64 = NDArray[np.int64]
 #: Relative change (L2) of an array below which it is as good as unchanged, where the policy sets no
 #: other minimum: 0.02..0.08 after five steps and 0.14..0.9 after training for recurrent weights,
 #: 0.01..0.02 and 0.04..0.26 for input.
-ALMOST_UNCHANGED = {"recurrent": MIN_CHANGE, "input": 0.025}
+ALMOST_UNCHANGED = {"recurrent": MIN_CHANGE, "lgn": 0.025}
 #: Share of unchanged weights from which on a part is untrained: at most 0.013 in trained networks,
 #: of cells that never spiked in training.
 PARTLY_UNCHANGED = 0.1
@@ -82,7 +82,7 @@ class BaselineWeights:
 
 def usable_baseline(baseline: NetworkModel) -> str:
     """Why a network cannot serve as a baseline; empty where it can."""
-    provenance = baseline.provenance
+    provenance, name_of = baseline.provenance, baseline.source.name_of
     if provenance is not None and provenance.kind in ("trained", "mixed"):
         return f"its provenance says that it is {provenance.kind}"
     zeros = float(np.mean(baseline.recurrent.weight == 0)) if len(baseline.recurrent) else 0.0
@@ -90,16 +90,16 @@ def usable_baseline(baseline: NetworkModel) -> str:
         return f"{zeros:.1%} of its recurrent weights are exactly zero, as after training"
     for group, table, n_pre in (
         ("recurrent", baseline.recurrent, baseline.n_neurons),
-        ("input", baseline.lgn, baseline.n_lgn),
+        ("lgn", baseline.lgn, baseline.n_lgn),
     ):
         for column, index, n in (
-            ("sources", table.pre, n_pre),
-            ("targets", table.post, baseline.n_neurons),
+            ("pre", table.pre, n_pre),
+            ("post", table.post, baseline.n_neurons),
         ):
             if len(index) and (index.min() < 0 or index.max() >= n):
-                return f"its {group}/{column} are out of range"
+                return f"its {name_of(f'{group}.{column}')} are out of range"
         if not np.isfinite(table.weight).all():
-            return f"its {group}/weights are not all finite"
+            return f"its {name_of(f'{group}.weight')} are not all finite"
     return ""
 
 
@@ -112,10 +112,10 @@ def _baseline_weights(context: Context) -> dict[str, BaselineWeights]:
     baseline, network = context.baseline, context.network
     if baseline is None or baseline.n_neurons != network.n_neurons or usable_baseline(baseline):
         return {}
-    least = {"recurrent": context.minimum.change, "input": ALMOST_UNCHANGED["input"]}
+    least = {"recurrent": context.minimum.change, "lgn": ALMOST_UNCHANGED["lgn"]}
     return {
         group: _compare(group, before, context.tables[group], network, least[group])
-        for group, before in (("recurrent", baseline.recurrent), ("input", baseline.lgn))
+        for group, before in (("recurrent", baseline.recurrent), ("lgn", baseline.lgn))
     }
 
 
@@ -146,7 +146,7 @@ def _compare(
             for i in rows[:5]
         )
 
-    codes = pair_codes(after, network, lgn=group == "input")[row_after]
+    codes = pair_codes(after, network, lgn=group == "lgn")[row_after]
     correlation = _correlation_within(codes, a, b)
     n_unchanged, n_nonzero = int(unchanged.sum()), int(nonzero.sum())
     parts: tuple[str, ...] = ()
@@ -368,7 +368,7 @@ def same_network(context: Context) -> Iterator[Observation]:
             )
         if compared.n_delay_changed:
             yield Observation(
-                f"{group}/delays",
+                f"{group}.delay_ms",
                 f"{compared.n_delay_changed:,} of {compared.n:,} delays differ from the baseline's",
                 "training changes no delay: write delays in the order of the edges, or convert "
                 "the checkpoint again",
@@ -390,7 +390,7 @@ def signs(context: Context) -> Iterator[Observation]:
     for group, compared in baseline_weights(context).items():
         if compared.n_sign_changed:
             yield Observation(
-                f"{group}/weights",
+                f"{group}.weight",
                 f"{compared.n_sign_changed:,} of {compared.n:,} weights have another sign than in "
                 "the baseline",
                 "the sign constraint was not applied, or the weights are those of other synapses",
@@ -414,7 +414,7 @@ def resemblance(context: Context) -> Iterator[Observation]:
     for group, compared in baseline_weights(context).items():
         if compared.verdict is Verdict.UNDETERMINED and compared.correlation is not None:
             yield Observation(
-                f"{group}/weights",
+                f"{group}.weight",
                 f"the weights do not resemble those of the same synapses in the baseline "
                 f"(correlation within pairs of cell types {compared.correlation:.2f}): they were "
                 "shuffled among synapses, or belong to another network",
@@ -432,7 +432,7 @@ def resemblance(context: Context) -> Iterator[Observation]:
     "Whether that is accepted is decided by what is required of the network.",
     calibration="Relative change (L2) of recurrent weights 0.14..0.9 in trained networks, 0.02.."
     f"0.08 after five steps, limit {ALMOST_UNCHANGED['recurrent']}; of input weights 0.04..0.26 "
-    f"and 0.01..0.02, limit {ALMOST_UNCHANGED['input']}. Unchanged weights: at most 1.3 % in "
+    f"and 0.01..0.02, limit {ALMOST_UNCHANGED['lgn']}. Unchanged weights: at most 1.3 % in "
     f"trained networks; a part is untrained from {PARTLY_UNCHANGED:.0%} on, or where "
     f"{_UNCHANGED_TYPE:.0%} of a receptor's are, of a cell type's of {MIN_CELLS_OF_TYPE} or more "
     f"cells, or of a pair's with {_MIN_OF_PAIR} or more synapses of as many cells.",
@@ -441,12 +441,12 @@ def resemblance(context: Context) -> Iterator[Observation]:
 def unchanged(context: Context) -> Iterator[Observation]:
     """No weights are still those of the baseline."""
     for group, compared in baseline_weights(context).items():
-        if group == "input" and compared.kept != "no" and frozen_by(context):
+        if group == "lgn" and compared.kept != "no" and frozen_by(context):
             continue
         if compared.parts or compared.verdict in (Verdict.UNTRAINED, Verdict.MIXED):
             parts = f": {'; '.join(compared.parts[:5])}" if compared.parts else ""
             yield Observation(
-                f"{group}/weights",
+                f"{group}.weight",
                 f"the weights are {compared.what}{parts}",
                 "convert the trained checkpoint again",
                 n_bad=compared.n_unchanged,
@@ -473,7 +473,7 @@ def jumps(context: Context) -> Iterator[Observation]:
     for group, compared in baseline_weights(context).items():
         if compared.n_jumps:
             yield Observation(
-                f"{group}/weights",
+                f"{group}.weight",
                 f"{compared.n_jumps:,} of {compared.n:,} weights changed against the baseline by "
                 "several times as much as any other",
                 "go back to the checkpoint: these values are damaged",
@@ -497,7 +497,7 @@ def changes(context: Context) -> Iterator[Observation]:
             continue
         correlation = "-" if compared.correlation is None else f"{compared.correlation:.2f}"
         yield Observation(
-            f"{group}/weights",
+            f"{group}.weight",
             f"against the baseline the weights differ by {compared.relative_change:.3g} (L2, "
             f"relative), correlate by {correlation} within pairs of cell types, and "
             f"{compared.n_unchanged:,} of {compared.n:,} did not change",
@@ -527,16 +527,16 @@ def other_arrays(context: Context) -> Iterator[Observation]:
         return
     for differing in array_differences(baseline, network):
         array, seen = differing.array, differing.note
-        if array.startswith("neurons/glif3_params"):
+        if array.startswith("cell_types."):
             change = differing.max_relative_change
             if change is not None and change < _ROUNDING:
                 continue
             seen = f"{differing.n_changed:,} of {differing.n:,} neurons have other values"
-        elif array == "input/bkg_weights":
+        elif array == "background.weight":
             seen = _background_factor(baseline, network)
-        elif array == "readout/neuron_ids" and not (baseline.readout and network.readout):
+        elif array == "readout.neuron" and not (baseline.readout and network.readout):
             seen = ""
-        if seen and array != "neurons/positions":
+        if seen and array != "neurons.position_um":
             yield Observation(
                 array,
                 f"differs from the baseline: {seen}",

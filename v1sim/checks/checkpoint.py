@@ -11,18 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from v1sim.checks.registry import Consequence, Context, Observation, check
-from v1sim.convert.evidence import Table
+from v1sim.convert.evidence import TABLE_OF
 from v1sim.convert.proof import ArrayComparison, CheckpointComparison
 from v1sim.model import MIN_UPDATES, Severity, Verdict
 
-__all__ = ["TABLE_OF", "checkpoint_verdict", "frozen_by", "updates_made"]
+__all__ = ["checkpoint_verdict", "frozen_by", "updates_made"]
 
-#: Table of a checkpoint's claims that an array of weights is.
-TABLE_OF: dict[str, Table] = {
-    "recurrent/weights": "recurrent",
-    "input/weights": "input",
-    "input/bkg_weights": "background",
-}
 
 #: Updates of the optimizer below which a training may be unfinished: 10 in the network after
 #: five steps, 40 to 36,828 in trained ones.
@@ -54,10 +48,10 @@ def frozen_by(context: Context) -> str:
     """What proves that training left the input weights as they were; empty where nothing does."""
     provenance, comparison = context.network.provenance, context.checkpoint
     if provenance is not None and not context.provenance_mismatch:
-        origin = provenance.arrays.get("input/weights")
+        origin = provenance.arrays.get("lgn.weight")
         if provenance.kind == "trained" and origin and origin.origin == "initial value":
             return f"so its provenance says ({origin.detail})"
-    if comparison is None or comparison.status("input/weights") != "equal":
+    if comparison is None or comparison.status("lgn.weight") != "equal":
         return ""
     recurrent, lgn = comparison.claims["recurrent"], comparison.claims["input"]
     if recurrent.origin == "trained" and lgn.origin == "frozen":
@@ -89,7 +83,7 @@ def equal(context: Context) -> Iterator[Observation]:
         seen = _STATUS[compared.status]
         where = "" if compared.status == "unknown" else _examples(compared)
         yield Observation(
-            ", ".join(compared.arrays),
+            compared.arrays,
             f"{seen}{where}{note} ({context.checkpoint.checkpoint}: {compared.variable})",
             "convert the checkpoint again: v1sim convert CKPT --out NETWORK.h5; or name the "
             "checkpoint that this network came from",
@@ -168,7 +162,7 @@ def frozen_input(context: Context) -> Iterator[Observation]:
     """Whether training left the input weights as they were."""
     if why := frozen_by(context):
         yield Observation(
-            "input/weights",
+            "lgn.weight",
             f"training froze the input weights, which are the initial ones: {why}",
             n_seen=len(context.network.lgn),
         )
@@ -186,7 +180,7 @@ def signs(context: Context) -> Iterator[Observation]:
     comparison = context.checkpoint
     if comparison is not None and comparison.signs_at_start is False:
         yield Observation(
-            "receptor_types",
+            "receptor",
             "the signs that the checkpoint notes are not those of the network's receptors",
             "do receptors and weights come from different files?",
         )

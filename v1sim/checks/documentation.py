@@ -82,13 +82,15 @@ def mean(context: Context):
     '''The mean weight is small.'''
     value = float(context.network.recurrent.weight.mean())
     if abs(value) > 1:
-        yield Observation("recurrent/weights", f"the mean is {value:.2g}", "ask the lab")
+        yield Observation("recurrent.weight", f"the mean is {value:.2g}", "ask the lab")
 ```
 
-They run, refuse and are waived like v1sim's own. What an error means for the verdict on the
-weights is stated in the decorator, as `consequence=Consequence.ZEROS_ARE_VOID` for a check that
-finds zeros which no training left; with `by_looks=True` a check yields to proof. A module that
-cannot be imported refuses every network.
+An observation names arrays as v1sim does, by the path to them in the network:
+`recurrent.weight`, `cell_types.c_m_pf`. The finding shows what the network's file calls them.
+Such checks run, refuse and are waived like v1sim's own. What an error means for the verdict on
+the weights is stated in the decorator, as `consequence=Consequence.ZEROS_ARE_VOID` for a check
+that finds zeros which no training left; with `by_looks=True` a check yields to proof. A module
+that cannot be imported refuses every network.
 
 Files that cannot become a network at all are refused before any check runs, under names of the
 same form: `structure.file`, `structure.missing_dataset`, `structure.dataset` (a group where a

@@ -148,7 +148,7 @@ def class_pairs(context: Context) -> Iterator[Observation]:
     n = sum(s.n for s in separated.values())
     shown = ", ".join(f"{name} {s.f:.2f}" for name, s in separated.items())
     yield Observation(
-        "recurrent/weights",
+        "recurrent.weight",
         f"the sizes of {n:,} weights do not depend on the cell types that they connect (variance "
         f"between pairs of types relative to chance: {shown}), though delays do: the weights look "
         "shuffled among synapses, or belong to another network",
@@ -172,7 +172,7 @@ def class_pairs(context: Context) -> Iterator[Observation]:
 )
 def input_types(context: Context) -> Iterator[Observation]:
     """Input weights depend on the cell types of their targets."""
-    separated = class_pair_separation(context, "input").values()
+    separated = class_pair_separation(context, "lgn").values()
     told = [s for s in separated if s.n >= _MIN_SYNAPSES and s.n_groups >= _MIN_TYPES]
     if not told or any(s.sigmas >= _CHANCE_SIGMAS for s in told):
         return
@@ -181,7 +181,7 @@ def input_types(context: Context) -> Iterator[Observation]:
         return
     n = sum(s.n for s in told)
     yield Observation(
-        "input/weights",
+        "lgn.weight",
         f"the sizes of {n:,} input weights do not depend on the cell types of their targets, "
         "though recurrent weights do: they may be shuffled, or another network's; the file alone "
         "cannot tell",
@@ -210,7 +210,7 @@ def delays(context: Context) -> Iterator[Observation]:
     if _ascend_with_source(context):
         n = len(context.network.recurrent)
         yield Observation(
-            "recurrent/delays",
+            "recurrent.delay_ms",
             f"{n:,} delays ascend with the index of the source, at every target: the delays stand "
             "in the order of a checkpoint (by delay, then source), the edges in that of their "
             "sources",
@@ -229,7 +229,7 @@ def delays(context: Context) -> Iterator[Observation]:
         return
     table = context.network.recurrent
     yield Observation(
-        "recurrent/delays",
+        "recurrent.delay_ms",
         f"{len(table):,} delays depend neither on the cell types nor on the distance of the cells "
         f"that they connect (variance between pairs of types {separated.f:.2f} of chance), though "
         "weights do: they look like those of the same synapses in another order",
@@ -314,7 +314,7 @@ def outlier(context: Context) -> Iterator[Observation]:
         n_bad = int(np.count_nonzero(bad))
         largest = float(np.abs(table.weight[bad]).max())
         yield Observation(
-            f"{group}/weights",
+            f"{group}.weight",
             f"{n_bad:,} of {len(table):,} weights are far beyond all others of their receptor and "
             f"cell types (max |w| {largest:g} normalised)",
             "go back to the checkpoint: these values are damaged",
@@ -383,9 +383,9 @@ def blank(context: Context) -> Iterator[Observation]:
         pairs = (profile.n * kept >= _MIN_BLANK) & (profile.n_zero >= _BLANK * profile.n)
         if pairs.any():
             n_bad = int(profile.n_zero[pairs].sum())
-            lgn = group == "input"
+            lgn = group == "lgn"
             yield Observation(
-                f"{group}/weights",
+                f"{group}.weight",
                 f"{int(pairs.sum())} of {int((profile.n > 0).sum())} pairs of cell types have only "
                 f"zero weights ({n_bad:,} of {len(table):,})",
                 hint,
@@ -400,7 +400,7 @@ def blank(context: Context) -> Iterator[Observation]:
         cells = (n * kept >= _MIN_BLANK_CELL) & (n_zero >= _BLANK * n)
         if int(cells.sum()) >= _MIN_BLANK_CELLS and not pairs.any():
             yield Observation(
-                f"{group}/weights",
+                f"{group}.weight",
                 f"{int(cells.sum()):,} of {cells.size:,} cells have {int(n[cells].min())} or more "
                 f"{'LGN' if group == 'input' else 'recurrent'} synapses and only zero weights: a "
                 "block of weights is missing",

@@ -8,16 +8,10 @@ import numpy as np
 
 from v1sim.checks.registry import Consequence, Context, Observation, check
 from v1sim.checks.training import TRAINED_ZEROS
+from v1sim.convert.evidence import TABLE_OF
 from v1sim.model import NetworkModel, Severity
 
 __all__ = ["doubt", "is_proof"]
-
-#: Tables of a checkpoint by the array of weights that they are.
-_TABLES = {
-    "recurrent/weights": "recurrent",
-    "input/weights": "input",
-    "input/bkg_weights": "background",
-}
 
 
 def is_proof(network: NetworkModel, array: str) -> bool:
@@ -32,7 +26,7 @@ def is_proof(network: NetworkModel, array: str) -> bool:
     tables = (provenance.checkpoint or {}).get("tables")
     if not isinstance(tables, Mapping):
         return True
-    claimed = tables.get(_TABLES.get(array, ""))
+    claimed = tables.get(TABLE_OF.get(array, ""))
     if not isinstance(claimed, Mapping):
         return True
     return claimed.get("rests_on") in ("optimizer", "initial weights", "no zeros")
@@ -136,12 +130,12 @@ def digests(context: Context) -> Iterator[Observation]:
     ):
         if names:
             yield Observation(
-                ", ".join(names),
+                names,
                 f"{len(names)} of {n_seen} arrays {what} "
                 f"({network.provenance.made_by}, {network.provenance.made_at})",
                 "take the file as it was made, or remove the dataset 'provenance' and have the "
                 "weights judged without it",
                 n_bad=len(names),
                 n_seen=n_seen,
-                examples=names[:5],
+                examples=tuple(map(context.name_of, names[:5])),
             )

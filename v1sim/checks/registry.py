@@ -107,9 +107,14 @@ class Consequence(Flag):
 
 @dataclass(frozen=True)
 class Observation:
-    """What a check saw: a `Finding` without the check's name and severity."""
+    """What a check saw: a `Finding` without the check's name and severity.
 
-    where: str
+    ``where`` is the name of an array or a table in v1sim ("recurrent.weight"), or whatever
+    else the finding is about; several parts are listed. Names of arrays are shown as what
+    the network's source calls them.
+    """
+
+    where: str | tuple[str, ...]
     message: str
     hint: str = ""
     n_bad: int = 0
@@ -175,9 +180,14 @@ class Context:
             return None
 
     @property
+    def name_of(self) -> Callable[[str], str]:
+        """What the network's source calls an array, for messages and hints."""
+        return self.network.source.name_of
+
+    @property
     def tables(self) -> Mapping[str, SynapseTable]:
-        """The synapse tables by the name of their group in the file."""
-        return {"recurrent": self.network.recurrent, "input": self.network.lgn}
+        """The synapse tables by name."""
+        return {"recurrent": self.network.recurrent, "lgn": self.network.lgn}
 
     @cached_property
     def provenance_mismatch(self) -> ProvenanceMismatch | None:
@@ -227,7 +237,7 @@ class Context:
         network = self.network
         return {
             group: cell_counts(
-                table, network, network.n_lgn if group == "input" else network.n_neurons
+                table, network, network.n_lgn if group == "lgn" else network.n_neurons
             )
             for group, table in self.tables.items()
         }
@@ -260,16 +270,14 @@ class Context:
     @cached_property
     def _pair_codes(self) -> dict[str, NDArray[np.uint16]]:
         return {
-            group: pair_codes(table, self.network, lgn=group == "input")
+            group: pair_codes(table, self.network, lgn=group == "lgn")
             for group, table in self.tables.items()
         }
 
     @cached_property
     def _profiles(self) -> dict[str, WeightProfile]:
         return {
-            group: weight_profile(
-                table, self.network, self._pair_codes[group], lgn=group == "input"
-            )
+            group: weight_profile(table, self.network, self._pair_codes[group], lgn=group == "lgn")
             for group, table in self.tables.items()
         }
 
@@ -505,17 +513,19 @@ def run_checks(context: Context, checks: Mapping[str, Check]) -> tuple[Finding, 
         if found_something and entry.severity is Severity.ERROR:
             unusable.add(entry.name)
         findings += [
-            _finding(entry, one) if isinstance(one, Observation) else _left_out(entry, one)
+            _finding(entry, one, context.name_of)
+            if isinstance(one, Observation)
+            else _left_out(entry, one, context.name_of)
             for one in seen
         ]
     return tuple(findings)
 
 
-def _left_out(entry: Check, left_out: LeftOut) -> Finding:
+def _left_out(entry: Check, left_out: LeftOut, name_of: Callable[[str], str]) -> Finding:
     return Finding(
         LEFT_OUT,
         Severity.INFO,
-        f"{entry.name}, {left_out.where}",
+        f"{entry.name}, {name_of(left_out.where)}",
         f"{entry.name} left out {left_out.n_left_out:,} of {left_out.n_seen:,} synapses: "
         f"{left_out.why}",
         n_bad=0,
@@ -523,11 +533,14 @@ def _left_out(entry: Check, left_out: LeftOut) -> Finding:
     )
 
 
-def _finding(entry: Check, observation: Observation) -> Finding:
+def _finding(entry: Check, observation: Observation, name_of: Callable[[str], str]) -> Finding:
+    where = observation.where
+    parts = (where,) if isinstance(where, str) else where
     return Finding(
         check=entry.name,
         severity=entry.severity,
-        where=observation.where,
+        where=", ".join(map(name_of, parts)),
+        array=parts[0] if len(parts) == 1 else "",
         message=observation.message + (f". See {entry.anchor}" if entry.anchor else ""),
         hint=observation.hint,
         n_bad=observation.n_bad,

@@ -113,7 +113,7 @@ def group_statistics(table: SynapseTable, network: NetworkModel) -> dict[str, An
         ("pa", scale, sums.sizes_pa),
     ):
         # Each type has one factor, so that sums over a type need be taken once only.
-        usable = sums.largest is not None and bool(np.isfinite(factor).all())
+        usable = sums.largest is not None and bool(np.isfinite(_as_float32(factor)).all())
         units[unit] = (
             _summaries(sums, factor, sizes, names) if usable else dict.fromkeys(("all", *names))
         )
@@ -130,6 +130,12 @@ def group_statistics(table: SynapseTable, network: NetworkModel) -> dict[str, An
         **{unit: summaries["all"] for unit, summaries in units.items()},
         "receptors": receptors,
     }
+
+
+def _as_float32(factor: F64) -> F32:
+    """Factors of float32 weights; infinite where no weight could be multiplied by them."""
+    with np.errstate(over="ignore"):
+        return factor.astype(np.float32)
 
 
 def _shares(n: int, n_zero: int) -> dict[str, Any]:
@@ -167,7 +173,7 @@ def _sums(table: SynapseTable, network: NetworkModel) -> _Sums:
     steps, squares = (np.zeros(shape, dtype=np.int64) for _ in range(2))
     lowest, highest = (np.full(shape, end, dtype=np.float32) for end in (np.inf, -np.inf))
     first = network.neurons.cell_type.astype(np.intp) * n_receptors
-    scale = np.repeat(network.cell_types.voltage_scale_mv.astype(np.float32), n_receptors)
+    scale = np.repeat(_as_float32(network.cell_types.voltage_scale_mv), n_receptors)
     for start in range(0, len(table), _SMALL_BLOCK):
         part = slice(start, start + _SMALL_BLOCK)
         values, receptor = table.weight[part], table.receptor[part]

@@ -54,21 +54,22 @@ def index_range(context: Context) -> Iterator[Observation]:
     network = context.network
     for group, table in context.tables.items():
         n_pre = network.n_neurons if group == "recurrent" else network.n_lgn
-        for dataset, index, n in (("sources", table.pre, n_pre), ("targets", table.post, None)):
+        for column, index, n in (("pre", table.pre, n_pre), ("post", table.post, None)):
+            cells = "sources" if column == "pre" else "targets"
             n_cells = network.n_neurons if n is None else n
             if not len(index) or (index.min() >= 0 and index.max() < n_cells):
                 continue
             bad = (index < 0) | (index >= n_cells)
             n_bad = int(np.count_nonzero(bad))
             cause, hint = "", "convert the network again"
-            if dataset == "targets":
+            if column == "post":
                 n_receptors = network.receptors.n
                 cause, hint = _target_cause(table, index, n_cells, n_receptors) or (cause, hint)
             elif group == "recurrent":
                 cause, hint = _source_cause(context, index, n_cells) or (cause, hint)
             yield Observation(
-                f"{group}/{dataset}",
-                f"{n_bad:,} of {len(index):,} {dataset} are outside 0..{n_cells - 1:,} "
+                f"{group}.{column}",
+                f"{n_bad:,} of {len(index):,} {cells} are outside 0..{n_cells - 1:,} "
                 f"({int(index.min()):,}..{int(index.max()):,}){cause}",
                 hint,
                 n_bad=n_bad,
@@ -78,9 +79,9 @@ def index_range(context: Context) -> Iterator[Observation]:
     bad_type = network.neurons.cell_type >= len(network.cell_types)
     if bad_type.any():
         yield Observation(
-            "neurons/node_type_ids",
+            "neurons.cell_type",
             f"{int(bad_type.sum()):,} of {bad_type.size:,} neurons have a type outside the "
-            f"{len(network.cell_types)} rows of glif3_params",
+            f"{len(network.cell_types)} rows of {context.name_of('cell_types')}",
             "convert the network again",
             n_bad=int(bad_type.sum()),
             n_seen=bad_type.size,
@@ -153,7 +154,7 @@ def receptor_range(context: Context) -> Iterator[Observation]:
         low, high = int(table.receptor.min()), int(table.receptor.max())
         one_based = low >= 1 and high == n_receptors
         yield Observation(
-            f"{group}/receptor_types",
+            f"{group}.receptor",
             f"{n_bad:,} of {len(table):,} receptors are outside 0..{n_receptors - 1} "
             f"({low}..{high})"
             + (f"; receptors look counted from 1 (1..{n_receptors})" if one_based else ""),
@@ -190,9 +191,10 @@ def presynaptic_receptor(context: Context) -> Iterator[Observation | LeftOut]:
         cause = ""
         if _consistent_if_swapped(context):
             cause = "; sources and targets look swapped: exchanged, every cell has one kind"
-            hint = "exchange recurrent/sources and recurrent/targets"
+            pre, post = map(context.name_of, ("recurrent.pre", "recurrent.post"))
+            hint = f"exchange {pre} and {post}"
         yield Observation(
-            "recurrent/receptor_types",
+            "recurrent.receptor",
             f"{int(mixed.sum()):,} of {mixed.size:,} neurons project through excitatory and "
             f"inhibitory receptors, {n_bad:,} of {len(table):,} synapses at least are wrong{cause}",
             hint,
@@ -206,7 +208,7 @@ def presynaptic_receptor(context: Context) -> Iterator[Observation | LeftOut]:
     if n_bad:
         one_based = not (~bad).any()
         yield Observation(
-            "input/receptor_types",
+            "lgn.receptor",
             f"{n_bad:,} of {len(lgn):,} LGN synapses have an inhibitory receptor "
             f"({_numbers_of(context, Kind.INHIBITORY)}); LGN cells are excitatory "
             f"({_numbers_of(context, Kind.EXCITATORY)})"
@@ -254,7 +256,7 @@ def postsynaptic_receptor(context: Context) -> Iterator[Observation]:
         return
     n_bad = int(np.where(disagree, receives.max(axis=1), receives.min(axis=1))[bad].sum())
     yield Observation(
-        "receptor_types",
+        "receptor",
         f"{int(bad.sum()):,} of {bad.size:,} neurons receive through receptors of the other kind "
         f"of cell ({int(mixed.sum()):,} through both kinds, {int(disagree.sum()):,} through the "
         "kind that they do not send with)",
@@ -288,7 +290,7 @@ def type_kind(context: Context) -> Iterator[Observation]:
     mixed = counts.min(axis=1) > 0
     if mixed.any():
         yield Observation(
-            "neurons/node_type_ids",
+            "neurons.cell_type",
             f"{int(mixed.sum())} of {n_types} cell types hold excitatory and inhibitory cells, "
             f"{int(counts.min(axis=1).sum()):,} of {int(sending.sum()):,} neurons at least have "
             "the wrong type",
@@ -308,7 +310,7 @@ def type_kind(context: Context) -> Iterator[Observation]:
     wrong = labelled & ~mixed & (counts.sum(axis=1) > 0) & ((counts[:, 1] > 0) != named)
     if wrong.any():
         yield Observation(
-            "neurons/glif3_params/cell_class",
+            "cell_types.cell_class",
             f"{int(wrong.sum())} of {n_types} cell types send with the other kind of receptor "
             "than their class names",
             "name excitatory classes e... and inhibitory ones i...",
@@ -499,13 +501,13 @@ class _WordLayout:
 )
 def stored_dtype(context: Context) -> Iterator[Observation]:
     """Weights are stored with at least float32."""
-    for path, stored in context.network.source.stored_dtype.items():
-        if not path.endswith("weights"):
+    for array, stored in context.network.source.stored_dtype.items():
+        if not array.endswith(".weight"):
             continue
         dtype = np.dtype(stored)
         if dtype.kind != "f" or dtype.itemsize < 4:
             yield Observation(
-                path,
+                array,
                 f"is stored as {stored}, which cannot hold trained float32 weights",
                 "convert the checkpoint again and write float32",
             )
@@ -526,10 +528,11 @@ def readout(context: Context) -> Iterator[Observation]:
     sizes = sorted({len(group) for group in groups})
     if len(sizes) > 1:
         yield Observation(
-            "readout/neuron_ids",
+            "readout.neuron",
             f"{sum(map(len, groups)):,} readout neurons do not divide into {len(groups)} groups "
             f"of one size ({sizes[0]} and {sizes[-1]})",
-            "correct readout/neuron_ids or the attribute n_output",
+            f"correct {context.name_of('readout.neuron')} or the attribute "
+            f"{context.name_of('readout.size')}",
             n_bad=sum(map(len, groups)) % len(groups),
             n_seen=sum(map(len, groups)),
         )
@@ -537,7 +540,7 @@ def readout(context: Context) -> Iterator[Observation]:
     bad = (ids < 0) | (ids >= context.network.n_neurons)
     if bad.any():
         yield Observation(
-            "readout/neuron_ids",
+            "readout.neuron",
             f"{int(bad.sum()):,} of {ids.size:,} readout neurons are outside "
             f"0..{context.network.n_neurons - 1:,}",
             "take the readout from the same network",
@@ -548,7 +551,7 @@ def readout(context: Context) -> Iterator[Observation]:
     values, counts = np.unique(ids, return_counts=True)
     if (counts > 1).any():
         yield Observation(
-            "readout/neuron_ids",
+            "readout.neuron",
             f"{int((counts > 1).sum()):,} of {values.size:,} readout neurons are there more "
             "than once",
             "take the readout from the same network",
@@ -574,7 +577,7 @@ def readout_cells(context: Context) -> Iterator[Observation]:
     inhibitory = ids[context.sends[ids, 1] > 0]
     if len(inhibitory):
         yield Observation(
-            "readout/neuron_ids",
+            "readout.neuron",
             f"{len(inhibitory):,} of {ids.size:,} readout neurons are inhibitory",
             "take the readout from the same network",
             n_bad=len(inhibitory),
@@ -602,7 +605,7 @@ def readout_shift(context: Context) -> Iterator[Observation]:
     offset = breaks % size
     if len(breaks) >= 3 and offset[0] and (offset == offset[0]).all():
         yield Observation(
-            "readout/neuron_ids",
+            "readout.neuron",
             f"the {ids.size:,} readout neurons ascend in runs that begin {int(offset[0])} after "
             f"the start of each group of {size}: the list is shifted by {int(offset[0])}",
             f"move the first {int(offset[0])} to the end, or take the readout from the training "
@@ -615,18 +618,18 @@ def readout_shift(context: Context) -> Iterator[Observation]:
 @check(
     "structure.readout_groups",
     severity=Severity.WARNING,
-    reason="Without the attribute n_output the number of readout groups is a guess.",
+    reason="Where the file does not say how many readout groups there are, the number is a guess.",
     calibration="Ten classes in every training so far.",
 )
 def readout_groups(context: Context) -> Iterator[Observation]:
     """The file says how many readout groups it has."""
     source, groups = context.network.source, context.network.readout
-    if source.format == "hdf5" and groups and "attribute n_output" not in source.stored_dtype:
+    if groups and "readout.size" in source.assumed:
         yield Observation(
-            "readout/neuron_ids",
+            "readout.neuron",
             f"the file does not say how many groups it has; read as {len(groups)} groups of "
             f"{len(groups[0])}",
-            "add the attribute n_output",
+            f"add the attribute {context.name_of('readout.size')}",
             n_seen=sum(map(len, groups)),
         )
 
@@ -634,23 +637,19 @@ def readout_groups(context: Context) -> Iterator[Observation]:
 @check(
     "structure.input_size",
     severity=Severity.WARNING,
-    reason="Without the attribute n_input an LGN index out of range cannot be told.",
+    reason="Where the file does not say how many LGN cells there are, an LGN index out of "
+    "range cannot be told.",
     calibration="Every published file has it.",
 )
 def input_size(context: Context) -> Iterator[Observation]:
     """The file says how many LGN cells there are."""
     network = context.network
-    source = network.source
-    if (
-        source.format == "hdf5"
-        and network.lgn_cells is None
-        and "attribute n_input" not in source.stored_dtype
-    ):
+    if network.lgn_cells is None and "lgn.size" in network.source.assumed:
         yield Observation(
-            "input/sources",
+            "lgn.pre",
             f"the file does not say how many LGN cells it has; read as {network.n_lgn:,}, "
             "the highest source",
-            "add the attribute n_input",
+            f"add the attribute {context.name_of('lgn.size')}",
         )
 
 
@@ -665,7 +664,7 @@ def lgn_cells(context: Context) -> Iterator[Observation]:
     cells = context.network.lgn_cells
     if cells is not None and len(cells) != context.network.n_lgn:
         yield Observation(
-            "lgn",
+            "lgn.cells",
             f"the table has {len(cells):,} LGN cells, the network {context.network.n_lgn:,}",
             "write the table that belongs to the network",
         )

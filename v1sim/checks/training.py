@@ -173,7 +173,7 @@ def _count_zeros(context: Context, group: str) -> dict[_End, _Zeros]:
 
 
 def zero_evidence(context: Context, group: str = "recurrent") -> ZeroEvidence:
-    """The evidence of the exact zeros in a table's weights ("recurrent" or "input").
+    """The evidence of the exact zeros in a table's weights ("recurrent" or "lgn").
 
     Needs indices and receptors in range and finite weights.
     """
@@ -216,7 +216,7 @@ def _zero_evidence(context: Context, group: str) -> ZeroEvidence:
         why_not = "they are concentrated on few cells, as a block of missing values would be"
     elif _at_random(over_targets, over_sources):
         why_not = "they lie on the synapses as if dealt out at random, which training never does"
-    elif group == "input" and max(over_targets.sigmas, over_sources.sigmas) < RANDOM_SIGMAS:
+    elif group == "lgn" and max(over_targets.sigmas, over_sources.sigmas) < RANDOM_SIGMAS:
         why_not = "they are too few to tell"
     return ZeroEvidence(
         fraction, by_receptor, spread, over_targets, over_sources, not why_not, why_not
@@ -267,7 +267,7 @@ def zeros(context: Context) -> Iterator[Observation]:
             else f"which is no evidence of training: {evidence.why_not}"
         )
         yield Observation(
-            f"{group}/weights",
+            f"{group}.weight",
             f"{evidence.fraction:.2%} of {len(table):,} weights are exactly zero ({shares}), "
             f"{says}",
             n_bad=0,
@@ -299,7 +299,7 @@ def few_zeros(context: Context) -> Iterator[Observation]:
     if evidence.trained and evidence.fraction < FEW_ZEROS:
         n_zero = int(context.profile("recurrent").n_zero.sum())
         yield Observation(
-            "recurrent/weights",
+            "recurrent.weight",
             f"only {evidence.fraction:.1%} of the weights are exactly zero: training was short, or "
             "held near the weights that it started from",
             "is it the last checkpoint of the training? --checkpoint or --baseline tells more",
@@ -330,7 +330,7 @@ def shuffled(context: Context) -> Iterator[Observation]:
         return
     n_zero = int(context.profile("recurrent").n_zero.sum())
     yield Observation(
-        "recurrent/weights",
+        "recurrent.weight",
         f"the {n_zero:,} weights that are exactly zero lie on the synapses as if dealt out at "
         f"random: the weights look shuffled among synapses, or their zeros were put in by hand "
         f"(variance over cells {parts[0].index:.2f} of chance for targets, "
@@ -373,7 +373,7 @@ def partly(context: Context) -> Iterator[Observation]:
     if pairs.any():
         profile = context.profile("recurrent")
         yield Observation(
-            "recurrent/weights",
+            "recurrent.weight",
             f"{int(pairs.sum())} pairs of cell types have no zero weights, where "
             f"{expected[pairs].min():.0f} or more were expected: they look like initial weights",
             "compare with --baseline to see what is unchanged, or convert the checkpoint again",
@@ -411,7 +411,7 @@ def _untouched_types(context: Context, without: NDArray[np.bool_]) -> Iterator[O
     profile = context.profile("recurrent")
     n = profile.n.sum(axis=0)
     yield Observation(
-        "recurrent/weights",
+        "recurrent.weight",
         f"synapses onto {int(without.sum())} of {without.size} cell types have no zero weights, as "
         "before training, where the rest has them: a part of the network is untrained or was reset",
         "compare with --baseline to see what is unchanged, or convert the checkpoint again",
@@ -433,7 +433,7 @@ def _untouched_cells(context: Context) -> Iterator[Observation]:
         share = without.sum() / max(judged.sum(), 1)
         if judged.sum() >= 20 and share > limit:
             yield Observation(
-                "recurrent/weights",
+                "recurrent.weight",
                 f"{int(without.sum()):,} of {int(judged.sum()):,} cells have no zero weight among "
                 f"their synapses as {end} ({share:.0%}), where each was expected to have "
                 f"{_EXPECTED_IN_CELL:g} or more: a part of the network is untrained or was reset",
@@ -464,7 +464,7 @@ def silent_sources(context: Context) -> Iterator[Observation]:
     n = profile.n.sum(axis=1)
     if without.any():
         yield Observation(
-            "recurrent/weights",
+            "recurrent.weight",
             f"synapses from {int(without.sum())} of {without.size} cell types have no zero "
             "weights: these cells never spiked in training, or their weights are the initial "
             "ones; the file alone cannot tell",

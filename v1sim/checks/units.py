@@ -38,7 +38,7 @@ F64 = NDArray[np.float64]
 class ParameterRange:
     """Allowed range of a GLIF3 parameter (ends included), and the range of the public models."""
 
-    dataset: str
+    symbol: str
     unit: str
     low: float
     high: float
@@ -113,7 +113,7 @@ TYPICAL: dict[str, dict[tuple[Kind, Kind], TypicalStrength]] = {
         (_E, _I): TypicalStrength(psp=0.008, drive=0.03),
         (_I, _I): TypicalStrength(psp=0.008, drive=0.018),
     },
-    "input": {
+    "lgn": {
         (pre, post): TypicalStrength(psp=0.065, drive=0.025)
         for pre in (_E, _I)
         for post in (_E, _I)
@@ -163,7 +163,7 @@ def _derived(types: CellTypeTable) -> dict[str, F64]:
     reason="A parameter in another unit makes cells that never or always fire.",
     calibration="The ranges of the 201 public GLIF3 models, widened several times: "
     + "; ".join(
-        f"{limits.dataset} {limits.low:g}..{limits.high:g} {limits.unit}".rstrip()
+        f"{limits.symbol} {limits.low:g}..{limits.high:g} {limits.unit}".rstrip()
         for limits in PARAMETER_RANGES.values()
     )
     + ".",
@@ -183,8 +183,8 @@ def parameters(context: Context) -> Iterator[Observation]:
         rows = np.unique(np.nonzero(bad)[0])
         unit = f" {limits.unit}" if limits.unit else ""
         yield Observation(
-            f"neurons/glif3_params: {limits.dataset}",
-            f"{int(bad.sum())} of {values.size} values of {limits.dataset} are outside "
+            f"{context.name_of('cell_types')}: {limits.symbol}",
+            f"{int(bad.sum())} of {values.size} values of {limits.symbol} are outside "
             f"{limits.low:g}..{limits.high:g}{unit} ({float(np.nanmin(values)):g}.."
             f"{float(np.nanmax(values)):g}; public models "
             f"{limits.seen_low:g}..{limits.seen_high:g})",
@@ -218,7 +218,7 @@ def after_spike_currents(context: Context) -> Iterator[Observation]:
         return
     small = median < ASC_MEDIAN_LOW
     yield Observation(
-        "neurons/glif3_params/asc_amps",
+        "cell_types.asc_amp_pa",
         f"after-spike amplitudes are {median:.3g} of the threshold current (median over "
         f"{ratio.size} types), expected {ASC_MEDIAN_LOW:g}..{ASC_MEDIAN_HIGH:g}",
         "asc_amps are in pA: "
@@ -318,7 +318,7 @@ def psp(context: Context) -> Iterator[Observation | LeftOut]:
             if not strong and max(psp_ratio, drive_ratio) >= WEAK:
                 continue
             yield Observation(
-                f"{group}/weights, {name}",
+                (f"{group}.weight", name),
                 f"synapses are too {'strong' if strong else 'weak'}: the median potential of "
                 f"{strength.n:,} synapses is {strength.median_psp:.2g} of the way from rest to "
                 f"threshold ({psp_ratio:.2g} times the typical one), and all together depolarise "
@@ -363,7 +363,7 @@ def largest_psp(context: Context) -> Iterator[Observation]:
         n_bad = int(np.count_nonzero(bad))
         if n_bad:
             yield Observation(
-                f"{group}/weights",
+                f"{group}.weight",
                 f"{n_bad:,} of {len(table):,} synapses would move their target by more than "
                 f"{MAX_PSP_MV:g} mV each (max {float(np.nanmax(size)):,.4g} mV)",
                 "go back to the checkpoint: these values are damaged or training diverged",
@@ -402,7 +402,8 @@ def background(context: Context) -> Iterator[Observation]:
         context,
         BACKGROUND_LOW,
         BACKGROUND_HIGH,
-        "bkg_weights are pA / (V_th - E_L), times 10: is the factor 10 missing or there twice?",
+        f"{context.name_of('background')} are pA / (V_th - E_L), times 10: is the factor 10 "
+        "missing or there twice?",
     )
 
 
@@ -420,7 +421,7 @@ def background_unusual(context: Context) -> Iterator[Observation]:
         context,
         BACKGROUND_UNUSUAL_LOW,
         BACKGROUND_UNUSUAL_HIGH,
-        "are bkg_weights in pA instead of pA / (V_th - E_L) times 10?",
+        f"are {context.name_of('background')} in pA instead of pA / (V_th - E_L) times 10?",
     )
 
 
@@ -431,7 +432,7 @@ def _background(context: Context, low: float, high: float, hint: str) -> Iterato
     median = float(np.median(drive))
     if not low <= median <= high:
         yield Observation(
-            "input/bkg_weights",
+            "background.weight",
             f"the mean background depolarises cells to {median:.3g} of the way from rest to "
             f"threshold (median over {drive.size:,} neurons), expected {low:g}..{high:g}",
             hint,

@@ -12,7 +12,6 @@ from v1sim.checks.examples import N_EXAMPLES
 from v1sim.checks.registry import Consequence, Context, LeftOut, Observation, check
 from v1sim.model import NetworkModel, Severity, SynapseTable
 from v1sim.receptors import Kind
-from v1sim.sources.provenance import TYPE_COLUMNS
 
 __all__ = ["MAX_DELAY_MS", "MIN_VARIED"]
 
@@ -39,32 +38,31 @@ def finite(context: Context) -> Iterator[Observation]:
     """No NaN and no infinity, in any array."""
     network = context.network
     for group, table in context.tables.items():
-        for dataset, values in (("weights", table.weight), ("delays", table.delay_ms)):
+        for column, values in (("weight", table.weight), ("delay_ms", table.delay_ms)):
             if not _all_finite(values):
                 bad = ~np.isfinite(values)
-                yield _not_finite(f"{group}/{dataset}", values, bad, context.examples(table, bad))
+                yield _not_finite(f"{group}.{column}", values, bad, context.examples(table, bad))
     types = network.cell_types
-    for column in types.columns:
-        path = f"neurons/glif3_params/{TYPE_COLUMNS.get(column, column)}"
-        yield from _finite_array(path, types.columns[column], types.expected(column))
+    for name, parameter in types.columns.items():
+        yield from _finite_array(f"cell_types.{name}", parameter, types.expected(name))
     arrays: dict[str, NDArray[np.floating]] = {}
     if network.background_weight is not None:
-        arrays["input/bkg_weights"] = network.background_weight
+        arrays["background.weight"] = network.background_weight
     if network.neurons.position_um is not None:
-        arrays["neurons/positions"] = network.neurons.position_um
-    for path, values in arrays.items():
-        yield from _finite_array(path, values, np.bool_(True))
+        arrays["neurons.position_um"] = network.neurons.position_um
+    for array, values in arrays.items():
+        yield from _finite_array(array, values, np.bool_(True))
 
 
 def _finite_array(
-    path: str, values: NDArray[np.floating], expected: NDArray[np.bool_] | np.bool_
+    array: str, values: NDArray[np.floating], expected: NDArray[np.bool_] | np.bool_
 ) -> Iterator[Observation]:
     """Values that are not finite, where numbers are expected."""
     bad = ~np.isfinite(values) & expected
     if bad.any():
         rows = [tuple(int(i) for i in row) for row in np.argwhere(bad)[:N_EXAMPLES]]
         shown = tuple(f"[{', '.join(map(str, row))}]: {values[row]}" for row in rows)
-        yield _not_finite(path, values, bad, shown)
+        yield _not_finite(array, values, bad, shown)
 
 
 def _all_finite(values: NDArray[np.floating]) -> bool:
@@ -73,14 +71,14 @@ def _all_finite(values: NDArray[np.floating]) -> bool:
 
 
 def _not_finite(
-    path: str,
+    array: str,
     values: NDArray[np.floating],
     bad: NDArray[np.bool_],
     examples: tuple[str, ...],
 ) -> Observation:
     n_nan, n_bad = int(np.isnan(values).sum()), int(bad.sum())
     return Observation(
-        path,
+        array,
         f"{n_bad:,} of {values.size:,} values are not finite ({n_nan:,} NaN, "
         f"{n_bad - n_nan:,} infinite)",
         "training diverged or the file is damaged: go back to a checkpoint that is finite",
@@ -124,7 +122,7 @@ def weight_sign(context: Context) -> Iterator[Observation | LeftOut]:
                 n_nonzero = int(np.count_nonzero(table.weight[of_receptor]))
                 all_of_them = " (all that are not zero)" if n_bad == n_nonzero else ""
                 yield Observation(
-                    f"{group}/weights, {name}",
+                    (f"{group}.weight", name),
                     f"{n_bad:,} of {n_seen:,} synapses are {relation} 0{all_of_them} "
                     f"(max |w| {largest:g} normalised); {kind.name.lower()} weights must be "
                     f"{allowed} 0",
@@ -171,7 +169,7 @@ def constant(context: Context) -> Iterator[Observation]:
             value = f"{float(nonzero[0]):g}" if len(nonzero) else "0"
             others = f", the {n_zero:,} others 0" if n_zero and len(nonzero) else ""
             yield Observation(
-                f"{group}/weights, {name}",
+                (f"{group}.weight", name),
                 f"all {len(nonzero) or n_zero:,} weights are {value}{others}",
                 "convert the network again: this array was never filled",
                 n_bad=len(weight),
@@ -213,7 +211,7 @@ def delay(context: Context) -> Iterator[Observation]:
             bad = np.isin(table.delay_ms, delays[wrong])
             n_bad = int(np.count_nonzero(bad))
             yield Observation(
-                f"{group}/delays",
+                f"{group}.delay_ms",
                 f"{n_bad:,} of {len(table):,} delays {what} "
                 f"({float(delays.min()):g}..{float(delays.max()):g} ms)",
                 hint,

@@ -28,9 +28,9 @@ from v1sim.convert.checkpoint import network_of, shard_reader, tensorflow_reader
 from v1sim.convert.checksums import unmask
 from v1sim.convert.claims import Claim, Kind, claim_to_json, kind_of
 from v1sim.convert.completion import complete_from_folder
-from v1sim.convert.evidence import TABLES, Evidence, Table, checkpoint_evidence
+from v1sim.convert.evidence import ARRAY_OF, TABLES, Evidence, Table, checkpoint_evidence
 from v1sim.convert.proof import CheckpointComparison, compare_with_checkpoint
-from v1sim.convert.variables import Variables, find_variables
+from v1sim.convert.variables import LAYER_OF_TABLE, Variables, find_variables
 from v1sim.errors import CheckpointError, OutputError
 from v1sim.memory import workers
 from v1sim.model import NetworkModel
@@ -152,7 +152,7 @@ def convert(
     )
     if readout is not None:
         network = replace(network, readout=read_readout_groups(readout, network.n_neurons))
-        origins["readout/neuron_ids"] = ("copied", f"from {readout.name}")
+        origins["readout.neuron"] = ("copied", f"from {readout.name}")
     claims = claims_of(evidence, network, before)
     _require_training(index, claims, allow_untrained=allow_untrained)
     kind, reason = kind_of(claims), _reason(evidence, claims)
@@ -167,7 +167,8 @@ def convert(
         network = write_network(network, temporary, provenance=draft, known_as=out)
         comparison = compare_with_checkpoint(network, index, variables=variables)
         if not comparison.equal:
-            names = ", ".join(sorted({a for c in comparison.differing for a in c.arrays}))
+            arrays = {array for c in comparison.differing for array in c.arrays}
+            names = ", ".join(sorted(map(comparison.name_of, arrays)))
             raise OutputError(
                 f"what was written does not give the checkpoint's variables again: {names}",
                 where=str(out),
@@ -292,15 +293,7 @@ def _reason(evidence: Evidence, claims: Mapping[Table, Claim]) -> str:
     return "; ".join(parts)
 
 
-#: Dataset of each table's weights, and what an origin means for it.
-_DATASETS: Mapping[Table, str] = MappingProxyType(
-    {
-        "recurrent": "recurrent/weights",
-        "input": "input/weights",
-        "background": "input/bkg_weights",
-        "readout": "readout/readout_weights",
-    }
-)
+#: What an origin means for the weights of a table.
 _NOTES: Mapping[str, str] = MappingProxyType(
     {
         "initial": "not trained",
@@ -314,36 +307,39 @@ _NOTES: Mapping[str, str] = MappingProxyType(
 
 
 def _origins(variables: Variables, network: NetworkModel) -> dict[str, tuple[Any, str]]:
-    """Where each array comes from: origin and detail, by dataset; weights' origin is set later."""
+    """Where each array comes from: origin and detail, by its name; weights' origin is set later."""
     origins: dict[str, tuple[Any, str]] = {}
-    for group in ("recurrent", "input"):
-        name = variables[f"{group}_indices"].name
-        for column in ("sources", "targets", "receptor_types", "delays"):
-            origins[f"{group}/{column}"] = ("copied", f"decoded from {name}")
-        origins[f"{group}/weights"] = ("trained variable", variables[f"{group}_weights"].name)
-    origins["input/delays"] = ("constructed", "one time step, as in training")
-    cell = "neurons/glif3_params"
-    for dataset, role in (("E_L", "voltage_offset"), ("g", "param_g"), ("t_ref", "t_ref")):
-        origins[f"{cell}/{dataset}"] = ("copied", variables[role].name)
-    for dataset, roles in (
-        ("V_th", ("voltage_scale", "voltage_offset")),
-        ("V_reset", ("v_reset", "voltage_scale", "voltage_offset")),
-        ("C_m", ("decay", "param_g", "current_factor")),
-        ("tau_syn", ("psc_initial", "syn_decay")),
-        ("k", ("param_k",)),
-        ("asc_amps", ("asc_amps", "voltage_scale")),
+    for table, layer in LAYER_OF_TABLE.items():
+        name = variables[f"{layer}_indices"].name
+        for column in ("pre", "post", "receptor", "delay_ms"):
+            origins[f"{table}.{column}"] = ("copied", f"decoded from {name}")
+        origins[f"{table}.weight"] = ("trained variable", variables[f"{layer}_weights"].name)
+    origins["lgn.delay_ms"] = ("constructed", "one time step, as in training")
+    for parameter, role in (
+        ("e_l_mv", "voltage_offset"),
+        ("g_ns", "param_g"),
+        ("t_ref_ms", "t_ref"),
+    ):
+        origins[f"cell_types.{parameter}"] = ("copied", variables[role].name)
+    for parameter, roles in (
+        ("v_th_mv", ("voltage_scale", "voltage_offset")),
+        ("v_reset_mv", ("v_reset", "voltage_scale", "voltage_offset")),
+        ("c_m_pf", ("decay", "param_g", "current_factor")),
+        ("tau_syn_ms", ("psc_initial", "syn_decay")),
+        ("k_per_ms", ("param_k",)),
+        ("asc_amp_pa", ("asc_amps", "voltage_scale")),
     ):
         names = ", ".join(variables[role].name for role in roles)
-        origins[f"{cell}/{dataset}"] = ("recomputed", f"from {names}")
-    origins["neurons/node_type_ids"] = ("recomputed", "neurons with the same parameters")
-    origins["attributes"] = ("recomputed", "from the shapes of the variables")
-    for role, dataset in (
-        ("background", "input/bkg_weights"),
-        ("readout_kernel", "readout/readout_weights"),
-        ("readout_bias", "readout/readout_bias"),
+        origins[f"cell_types.{parameter}"] = ("recomputed", f"from {names}")
+    origins["neurons.cell_type"] = ("recomputed", "neurons with the same parameters")
+    origins["sizes"] = ("recomputed", "from the shapes of the variables")
+    for role, array in (
+        ("background", "background.weight"),
+        ("readout_kernel", "readout.weight"),
+        ("readout_bias", "readout.bias"),
     ):
         if role in variables:
-            origins[dataset] = ("copied", variables[role].name)
+            origins[array] = ("copied", variables[role].name)
     present = canonical_arrays(network)
     return {name: origin for name, origin in origins.items() if name in present}
 
@@ -362,15 +358,15 @@ def _draft(
     averages: Mapping[Table, Mapping[str, Any]],
     details: Mapping[str, Any],
 ) -> ProvenanceDraft:
-    for table, dataset in _DATASETS.items():
-        if table in claims and dataset in origins:
+    for table, array in ARRAY_OF.items():
+        if table in claims and array in origins:
             claimed = claims[table]
             name = variables[TABLES[table]].name
             if claimed.origin == "trained":
-                origins[dataset] = ("trained variable", name)
+                origins[array] = ("trained variable", name)
             elif table in _SAID or claimed.origin != "undetermined":
                 origin = "undetermined" if claimed.origin == "undetermined" else "initial value"
-                origins[dataset] = (origin, f"{name}; {_NOTES[claimed.origin]}")
+                origins[array] = (origin, f"{name}; {_NOTES[claimed.origin]}")
     present = canonical_arrays(network)
     return ProvenanceDraft(
         kind=kind_of(claims),

@@ -62,8 +62,8 @@ def claims_of(
     looks: dict[Table, Looks] = {}
     if network is not None and (initial or undecided(evidence)):
         verdicts = judge_weights(network) if undecided(evidence) else {}
-        looks["recurrent"] = _zeros(network.recurrent, verdicts.get("recurrent/weights"))
-        looks["input"] = _zeros(network.lgn, verdicts.get("input/weights"))
+        looks["recurrent"] = _zeros(network.recurrent, verdicts.get("recurrent.weight"))
+        looks["input"] = _zeros(network.lgn, verdicts.get("lgn.weight"))
         for table, (before, after, whose) in (initial or {}).items():
             dtype = evidence.tables[table].variable.dtype
             compared = _change(before, after, dtype, whose)

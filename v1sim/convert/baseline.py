@@ -80,7 +80,7 @@ def write_baseline(
         network = initial_network(folder, nodes, delays=delays)
     else:
         network, selection, delays = _like(folder, checkpoint, seed)
-    copied = ("neurons/positions", "readout/", "attributes", "neurons/node_type_ids")
+    copied = ("neurons.", "cell_types.", "readout.", "sizes")
     draft = ProvenanceDraft(
         kind="untrained",
         made_by=f"v1sim {__version__}",
@@ -89,7 +89,7 @@ def write_baseline(
         origins={
             name: ("copied", "training data")
             for name in canonical_arrays(network)
-            if name.startswith((*copied, "neurons/glif3_params"))
+            if name.startswith(copied)
         },
         details={
             "what": "initial weights of the training data, not trained",
@@ -116,8 +116,8 @@ def _like(
         for delays in get_args(Delays):
             network = initial_network(folder, nodes, delays=delays)
             compared = compare_with_checkpoint(network, index, elements=False)
-            wired = all(compared.status(f"{t}/sources") == "equal" for t in ("recurrent", "input"))
-            if wired and compared.status("neurons/glif3_params/V_th") == "equal":
+            wired = all(compared.status(f"{t}.pre") == "equal" for t in ("recurrent", "lgn"))
+            if wired and compared.status("cell_types.v_th_mv") == "equal":
                 return network, selection, delays
     raise InputError(
         f"no selection of {n_neurons:,} of its {folder.n_nodes:,} nodes has the wiring of "

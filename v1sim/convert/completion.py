@@ -84,12 +84,12 @@ def complete_from_folder(
     )
     from_pickle = "network_dat.pkl; gives the checkpoint's variables"
     sources = {
-        "neurons/glif3_params/": from_pickle,
-        "neurons/node_type_ids": f"network_dat.pkl; neurons selected as {selection!r}",
-        "neurons/positions": "network/v1_nodes.h5",
-        "neurons/glif3_params/name": "network/v1_node_types.csv",
-        "neurons/glif3_params/cell_class": "network/v1_node_types.csv",
-        "readout/neuron_ids": "positions and classes, by the rule of the published code",
+        "cell_types.": from_pickle,
+        "neurons.cell_type": f"network_dat.pkl; neurons selected as {selection!r}",
+        **dict.fromkeys(("neurons.x_um", "neurons.y_um", "neurons.z_um"), "network/v1_nodes.h5"),
+        "cell_types.name": "network/v1_node_types.csv",
+        "cell_types.cell_class": "network/v1_node_types.csv",
+        "readout.neuron": "positions and classes, by the rule of the published code",
     }
     origins = {
         array: text

@@ -27,7 +27,9 @@ from v1sim.convert.stored import stored
 from v1sim.convert.variables import Variables
 
 __all__ = [
+    "ARRAY_OF",
     "TABLES",
+    "TABLE_OF",
     "Evidence",
     "SlotEvidence",
     "State",
@@ -38,6 +40,18 @@ __all__ = [
 ]
 
 Table = Literal["recurrent", "input", "background", "readout"]
+#: Array of a network that holds the weights of each table of a checkpoint, and the reverse.
+ARRAY_OF: Mapping[Table, str] = MappingProxyType(
+    {
+        "recurrent": "recurrent.weight",
+        "input": "lgn.weight",
+        "background": "background.weight",
+        "readout": "readout.weight",
+    }
+)
+TABLE_OF: Mapping[str, Table] = MappingProxyType(
+    {array: table for table, array in ARRAY_OF.items()}
+)
 #: Role of the variable that holds each table's weights.
 TABLES: Mapping[Table, str] = MappingProxyType(
     {

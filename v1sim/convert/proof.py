@@ -12,7 +12,7 @@ therefore tried as it is, then in both sorted orders.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -26,11 +26,17 @@ from v1sim.convert.claims import Claim, claim
 from v1sim.convert.evidence import TABLES, Evidence, Table, checkpoint_evidence
 from v1sim.convert.parameters import forward_candidates, tolerance
 from v1sim.convert.stored import stored, widened
-from v1sim.convert.variables import N_RECEPTORS, PARAMETERS, Variables, find_variables
+from v1sim.convert.variables import (
+    LAYER_OF_TABLE,
+    N_RECEPTORS,
+    PARAMETERS,
+    Variables,
+    find_variables,
+)
 from v1sim.model import NetworkModel, SynapseTable
 from v1sim.receptors import BILLEH_RECEPTORS, Kind
 from v1sim.sources.difference import NetworkDifference, TableDifference, compare_networks
-from v1sim.sources.provenance import READOUT_DATASETS, canonical_arrays
+from v1sim.sources.provenance import canonical_arrays
 from v1sim.units import MODEL_STEP_MS
 
 __all__ = ["ArrayComparison", "CheckpointComparison", "compare_with_checkpoint"]
@@ -45,23 +51,23 @@ _EXCITATORY = np.isin(
 #: Synapses handled at a time: the work arrays stay within the CPU's cache.
 _BLOCK = 1 << 16
 
-#: Datasets that each variable proves.
+#: Arrays that each variable proves.
 _PROVES: dict[str, tuple[str, ...]] = {
-    "voltage_offset": ("neurons/glif3_params/E_L",),
-    "voltage_scale": ("neurons/glif3_params/V_th",),
-    "v_th": ("neurons/glif3_params/V_th",),
-    "e_l": ("neurons/glif3_params/E_L",),
-    "v_reset": ("neurons/glif3_params/V_reset",),
-    "decay": ("neurons/glif3_params/C_m",),
-    "current_factor": ("neurons/glif3_params/C_m",),
-    "param_g": ("neurons/glif3_params/g",),
-    "t_ref": ("neurons/glif3_params/t_ref",),
-    "syn_decay": ("neurons/glif3_params/tau_syn",),
-    "psc_initial": ("neurons/glif3_params/tau_syn",),
-    "asc_amps": ("neurons/glif3_params/asc_amps",),
-    "param_k": ("neurons/glif3_params/k",),
+    "voltage_offset": ("cell_types.e_l_mv",),
+    "voltage_scale": ("cell_types.v_th_mv",),
+    "v_th": ("cell_types.v_th_mv",),
+    "e_l": ("cell_types.e_l_mv",),
+    "v_reset": ("cell_types.v_reset_mv",),
+    "decay": ("cell_types.c_m_pf",),
+    "current_factor": ("cell_types.c_m_pf",),
+    "param_g": ("cell_types.g_ns",),
+    "t_ref": ("cell_types.t_ref_ms",),
+    "syn_decay": ("cell_types.tau_syn_ms",),
+    "psc_initial": ("cell_types.tau_syn_ms",),
+    "asc_amps": ("cell_types.asc_amp_pa",),
+    "param_k": ("cell_types.k_per_ms",),
 }
-_WIRING = ("sources", "targets", "receptor_types", "delays")
+_WIRING = ("pre", "post", "receptor", "delay_ms")
 _ROUNDING = (
     "computed through an exponential or a logarithm, which other machines may round otherwise; "
     "the checkpoint's data would tell"
@@ -75,7 +81,7 @@ class ArrayComparison:
     Parameters
     ----------
     arrays : tuple of str
-        Datasets of the network file.
+        Names of the network's arrays (`v1sim.sources.provenance.canonical_arrays`).
     variable : str
         The variable's name in the checkpoint.
     status : str
@@ -108,7 +114,7 @@ class CheckpointComparison:
     differs); ``difference`` holds the synapses' differences by class, network first
     and checkpoint second, where the data were there and something differed. ``variables`` are
     those that it was compared with: the ``average`` of the weights (use_ema), where the
-    network has that instead.
+    network has that instead. ``name_of`` gives what the network's source calls an array.
     """
 
     checkpoint: str
@@ -119,6 +125,7 @@ class CheckpointComparison:
     signs_at_start: bool | None
     difference: NetworkDifference | None = None
     average: bool = False
+    name_of: Callable[[str], str] = str
 
     @cached_property
     def claims(self) -> Mapping[Table, Claim]:
@@ -136,7 +143,7 @@ class CheckpointComparison:
         return tuple(c for c in self.comparisons if c.status != "equal")
 
     def status(self, array: str) -> Status | None:
-        """What is known of a dataset: the worst of the variables it goes into."""
+        """What is known of an array: the worst of the variables it goes into."""
         found = {c.status for c in self.comparisons if array in c.arrays}
         ranked: tuple[Status, ...] = ("different", "permuted", "unknown", "equal")
         return next((status for status in ranked if status in found), None)
@@ -188,7 +195,7 @@ def compare_with_checkpoint(
             else _by_elements(c, network, held, variables, index, difference)
             for c in comparisons
         ]
-    proven = {array for c in comparisons for array in c.arrays} | {"neurons/node_type_ids"}
+    proven = {array for c in comparisons for array in c.arrays} | {"neurons.cell_type"}
     uncovered = [name for name in canonical_arrays(network) if name not in proven]
     return CheckpointComparison(
         checkpoint=str(index.prefix),
@@ -196,9 +203,10 @@ def compare_with_checkpoint(
         variables=variables,
         average=average,
         comparisons=tuple(comparisons),
-        uncovered=tuple(name for name in uncovered if name not in ("attributes", "input/delays")),
+        uncovered=tuple(name for name in uncovered if name not in ("sizes", "lgn.delay_ms")),
         signs_at_start=signs,
         difference=difference,
+        name_of=network.source.name_of,
     )
 
 
@@ -212,7 +220,7 @@ def _averages_of(evidence: Evidence) -> dict[str, TensorEntry]:
 
 
 def _weights_differ(comparisons: list[ArrayComparison]) -> bool:
-    return any(c.status != "equal" for c in comparisons if c.arrays[0].endswith("/weights"))
+    return any(c.status != "equal" for c in comparisons if c.arrays[0].endswith(".weight"))
 
 
 def _by_checksums(
@@ -221,15 +229,15 @@ def _by_checksums(
     """Every variable against the index, and whether the sign masks are the receptors'."""
     found = [_parameter(network, variables, name) for name in PARAMETERS]
     signs: list[bool] = []
-    for group, table in (("recurrent", network.recurrent), ("input", network.lgn)):
-        compared, signs_match = _table(group, table, network.n_neurons, variables)
+    for name, table in (("recurrent", network.recurrent), ("lgn", network.lgn)):
+        compared, signs_match = _table(name, table, network.n_neurons, variables)
         found += compared
         if signs_match is not None:
             signs.append(signs_match)
     for role, array, values in (
-        ("background", "input/bkg_weights", network.background_weight),
-        ("readout_kernel", READOUT_DATASETS["readout_weight"], network.readout_weight),
-        ("readout_bias", READOUT_DATASETS["readout_bias"], network.readout_bias),
+        ("background", "background.weight", network.background_weight),
+        ("readout_kernel", "readout.weight", network.readout_weight),
+        ("readout_bias", "readout.bias", network.readout_bias),
     ):
         if role in variables:
             entry = variables[role]
@@ -285,12 +293,12 @@ def _holds_weights(entry: TensorEntry, table: SynapseTable, order: I64 | None) -
 
 
 def _table(
-    group: str, table: SynapseTable, n_neurons: int, variables: Variables
+    name: str, table: SynapseTable, n_neurons: int, variables: Variables
 ) -> tuple[list[ArrayComparison], bool | None]:
     """Wiring and weights of a table; the third result says whether the signs are as expected."""
-    indices, weights = variables[f"{group}_indices"], variables[f"{group}_weights"]
-    columns = _WIRING if group == "recurrent" else _WIRING[:3]
-    wiring_arrays = tuple(f"{group}/{column}" for column in columns)
+    layer, delays = LAYER_OF_TABLE[name], name == "recurrent"
+    indices, weights = variables[f"{layer}_indices"], variables[f"{layer}_weights"]
+    wiring_arrays = tuple(f"{name}.{column}" for column in (_WIRING if delays else _WIRING[:3]))
     n = indices.shape[0]
 
     def result(wiring: Status, weight: Status, note: str = "") -> list[ArrayComparison]:
@@ -299,7 +307,7 @@ def _table(
         return [
             ArrayComparison(wiring_arrays, indices.name, wiring, n, zero.get(wiring), note=note),
             ArrayComparison(
-                (f"{group}/weights",), weights.name, weight, n, zero.get(weight), note=weight_note
+                (f"{name}.weight",), weights.name, weight, n, zero.get(weight), note=weight_note
             ),
         ]
 
@@ -307,13 +315,13 @@ def _table(
         note = f"the network has {len(table):,} synapses, the checkpoint {n:,}"
         return result("different", "unknown", note), None
     weights_match = False
-    for order in _orders(table, n_neurons, delays=group == "recurrent"):
+    for order in _orders(table, n_neurons, delays=delays):
         if not weights_match:
             weights_match = _holds_weights(weights, table, order)
-        pairs = _index_pairs(table, order, n_neurons, indices, delays=group == "recurrent")
+        pairs = _index_pairs(table, order, n_neurons, indices, delays=delays)
         if indices.holds_blocks(pairs):
             expected = _EXCITATORY[_taken(table.receptor, order)]
-            signs = variables[f"{group}_sign"].holds(expected)
+            signs = variables[f"{layer}_sign"].holds(expected)
             same = _holds_weights(weights, table, order)
             return result("equal", "equal" if same else "different"), signs
     note = "in none of the orders in use: other wiring, other delays, or the checkpoint's own order"
@@ -395,21 +403,21 @@ def _by_elements(
     difference: NetworkDifference | None,
 ) -> ArrayComparison:
     """The same comparison, once the checkpoint's values are known."""
-    group = compared.arrays[0].split("/")[0]
-    if group == "neurons":
+    group, _, column = compared.arrays[0].partition(".")
+    if group == "cell_types":
         name = next(n for n in PARAMETERS if variables[n].name == compared.variable)
         return _parameter_elements(compared, network, variables[name], name, index)
     for array, ours, theirs in (
-        ("input/bkg_weights", network.background_weight, held.background_weight),
-        (READOUT_DATASETS["readout_weight"], network.readout_weight, held.readout_weight),
-        (READOUT_DATASETS["readout_bias"], network.readout_bias, held.readout_bias),
+        ("background.weight", network.background_weight, held.background_weight),
+        ("readout.weight", network.readout_weight, held.readout_weight),
+        ("readout.bias", network.readout_bias, held.readout_bias),
     ):
         if compared.arrays == (array,):
             return _counted(compared, ours, theirs)
     table = difference.tables.get(group) if difference is not None else None
     if table is None:
         return compared
-    if compared.arrays[0].endswith("/weights"):
+    if column == "weight":
         return _weight_elements(compared, table)
     parts = []
     if not table.same_wiring:

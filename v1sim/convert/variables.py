@@ -10,13 +10,19 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Literal
 
 from v1sim.convert.bundle import OBJECT_GRAPH, CheckpointIndex, TensorEntry
 from v1sim.convert.optimizers import Optimizer, find_optimizers
 from v1sim.errors import CheckpointError
 from v1sim.receptors import BILLEH_RECEPTORS
 
-__all__ = ["N_RECEPTORS", "PARAMETERS", "Variables", "find_variables"]
+__all__ = ["LAYER_OF_TABLE", "N_RECEPTORS", "PARAMETERS", "Variables", "find_variables"]
+
+#: Layer of the trained model that holds each synapse table of a network.
+LAYER_OF_TABLE: Mapping[str, Literal["recurrent", "input"]] = MappingProxyType(
+    {"recurrent": "recurrent", "lgn": "input"}
+)
 
 #: Receptors of the layout, whose rows are ``target * N_RECEPTORS + receptor``.
 N_RECEPTORS = BILLEH_RECEPTORS.n

@@ -81,7 +81,7 @@ def conversion_text(conversion: Conversion) -> str:
 
 def comparison_text(comparison: CheckpointComparison) -> str:
     """Where a network is not the one of a checkpoint."""
-    lines = [f"not the network of {comparison.checkpoint}:"]
+    lines, name_of = [f"not the network of {comparison.checkpoint}:"], comparison.name_of
     for compared in comparison.differing:
         count = (
             f", {compared.n_different:,} of {compared.n:,}"
@@ -89,13 +89,14 @@ def comparison_text(comparison: CheckpointComparison) -> str:
             else ""
         )
         note = f" ({compared.note})" if compared.note else ""
-        lines.append(f"  {', '.join(compared.arrays)}: {compared.status}{count}{note}")
+        arrays = ", ".join(map(name_of, compared.arrays))
+        lines.append(f"  {arrays}: {compared.status}{count}{note}")
         lines += [f"    {example}" for example in compared.examples]
     if comparison.difference is not None:
         lines.append("by class, the file against the checkpoint:")
         for name, table in comparison.difference.tables.items():
             if not table.equal:
-                lines += _table_lines(name, table)
+                lines += _table_lines(name_of(name), table)
     elif comparison.differing:
         lines.append(
             "the checkpoint's data files beside its index would tell which elements differ"
@@ -119,9 +120,9 @@ def difference_text(difference: NetworkDifference) -> str:
             parts.append(f"at most by {array.max_relative_change:.3g} (relative)")
         if array.note:
             parts.append(array.note)
-        lines.append(f"  {array.array}: {', '.join(parts)}")
+        lines.append(f"  {difference.name_of(array.array)}: {', '.join(parts)}")
     for name, table in difference.tables.items():
-        lines += _table_lines(name, table)
+        lines += _table_lines(difference.name_of(name), table)
     return "\n".join(lines)
 
 

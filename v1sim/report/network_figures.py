@@ -42,7 +42,7 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _groups(network: NetworkModel) -> Mapping[str, SynapseTable]:
-    return {"recurrent": network.recurrent, "input": network.lgn}
+    return {"recurrent": network.recurrent, "lgn": network.lgn}
 
 
 def _finite(values: NDArray[np.floating]) -> F64:
@@ -60,6 +60,7 @@ def weight_distributions(networks: list[LabelledNetwork]) -> Figure:
         for receptor in range(networks[0].network.receptors.n)
         if (table.receptor == receptor).any()
     ]
+    name_of = networks[0].network.source.name_of
     figure = _figure(14, 1.9 * max(len(rows), 1) + 0.4)
     axes = figure.subplots(max(len(rows), 1), 4, squeeze=False)
     for line, (group, receptor) in zip(axes, rows, strict=False):
@@ -77,7 +78,7 @@ def weight_distributions(networks: list[LabelledNetwork]) -> Figure:
             _linear(line[2 * column], values, unit)
             _logarithmic(line[2 * column + 1], values, unit)
         name = networks[0].network.receptors.names[receptor].replace("_", " ")
-        line[0].set_ylabel(f"{group}\n{name}", color=_INK, fontsize=9)
+        line[0].set_ylabel(f"{name_of(group)}\n{name}", color=_INK, fontsize=9)
         line[0].set_title("; ".join(shares), fontsize=8, color=_FAINT, loc="left")
     if len(networks) > 1 and rows:
         handles = [
@@ -219,7 +220,8 @@ def before_and_after(network: LabelledNetwork, other: LabelledNetwork) -> Figure
         for receptor, name in enumerate(network.network.receptors.names):
             own = good & (after.receptor[row_after] == receptor)
             if own.any():
-                panels.append((f"{group}, {name}".replace("_", " "), x[own], y[own]))
+                title = f"{network.network.source.name_of(group)}, {name}"
+                panels.append((title.replace("_", " "), x[own], y[own]))
     if not panels:
         return None
     n_columns = min(len(panels), 3)

@@ -56,6 +56,7 @@ from v1sim.sources.column_figures import (
     TAU_SYN_MS,
     LgnInput,
 )
+from v1sim.sources.hdf5.names import dataset_of
 from v1sim.sources.provenance import ProvenanceDraft
 from v1sim.units import peak_psp_mv_per_pa
 
@@ -162,7 +163,9 @@ def open_column(column: BuiltInColumn, *, command: str) -> NetworkModel:
             "seed": column.seed,
         },
     )
-    return replace(network, provenance=draft.seal(network))
+    # A run keeps the column in a network file, where people find its arrays.
+    source = replace(network.source, name_of=dataset_of)
+    return replace(network, provenance=draft.seal(network), source=source)
 
 
 def build_column(n_neurons: int = 2000, n_lgn: int | None = None, seed: int = 1) -> NetworkModel:

@@ -8,7 +8,7 @@ still the same network.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,6 @@ from v1sim.cell_classes import CellClasses, cell_classes
 from v1sim.errors import InputError
 from v1sim.model import NetworkModel, SynapseTable
 from v1sim.receptors import ReceptorKinds
-from v1sim.sources.provenance import TYPE_COLUMNS
 
 if TYPE_CHECKING:
     from v1sim.documents.difference import DifferenceDocument
@@ -114,7 +113,10 @@ class ArrayDifference:
 
 @dataclass(frozen=True)
 class NetworkDifference:
-    """How two networks differ. ``arrays`` has those that do, by their datasets."""
+    """How two networks differ. ``arrays`` has those that do.
+
+    ``name_of`` gives what the second network's source calls an array or a table.
+    """
 
     before: str
     after: str
@@ -122,6 +124,7 @@ class NetworkDifference:
     n_lgn: tuple[int, int]
     arrays: tuple[ArrayDifference, ...]
     tables: Mapping[str, TableDifference] = field(default_factory=lambda: MappingProxyType({}))
+    name_of: Callable[[str], str] = str
 
     @property
     def same_network(self) -> bool:
@@ -149,7 +152,7 @@ def compare_networks(before: NetworkModel, after: NetworkModel) -> NetworkDiffer
         classes = cell_classes(before)
         for name, a, b, lgn in (
             ("recurrent", before.recurrent, after.recurrent, False),
-            ("input", before.lgn, after.lgn, True),
+            ("lgn", before.lgn, after.lgn, True),
         ):
             tables[name] = _compare_tables(a, b, classes, before.receptors, lgn=lgn)
     return NetworkDifference(
@@ -159,19 +162,21 @@ def compare_networks(before: NetworkModel, after: NetworkModel) -> NetworkDiffer
         n_lgn=(before.n_lgn, after.n_lgn),
         arrays=tuple(array_differences(before, after)),
         tables=MappingProxyType(tables),
+        name_of=after.source.name_of,
     )
 
 
 def _require_range(network: NetworkModel) -> None:
     for name, table, n_pre in (
         ("recurrent", network.recurrent, network.n_neurons),
-        ("input", network.lgn, network.n_lgn),
+        ("lgn", network.lgn, network.n_lgn),
     ):
-        columns = (("sources", table.pre, n_pre), ("targets", table.post, network.n_neurons))
+        columns = (("pre", table.pre, n_pre), ("post", table.post, network.n_neurons))
         for column, values, limit in columns:
             if len(values) and (values.min() < 0 or values.max() >= limit):
                 raise InputError(
-                    f"{name}/{column} has indices from {values.min()} to {values.max()}",
+                    f"{network.source.name_of(f'{name}.{column}')} has indices from "
+                    f"{values.min()} to {values.max()}",
                     where=network.source.path,
                     expected=f"indices from 0 to {limit - 1}",
                     hint="v1sim check says what is wrong with the file",
@@ -369,11 +374,11 @@ def array_differences(before: NetworkModel, after: NetworkModel) -> list[ArrayDi
     found = []
     if before.n_lgn != after.n_lgn:
         found.append(
-            ArrayDifference("n_input", 1, 1, note=f"{before.n_lgn} became {after.n_lgn} LGN cells")
+            ArrayDifference("lgn.size", 1, 1, note=f"{before.n_lgn} became {after.n_lgn} LGN cells")
         )
     if before.n_neurons != after.n_neurons:
         note = f"{before.n_neurons} became {after.n_neurons} neurons"
-        return [*found, ArrayDifference("n_neurons", 1, 1, note=note)]
+        return [*found, ArrayDifference("neurons.size", 1, 1, note=note)]
     # Parameters are compared neuron by neuron: files may number and merge types as they like.
     for name in dict.fromkeys((*before.cell_types.columns, *after.cell_types.columns)):
         a, b = (
@@ -382,12 +387,12 @@ def array_differences(before: NetworkModel, after: NetworkModel) -> list[ArrayDi
             else None
             for network in (before, after)
         )
-        found += _values_differ(f"neurons/glif3_params/{TYPE_COLUMNS.get(name, name)}", a, b)
+        found += _values_differ(f"cell_types.{name}", a, b)
     found += _models_differ(before, after)
     found += _values_differ(
-        "neurons/positions", before.neurons.position_um, after.neurons.position_um
+        "neurons.position_um", before.neurons.position_um, after.neurons.position_um
     )
-    found += _values_differ("input/bkg_weights", before.background_weight, after.background_weight)
+    found += _values_differ("background.weight", before.background_weight, after.background_weight)
     found += _readout_differs(before, after)
     return found
 
@@ -395,7 +400,7 @@ def array_differences(before: NetworkModel, after: NetworkModel) -> list[ArrayDi
 def _models_differ(before: NetworkModel, after: NetworkModel) -> list[ArrayDifference]:
     a, b = (np.array(n.cell_types.model)[n.neurons.cell_type] for n in (before, after))
     n_changed = int(np.count_nonzero(a != b))
-    return [ArrayDifference("neurons/model", len(a), n_changed)] if n_changed else []
+    return [ArrayDifference("cell_types.model", len(a), n_changed)] if n_changed else []
 
 
 def _values_differ(
@@ -434,7 +439,7 @@ def _readout_differs(before: NetworkModel, after: NetworkModel) -> list[ArrayDif
         note = f"groups {', '.join(map(str, differing))} have other neurons"
         if {tuple(np.sort(x)) for x in a} == {tuple(np.sort(y)) for y in b}:
             note = "the same groups in another order"
-    return [ArrayDifference("readout/neuron_ids", len(a), 0, note=note)]
+    return [ArrayDifference("readout.neuron", len(a), 0, note=note)]
 
 
 def difference_document(difference: NetworkDifference) -> DifferenceDocument:
@@ -472,7 +477,13 @@ def difference_document(difference: NetworkDifference) -> DifferenceDocument:
             "same_network": difference.same_network,
             "n_neurons": difference.n_neurons,
             "n_lgn": difference.n_lgn,
-            "arrays": [asdict(array) for array in difference.arrays],
-            "tables": {name: table_values(table) for name, table in difference.tables.items()},
+            "arrays": [
+                {**asdict(array), "array": difference.name_of(array.array)}
+                for array in difference.arrays
+            ],
+            "tables": {
+                difference.name_of(name): table_values(table)
+                for name, table in difference.tables.items()
+            },
         }
     )

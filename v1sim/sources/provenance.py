@@ -1,4 +1,4 @@
-"""What a network file says it is, as JSON, and whether its arrays still match their digests.
+"""What a network says it is, as JSON, and whether its arrays still match their digests.
 
 Digests are over the canonical arrays of a `NetworkModel` (sources i4, weights
 f4, parameters f8, ...), so they need no file, and compression, byte order or
@@ -9,7 +9,7 @@ each table also has a digest that ignores order, asked when a column differs.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -23,9 +23,6 @@ from v1sim.memory import workers
 from v1sim.model import ArrayOrigin, NetworkModel, Provenance, SynapseTable
 
 __all__ = [
-    "READOUT_DATASETS",
-    "SYNAPSE_COLUMNS",
-    "TYPE_COLUMNS",
     "ProvenanceDraft",
     "ProvenanceMismatch",
     "canonical_arrays",
@@ -34,33 +31,10 @@ __all__ = [
     "verify",
 ]
 
-#: Dataset of each synapse column, by its name in `SynapseTable`.
-SYNAPSE_COLUMNS = {
-    "pre": "sources",
-    "post": "targets",
-    "receptor": "receptor_types",
-    "delay_ms": "delays",
-    "weight": "weights",
-}
-#: Dataset of each GLIF3 parameter, by its name in `CellTypeTable`.
-TYPE_COLUMNS = {
-    "c_m_pf": "C_m",
-    "g_ns": "g",
-    "e_l_mv": "E_L",
-    "v_th_mv": "V_th",
-    "v_reset_mv": "V_reset",
-    "t_ref_ms": "t_ref",
-    "k_per_ms": "k",
-    "asc_amp_pa": "asc_amps",
-    "tau_syn_ms": "tau_syn",
-}
-#: Dataset of each array of a dense readout, by its name in `NetworkModel`.
-READOUT_DATASETS = {
-    "readout_weight": "readout/readout_weights",
-    "readout_bias": "readout/readout_bias",
-}
-#: Key of the digests that ignore the order of synapses, in ``Provenance.details``.
+#: Key of the digests that ignore the order of synapses, in the details of the JSON.
 _SYNAPSE_DIGESTS = "synapse_digests"
+#: Keys of the JSON.
+_KEYS = {f.name for f in fields(Provenance)} - {_SYNAPSE_DIGESTS}
 
 Kind = Literal["trained", "untrained", "mixed", "constructed", "undetermined"]
 Origin = Literal[
@@ -83,7 +57,7 @@ class ProvenanceDraft:
     origin : str
         Where an array came from, unless ``origins`` says otherwise.
     origins : mapping of str to (origin, detail)
-        Where single datasets came from, by their path ("recurrent/weights").
+        Where single arrays came from, by their name ("recurrent.weight").
     checkpoint, details : mapping, optional
         Anything that JSON can hold.
     """
@@ -122,8 +96,9 @@ class ProvenanceDraft:
             made_at=datetime.now(UTC).isoformat(timespec="seconds"),
             command=self.command,
             arrays=MappingProxyType(sealed),
+            synapse_digests=MappingProxyType(table_digests.result()),
             checkpoint=self.checkpoint,
-            details=MappingProxyType({**self.details, _SYNAPSE_DIGESTS: table_digests.result()}),
+            details=self.details,
         )
 
 
@@ -140,49 +115,48 @@ class ProvenanceMismatch:
 
 
 def canonical_arrays(network: NetworkModel) -> dict[str, NDArray[np.generic]]:
-    """Every array of a network by the path of its dataset, in its canonical dtype."""
+    """Every array of a network in its canonical dtype, by its name in v1sim.
+
+    The name is the path to it ("recurrent.weight", "cell_types.c_m_pf"); ``sizes`` holds
+    the numbers of neurons, LGN cells and readout groups.
+    """
     types, neurons = network.cell_types, network.neurons
     arrays: dict[str, NDArray[np.generic]] = {
-        "attributes": np.array(
-            [network.n_neurons, network.n_lgn, len(network.readout)], dtype=np.int64
-        ),
-        "neurons/node_type_ids": neurons.cell_type,
+        "sizes": np.array([network.n_neurons, network.n_lgn, len(network.readout)], dtype=np.int64),
+        "neurons.cell_type": neurons.cell_type,
     }
     if neurons.position_um is not None:
         for axis, name in enumerate("xyz"):
             column = neurons.position_um[:, axis].astype(np.float64)
-            arrays[f"neurons/positions_{name}"] = column
-    for column_name, dataset in TYPE_COLUMNS.items():
-        if column_name in types.columns:
-            arrays[f"neurons/glif3_params/{dataset}"] = types.columns[column_name]
-    for column_name in sorted(set(types.columns) - set(TYPE_COLUMNS)):
-        arrays[f"neurons/glif3_params/{column_name}"] = types.columns[column_name]
+            arrays[f"neurons.{name}_um"] = column
+    for column_name, values in types.columns.items():
+        arrays[f"cell_types.{column_name}"] = values
     if set(types.model) != {"glif_psc"}:
-        arrays["neurons/model"] = _as_bytes(types.model)
+        arrays["cell_types.model"] = _as_bytes(types.model)
     for column_name in ("name", "cell_class"):
         texts = getattr(types, column_name)
         if texts is not None:
-            arrays[f"neurons/glif3_params/{column_name}"] = _as_bytes(texts)
-    for group, table in _tables(network).items():
-        for column_name, dataset in SYNAPSE_COLUMNS.items():
-            arrays[f"{group}/{dataset}"] = getattr(table, column_name)
+            arrays[f"cell_types.{column_name}"] = _as_bytes(texts)
+    for name, table in _tables(network).items():
+        arrays |= {f"{name}.{column}": values for column, values in table.columns.items()}
     if network.background_weight is not None:
-        arrays["input/bkg_weights"] = network.background_weight
+        arrays["background.weight"] = network.background_weight
     if network.readout:
-        arrays["readout/neuron_ids"] = np.concatenate(network.readout)
-    for name in ("readout_weight", "readout_bias"):
-        values = getattr(network, name)
-        if values is not None:
-            arrays[READOUT_DATASETS[name]] = values
+        arrays["readout.neuron"] = np.concatenate(network.readout)
+    for name, dense in (
+        ("readout.weight", network.readout_weight),
+        ("readout.bias", network.readout_bias),
+    ):
+        if dense is not None:
+            arrays[name] = dense
     if network.lgn_cells is not None:
         for f in fields(network.lgn_cells):
             value = getattr(network.lgn_cells, f.name)
             if f.name == "field_deg":
-                arrays["lgn/field_deg"] = np.array(value, dtype=np.float64)
+                value = np.array(value, dtype=np.float64)
             elif value.dtype.kind == "U":
-                arrays[f"lgn/{f.name}"] = _as_bytes(value)
-            else:
-                arrays[f"lgn/{f.name}"] = value
+                value = _as_bytes(value)
+            arrays[f"lgn.cells.{f.name}"] = value
     return arrays
 
 
@@ -204,11 +178,11 @@ def verify(network: NetworkModel) -> ProvenanceMismatch:
         for name, sha256 in _digests(arrays).items()
         if name in stated and sha256 != stated[name].sha256
     }
-    stated_tables = network.provenance.details.get(_SYNAPSE_DIGESTS, {})
-    for group, table in _tables(network).items():
-        columns = {f"{group}/{dataset}" for dataset in SYNAPSE_COLUMNS.values()}
+    stated_tables = network.provenance.synapse_digests
+    for name, table in _tables(network).items():
+        columns = {f"{name}.{column}" for column in table.columns}
         # Columns in another order are the same network, if their rows are the same.
-        if changed & columns and str(table_digest(table)) == stated_tables.get(group):
+        if changed & columns and str(table_digest(table)) == stated_tables.get(name):
             changed -= columns
     return ProvenanceMismatch(
         changed=tuple(sorted(changed)),
@@ -217,25 +191,47 @@ def verify(network: NetworkModel) -> ProvenanceMismatch:
     )
 
 
-def to_json(provenance: Provenance) -> str:
+def to_json(provenance: Provenance, name_of: Callable[[str], str] = str) -> str:
     """Provenance as JSON text that people can read.
+
+    Parameters
+    ----------
+    provenance : Provenance
+        What is to be stored.
+    name_of : callable
+        What an array or table is called where the text is stored.
 
     Raises
     ------
     TypeError
         If ``checkpoint`` or ``details`` holds something JSON cannot.
     """
+    details = dict(provenance.details)
+    if provenance.synapse_digests:
+        details[_SYNAPSE_DIGESTS] = {
+            name_of(name): digest for name, digest in provenance.synapse_digests.items()
+        }
     document = {
-        **{f.name: getattr(provenance, f.name) for f in fields(provenance)},
-        "arrays": {name: asdict(origin) for name, origin in provenance.arrays.items()},
+        "kind": provenance.kind,
+        "made_by": provenance.made_by,
+        "made_at": provenance.made_at,
+        "command": provenance.command,
+        "arrays": {name_of(name): asdict(origin) for name, origin in provenance.arrays.items()},
         "checkpoint": None if provenance.checkpoint is None else dict(provenance.checkpoint),
-        "details": dict(provenance.details),
+        "details": details,
     }
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
 
 
-def from_json(text: str) -> Provenance:
+def from_json(text: str, array_of: Callable[[str], str] = str) -> Provenance:
     """Provenance from its JSON text.
+
+    Parameters
+    ----------
+    text : str
+        From `to_json`.
+    array_of : callable
+        The array or table that goes by a name where the text was stored.
 
     Raises
     ------
@@ -250,7 +246,7 @@ def from_json(text: str) -> Provenance:
     if not isinstance(document, dict):
         msg = f"a JSON {type(document).__name__} where an object belongs"
         raise ValueError(msg)
-    _require_keys(document, Provenance, "provenance")
+    _require_keys(document, _KEYS, "provenance")
     kinds = get_args(get_type_hints(Provenance)["kind"])
     if document["kind"] not in kinds:
         msg = f"kind is {document['kind']!r}, not one of {', '.join(kinds)}"
@@ -260,7 +256,7 @@ def from_json(text: str) -> Provenance:
         msg = "arrays is not a mapping of dataset to origin"
         raise ValueError(msg)
     for name, value in arrays.items():
-        _require_keys(value, ArrayOrigin, f"arrays[{name!r}]")
+        _require_keys(value, {f.name for f in fields(ArrayOrigin)}, f"arrays[{name!r}]")
     if not isinstance(document["checkpoint"], dict | None):
         msg = "checkpoint is not a mapping"
         raise ValueError(msg)
@@ -268,6 +264,7 @@ def from_json(text: str) -> Provenance:
     if not isinstance(details, dict) or not isinstance(details.get(_SYNAPSE_DIGESTS, {}), dict):
         msg = "details is not a mapping"
         raise ValueError(msg)
+    digests = details.pop(_SYNAPSE_DIGESTS, {})
     texts = [document[key] for key in ("made_by", "made_at", "command")]
     texts += [text for value in arrays.values() for text in value.values()]
     if not all(isinstance(text, str) for text in texts):
@@ -276,14 +273,14 @@ def from_json(text: str) -> Provenance:
     return Provenance(
         **{
             **document,
-            "arrays": MappingProxyType({k: ArrayOrigin(**v) for k, v in arrays.items()}),
+            "arrays": MappingProxyType({array_of(k): ArrayOrigin(**v) for k, v in arrays.items()}),
+            "synapse_digests": MappingProxyType({array_of(k): v for k, v in digests.items()}),
             "details": MappingProxyType(details),
         }
     )
 
 
-def _require_keys(value: Mapping[str, Any], kind: type, where: str) -> None:
-    names = {f.name for f in fields(kind)}
+def _require_keys(value: Mapping[str, Any], names: set[str], where: str) -> None:
     if set(value) != names:
         odd = sorted(set(value) ^ names)
         msg = f"{where} lacks or should not have: {', '.join(odd)}"
@@ -291,7 +288,7 @@ def _require_keys(value: Mapping[str, Any], kind: type, where: str) -> None:
 
 
 def _tables(network: NetworkModel) -> dict[str, SynapseTable]:
-    return {"recurrent": network.recurrent, "input": network.lgn}
+    return {"recurrent": network.recurrent, "lgn": network.lgn}
 
 
 def _digests(arrays: Mapping[str, NDArray[np.generic]]) -> dict[str, str]:

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -39,7 +39,6 @@ from v1sim.model import (
 )
 from v1sim.receptors import BILLEH_RECEPTORS
 from v1sim.sources.plain_pickle import read_plain_pickle
-from v1sim.sources.provenance import TYPE_COLUMNS
 from v1sim.sources.readout_groups import published_readout_groups
 from v1sim.units import MODEL_STEP_MS
 
@@ -54,6 +53,19 @@ __all__ = [
     "open_folder",
     "select_neurons",
 ]
+
+#: Parameters of a group of nodes in the pickle, by their names in `CellTypeTable`.
+_PARAMETERS = {
+    "c_m_pf": "C_m",
+    "g_ns": "g",
+    "e_l_mv": "E_L",
+    "v_th_mv": "V_th",
+    "v_reset_mv": "V_reset",
+    "t_ref_ms": "t_ref",
+    "k_per_ms": "k",
+    "asc_amp_pa": "asc_amps",
+    "tau_syn_ms": "tau_syn",
+}
 
 Selection = Literal["connected", "core", "random"]
 Delays = Literal["own", "published"]
@@ -206,17 +218,17 @@ def _types(nodes: Sequence[Any], path: Path) -> tuple[CellTypeTable, NDArray[np.
         ids = [_numbers(group["ids"], np.int64).ravel() for group in nodes]
         columns = {
             key: np.array([_numbers(group["params"][name], np.float32) for group in nodes])
-            for key, name in TYPE_COLUMNS.items()
+            for key, name in _PARAMETERS.items()
         }
         for key, values in columns.items():
             row = _ROWS.get(key, ())
             if values.shape != (len(ids), *row) or not np.isfinite(values).all():
-                msg = f"{TYPE_COLUMNS[key]} is {values.shape}, or not finite"
+                msg = f"{_PARAMETERS[key]} is {values.shape}, or not finite"
                 raise ValueError(msg)
     except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise _malformed(
             path,
-            f"nodes with ids and params {', '.join(TYPE_COLUMNS.values())}; {_one_line(error)}",
+            f"nodes with ids and params {', '.join(_PARAMETERS.values())}; {_one_line(error)}",
         ) from error
     all_ids = np.concatenate(ids) if ids else np.empty(0, np.int64)
     if not np.array_equal(np.sort(all_ids), np.arange(len(all_ids))):
@@ -343,9 +355,8 @@ def _named(
             f"v1_node_types.csv has no row for the type {unknown[0]}", where=str(path / "network")
         )
     classes = tuple(tables.pop_name[int(i)] for i in of_type)
-    columns = {key: getattr(types, key) for key in TYPE_COLUMNS}
     names = tuple(f"{name} {i}" for name, i in zip(classes, of_type, strict=True))
-    return CellTypeTable.glif3(**columns, name=names, cell_class=classes)
+    return replace(types, name=names, cell_class=classes)
 
 
 # --- the untrained network -------------------------------------------------------------------

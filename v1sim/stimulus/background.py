@@ -1,7 +1,7 @@
 """The background that drives every neuron, as events of one source a step.
 
 Training draws n ~ Binomial(10, 0.1) once a step, shared by all neurons, and adds
-``bkg_weights * n / 10`` to every receptor's input (Chen, Scherr & Maass 2022,
+``weight * n / 10`` to every receptor's input (Chen, Scherr & Maass 2022,
 doi 10.1126/sciadv.abq7592). ``mean`` is the expectation of that, every step.
 
 - `event_weight`: what one event delivers

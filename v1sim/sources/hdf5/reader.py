@@ -41,7 +41,14 @@ from v1sim.paging import forget, paged_array
 from v1sim.receptors import BILLEH_RECEPTORS
 from v1sim.sources import provenance as provenance_json
 from v1sim.sources.hdf5.datasets import blocks, would_change
-from v1sim.sources.provenance import READOUT_DATASETS, SYNAPSE_COLUMNS, TYPE_COLUMNS
+from v1sim.sources.hdf5.names import (
+    ATTRIBUTES,
+    SYNAPSE_COLUMNS,
+    TABLES,
+    TYPE_COLUMNS,
+    array_of,
+    dataset_of,
+)
 from v1sim.units import MODEL_STEP_MS
 
 __all__ = ["INPUT_DELAY_MS", "Hdf5Reader", "read_file"]
@@ -147,7 +154,7 @@ class _Reader:
         parameters = {
             key: held[f"neurons/glif3_params/{name}"] for key, name in TYPE_COLUMNS.items()
         }
-        lgn = _synapses(held, "input")
+        lgn = _synapses(held, "lgn")
         n_lgn = sizes.get("n_input")
         if n_lgn is None and lgn_cells is not None:
             n_lgn = len(lgn_cells)
@@ -160,12 +167,19 @@ class _Reader:
             lgn=lgn,
             n_lgn=n_lgn,
             source=SourceFile(
-                str(self.path), "", "hdf5", stored_dtype=MappingProxyType(dict(self.stored_dtype))
+                path=str(self.path),
+                sha256="",
+                format=Hdf5Reader.format,
+                stored_dtype=MappingProxyType(
+                    {array_of(path): dtype for path, dtype in self.stored_dtype.items()}
+                ),
+                assumed=tuple(a for a, name in ATTRIBUTES.items() if name not in sizes),
+                name_of=dataset_of,
             ),
             background_weight=held.get("input/bkg_weights"),
             readout=readout,
-            readout_weight=held.get(READOUT_DATASETS["readout_weight"]),
-            readout_bias=held.get(READOUT_DATASETS["readout_bias"]),
+            readout_weight=held.get(dataset_of("readout.weight")),
+            readout_bias=held.get(dataset_of("readout.bias")),
             lgn_cells=lgn_cells,
             provenance=provenance,
             provenance_problem=provenance_problem,
@@ -199,7 +213,8 @@ class _Reader:
             column = self._column(path, dtype, shape, required=required)
             if column is not None:
                 found[path] = column
-        for path in READOUT_DATASETS.values():  # as many classes as there are
+        for array in ("readout.weight", "readout.bias"):  # as many classes as there are
+            path = dataset_of(array)
             dataset = self._dataset(path, required=False)
             if dataset is not None:
                 column = self._column(
@@ -313,7 +328,7 @@ class _Reader:
     def _attributes(self, n_neurons: int | None) -> dict[str, int]:
         """The counts that the file's attributes give."""
         sizes = {}
-        for name in ("n_neurons", "n_input", "n_output"):
+        for name in ATTRIBUTES.values():
             try:
                 if name not in self.file.attrs:
                     continue
@@ -327,7 +342,6 @@ class _Reader:
             if not valid:
                 self.problem("structure.attribute", f"attribute {name}", f"no count: {shown}")
                 continue
-            self.stored_dtype[f"attribute {name}"] = str(value.dtype)
             sizes[name] = count
         stated = sizes.get("n_neurons")
         if stated is not None and n_neurons is not None and stated != n_neurons:
@@ -475,7 +489,7 @@ class _Reader:
                 reason = f"has the shape {dataset.shape}, not one text"
             if reason is not None:
                 return None, reason
-            return provenance_json.from_json(dataset[()].decode("utf-8")), None
+            return provenance_json.from_json(dataset[()].decode("utf-8"), array_of), None
         except Exception as error:  # garbled in any way is one thing: unreadable
             raise_lack_of_memory(error)
             return None, _one_line(error)
@@ -527,7 +541,7 @@ def _layout() -> dict[str, tuple[np.dtype[Any], tuple[int, ...], bool]]:
     for key, name in TYPE_COLUMNS.items():
         shape = (2,) if key in _PAIR_COLUMNS else (n_receptors,) if key == "tau_syn_ms" else ()
         layout[f"neurons/glif3_params/{name}"] = entry("f8", *shape)
-    for group in ("recurrent", "input"):
+    for group in TABLES.values():
         for key, name in SYNAPSE_COLUMNS.items():
             dtype = {"receptor": "u1", "delay_ms": "f4", "weight": "f4"}.get(key, "i4")
             required = not (group == "input" and key == "delay_ms")
@@ -561,11 +575,12 @@ def _positions(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float64] | None
     return np.column_stack([arrays[f"neurons/positions_{axis}"] for axis in "xyz"])
 
 
-def _synapses(arrays: Mapping[str, NDArray[Any]], group: str) -> SynapseTable:
-    columns = {key: arrays.get(f"{group}/{name}") for key, name in SYNAPSE_COLUMNS.items()}
-    if columns["delay_ms"] is None:
-        columns["delay_ms"] = np.full(len(arrays[f"{group}/sources"]), INPUT_DELAY_MS, np.float32)
-    return SynapseTable(**columns)  # type: ignore[arg-type]
+def _synapses(arrays: Mapping[str, NDArray[Any]], name: str) -> SynapseTable:
+    paths = {key: dataset_of(f"{name}.{key}") for key in SYNAPSE_COLUMNS}
+    columns = {key: arrays[path] for key, path in paths.items() if path in arrays}
+    if "delay_ms" not in columns:
+        columns["delay_ms"] = np.full(len(columns["pre"]), INPUT_DELAY_MS, np.float32)
+    return SynapseTable(**columns)
 
 
 def _one_line(error: BaseException) -> str:

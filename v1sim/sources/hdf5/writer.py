@@ -17,13 +17,9 @@ from v1sim.model import NetworkModel, Provenance
 from v1sim.output import replacing
 from v1sim.sources import provenance as provenance_json
 from v1sim.sources.hdf5.compression import write_compressed
+from v1sim.sources.hdf5.names import TABLES, dataset_of
 from v1sim.sources.hdf5.reader import INPUT_DELAY_MS, read_file
-from v1sim.sources.provenance import (
-    READOUT_DATASETS,
-    SYNAPSE_COLUMNS,
-    TYPE_COLUMNS,
-    ProvenanceDraft,
-)
+from v1sim.sources.provenance import ProvenanceDraft
 
 __all__ = ["add_provenance", "write_network"]
 
@@ -170,26 +166,29 @@ def _write(file: h5py.File, network: NetworkModel) -> None:
     if neurons.position_um is not None:
         for axis, name in enumerate("xyz"):
             file[f"neurons/positions_{name}"] = neurons.position_um[:, axis]
-    for key, name in TYPE_COLUMNS.items():
-        file[f"neurons/glif3_params/{name}"] = getattr(types, key)
+    for key, values in types.columns.items():
+        file[dataset_of(f"cell_types.{key}")] = values
     for key in ("name", "cell_class"):
         texts = getattr(types, key)
         if texts is not None:
-            _write_texts(file, f"neurons/glif3_params/{key}", texts)
-    for group, table in (("recurrent", network.recurrent), ("input", network.lgn)):
-        for key, name in SYNAPSE_COLUMNS.items():
-            values = getattr(table, key)
-            if group == "input" and key == "delay_ms" and (values == INPUT_DELAY_MS).all():
+            _write_texts(file, dataset_of(f"cell_types.{key}"), texts)
+    tables = {"recurrent": network.recurrent, "lgn": network.lgn}
+    for name in TABLES:
+        for key, values in tables[name].columns.items():
+            if name == "lgn" and key == "delay_ms" and (values == INPUT_DELAY_MS).all():
                 continue  # as in the layout in use
             stored = np.int32 if key == "receptor" else values.dtype
-            write_compressed(file, f"{group}/{name}", values, stored)
+            write_compressed(file, dataset_of(f"{name}.{key}"), values, stored)
     if network.background_weight is not None:
         write_compressed(file, "input/bkg_weights", network.background_weight)
     if network.readout:
         file["readout/neuron_ids"] = np.concatenate(network.readout)
-    for name, path in READOUT_DATASETS.items():
-        if getattr(network, name) is not None:
-            file[path] = getattr(network, name)
+    for name, dense in (
+        ("readout.weight", network.readout_weight),
+        ("readout.bias", network.readout_bias),
+    ):
+        if dense is not None:
+            file[dataset_of(name)] = dense
     if network.lgn_cells is not None:
         cells = network.lgn_cells
         for f in fields(cells):
@@ -207,7 +206,8 @@ def _write_texts(file: h5py.File, path: str, texts: Iterable[str]) -> None:
 
 
 def _write_provenance(file: h5py.File, provenance: Provenance) -> None:
-    file["provenance"] = _fixed_length([provenance_json.to_json(provenance).encode()])[0]
+    text = provenance_json.to_json(provenance, dataset_of)
+    file["provenance"] = _fixed_length([text.encode()])[0]
 
 
 def _fixed_length(texts: list[bytes]) -> NDArray[np.bytes_]:
@@ -227,7 +227,7 @@ def _compare(network: NetworkModel, held: NetworkModel, path: Path) -> None:
     meant = provenance_json.canonical_arrays(network)
     found = provenance_json.canonical_arrays(held)
     differ = [
-        name
+        dataset_of(name)
         for name in sorted(set(meant) | set(found))
         if name not in meant or name not in found or not _same_bits(meant[name], found[name])
     ]
