@@ -149,7 +149,7 @@ def test_the_guards_judge_what_they_can():
         replace(NET, cell_types=mixed_types(tau_syn_ms=tau)), guard.Policy(require="any")
     )
     (finding,) = [f for f in report.findings if f.check == "values.finite"]
-    assert (finding.where, finding.n_bad) == ("neurons/glif3_params/tau_syn", 1)
+    assert (finding.where, finding.n_bad) == ("cell_types.tau_syn_ms", 1)
 
 
 @pytest.mark.parametrize("dynamics", ["training", "training_float32", "glif_psc"])

@@ -120,7 +120,7 @@ def test_models_and_their_parameters_are_in_the_digest_and_the_difference():
         assert array_differences(network, other)
     assert len(digests) == 4
     found = {d.array for d in array_differences(network, other)}
-    assert {"neurons/model", "neurons/glif3_params/tau_m_ms"} <= found
+    assert {"cell_types.model", "cell_types.tau_m_ms"} <= found
 
 
 @pytest.mark.parametrize("name", CELL_MODELS)

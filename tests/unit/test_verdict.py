@@ -274,11 +274,11 @@ def test_a_change_too_small_counts_as_no_training(change, least, verdict, proven
     if proven:
         network = sealed(network, kind="trained", origin="trained variable")
     report = examine(network, Policy(baseline=baseline, minimum=least))
-    assert report.arrays["recurrent/weights"].verdict is verdict
-    assert report.arrays["recurrent/weights"].proof == ("provenance" if proven else "baseline")
+    assert report.arrays["recurrent.weight"].verdict is verdict
+    assert report.arrays["recurrent.weight"].proof == ("provenance" if proven else "baseline")
     if verdict is Verdict.UNTRAINED:
         assert report.verdict is Verdict.UNTRAINED
-        assert "counts as no training" in report.arrays["recurrent/weights"].why
+        assert "counts as no training" in report.arrays["recurrent.weight"].why
 
 
 # --- requirements by array -----------------------------------------------------------------------
@@ -312,7 +312,7 @@ def test_each_array_can_be_required_by_itself(frozen, require, blocked):
     assert through_json(report).require == require
     if not isinstance(require, str) and blocked:
         (finding,) = report.blocking
-        assert finding.where in ("recurrent/weights", "input/weights", "input/bkg_weights")
+        assert finding.where in ("recurrent.weight", "lgn.weight", "background.weight")
 
 
 def through_json(report):
