@@ -330,7 +330,7 @@ class _Judge:
 
     def convert_average(self, out: Path) -> None:
         """The average in place of the weights, or refused because it crossed zero."""
-        from v1sim.sources.hdf5 import read_network
+        from v1sim.sources import open_network
 
         out.unlink(missing_ok=True)
         words = "--weights", "average", "--allow-untrained"
@@ -341,7 +341,7 @@ class _Judge:
             if "sign" not in answer.text:
                 self.wrong("average not converted", answer, answer.text)
             return
-        network = read_network(out)
+        network = open_network(out)
         held = {"recurrent": network.recurrent, "input": network.lgn}
         for table, wanted in self.case.extra["averages"].items():
             if table in held and abs(np.abs(held[table].weight).sum() - wanted) > 1e-3 * wanted:
@@ -357,13 +357,14 @@ class _Judge:
         self, out: Path, answer: Answer, allowed: set[str], given: Given = "nothing"
     ) -> None:
         """What the file says of itself."""
-        from v1sim.sources.hdf5 import read_network
+        from v1sim.convert.evidence import ARRAY_OF
+        from v1sim.sources import open_network
 
-        noted = read_network(out).provenance
+        noted = open_network(out).provenance
         assert noted is not None
         self.kind(str(noted.kind), answer, given)
         for table, held in self.truth.tables.items():
-            if array := noted.arrays.get(_DATASETS[table]):
+            if array := noted.arrays.get(ARRAY_OF[table]):
                 self.origin(table, held, str(array.origin), array.detail, answer)
 
     def origin(
