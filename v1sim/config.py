@@ -86,11 +86,18 @@ class SimulationConfig(Section):
 
 
 class RecordingConfig(Section):
-    """What is written: spikes always; ``voltage_of`` names neurons of the file by index."""
+    """What is written: spikes always; ``voltage_of`` names neurons of the file by index.
+
+    ``institution`` and ``experimenter`` ("Last, First") stand in the NWB file.
+    """
 
     voltage_of: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False)] = ()
     nwb: bool = True
     sonata: bool = True
+    institution: Annotated[str, Field(min_length=1)] | None = None
+    experimenter: Annotated[
+        tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)
+    ] = ()
 
 
 class WatchConfig(Section):

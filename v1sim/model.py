@@ -32,6 +32,7 @@ __all__ = [
     "LgnCellTable",
     "NetworkModel",
     "NeuronTable",
+    "Presentation",
     "Proof",
     "Provenance",
     "Requirement",
@@ -410,12 +411,26 @@ class SpikeTable:
 
 
 @dataclass(frozen=True)
+class Presentation:
+    """One thing that a trial shows, from ``onset_ms`` up to ``end_ms`` of the trial (excluded).
+
+    ``kind`` names it ("drifting_grating", "flash", "image", ...); ``values`` are plain
+    ("direction_deg": 45.0, "contrast": 0.8, "file": "cat.png").
+    """
+
+    onset_ms: float
+    end_ms: float
+    kind: str
+    values: Mapping[str, float | int | str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True)
 class Trial:
     """One trial: where it lies on the run's time line and what was shown.
 
     ``stimulus`` holds plain values ("direction_deg": 45.0, "repeat": 3,
     "label": 7); ``window_ms`` is the part that analyses read, start included,
-    stop excluded.
+    stop excluded. ``presentations`` are what was shown when, in order of their onsets.
     """
 
     index: int
@@ -423,6 +438,7 @@ class Trial:
     duration_ms: float
     window_ms: tuple[float, float]
     stimulus: Mapping[str, float | int | str]
+    presentations: tuple[Presentation, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -307,6 +307,7 @@ def _refuse_other_labels(stimulus: Stimulus, network: NetworkModel) -> None:
 
 def _recording(config: RunConfig, prepared: _Prepared, output: Output) -> Recording:
     plan, stimulus = prepared.plan, prepared.stimulus
+    configuration = config.model_dump(mode="json")
     return Recording(
         spikes=output.spikes,
         lgn_spikes=output.lgn_spikes,
@@ -318,7 +319,16 @@ def _recording(config: RunConfig, prepared: _Prepared, output: Output) -> Record
         annotations={
             "run": config.name,
             "seed": config.seed,
+            "institution": config.recording.institution,
+            "experimenter": list(config.recording.experimenter),
             "network_sha256": plan.network_sha256,
+            "built": {result.label: result.digest for result in output.readback},
+            "dynamics": plan.dynamics,
+            "background": plan.background,
+            "between_trials": prepared.between_trials,
+            "perturb": configuration["perturb"],
+            "stimulus": configuration["stimulus"]["kind"],
+            "configuration": configuration,
             "readout": [group.tolist() for group in prepared.network.readout],
             "lgn_input": "analog" if stimulus.analog else "spikes",
             "v1sim_version": __version__,

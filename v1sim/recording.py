@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from v1sim.cell_classes import CellClasses
 from v1sim.errors import InputError
 from v1sim.files.hdf5 import given_hdf5, open_hdf5
-from v1sim.model import SpikeTable, Trial, VoltageTraces
+from v1sim.model import Presentation, SpikeTable, Trial, VoltageTraces
 from v1sim.output import replacing
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class Recording:
         unit_ids = list(range(len(columns["neuron"])))  # neo adds it to lists
         bounds = _trial_bounds(self.spikes, len(self.trials))
         lgn_bounds = _trial_bounds(self.lgn_spikes, len(self.trials))
-        block = neo.Block(name="v1sim", **dict(self.annotations))
+        block = neo.Block(name="v1sim", **_flat(self.annotations))
         for trial in self.trials:
             segment = neo.Segment(name=f"trial {trial.index}", index=trial.index)
             segment.annotate(
@@ -181,8 +181,33 @@ class Recording:
                         },
                     )
                 )
+            if trial.presentations:
+                segment.epochs.append(_neo_epoch(trial.presentations))
             block.segments.append(segment)
         return block
+
+
+def _flat(annotations: Mapping[str, Any]) -> dict[str, Any]:
+    """Annotations as Neo's files can hold them: what is nested is JSON."""
+    return {
+        key: json.dumps(value) if isinstance(value, Mapping) or value is None else value
+        for key, value in annotations.items()
+    }
+
+
+def _neo_epoch(presentations: Sequence[Presentation]) -> neo.Epoch:
+    """What a trial shows when; labels are kinds, array annotations the values."""
+    import neo
+    import quantities as pq
+
+    columns = _value_columns([one.values for one in presentations], "a stimulus")
+    return neo.Epoch(
+        times=np.array([one.onset_ms for one in presentations]) * pq.ms,
+        durations=np.array([one.end_ms - one.onset_ms for one in presentations]) * pq.ms,
+        labels=np.array([one.kind for one in presentations]),
+        name=_PRESENTATIONS,
+        array_annotations={key: np.array(values) for key, (_, values) in columns.items()},
+    )
 
 
 def _trial_bounds(spikes: SpikeTable, n_trials: int) -> I64:
@@ -250,9 +275,12 @@ def write_nwb(recording: Recording, path: Path) -> None:
 
     The Units table has one row a neuron and LGN cell (columns of
     `Recording.unit_columns`); the trials table has the stimulus and the analysis
-    window; voltages are one TimeSeries a trial, columns as in the table
-    ``processing/voltage/recorded_neurons``. What has no place in NWB (the
-    classes' order, annotations) is JSON in ``general/notes``.
+    window, ``intervals/presentations`` what was shown when. Voltages are one TimeSeries a trial,
+    which says in its description, as JSON, which neurons its columns are (Neo reads that); the
+    same data are linked as ElectricalSeries in ``processing/ecephys``, whose electrodes are
+    the neurons (pynapple and spikeinterface read that). What has no place in NWB (the classes'
+    order, annotations) is JSON in ``general/notes``. There are no keywords: neo 0.14 cannot read
+    a file that has some.
 
     Raises
     ------
@@ -261,10 +289,21 @@ def write_nwb(recording: Recording, path: Path) -> None:
     """
     import pynwb
 
+    about = recording.annotations
     file = pynwb.NWBFile(
-        session_description="v1sim simulation of mouse V1",
+        session_description=f"simulation of mouse V1: run {about.get('run', 'without a name')}",
         identifier=str(uuid.uuid4()),
         session_start_time=datetime.now(UTC),
+        institution=about.get("institution"),
+        experimenter=about.get("experimenter") or None,
+        experiment_description="simulated with v1sim in NEST; how is JSON in general/notes",
+        subject=pynwb.file.Subject(
+            subject_id="simulation",
+            description="A simulated network of mouse V1; no animal was used.",
+            species="Mus musculus",
+            sex="U",
+            age="P0D/",
+        ),
         notes=json.dumps(
             {
                 "annotations": dict(recording.annotations),
@@ -279,6 +318,8 @@ def write_nwb(recording: Recording, path: Path) -> None:
     file.units = _nwb_units(recording)
     if recording.trials:
         file.trials = _nwb_trials(recording.trials)
+    if any(trial.presentations for trial in recording.trials):
+        file.add_time_intervals(_nwb_presentations(recording.trials))
     if recording.voltage is not None:
         _add_nwb_voltage(file, recording, recording.voltage)
     with _new_hdf5(path) as hdf5, pynwb.NWBHDF5IO(file=hdf5, mode="w") as nwb:
@@ -345,12 +386,12 @@ def _nwb_units(recording: Recording) -> pynwb.misc.Units:
 
 
 def _nwb_trials(trials: Sequence[Trial]) -> pynwb.epoch.TimeIntervals:
-    from hdmf.common import ElementIdentifiers, VectorData
-    from pynwb.epoch import TimeIntervals
-
     columns: dict[str, tuple[str, list[Any]]] = {
-        "start_time": ("s", [t.start_ms / 1000.0 for t in trials]),
-        "stop_time": ("s", [(t.start_ms + t.duration_ms) / 1000.0 for t in trials]),
+        "start_time": ("beginning of the trial, s", [t.start_ms / 1000.0 for t in trials]),
+        "stop_time": (
+            "end of the trial, s (excluded)",
+            [(t.start_ms + t.duration_ms) / 1000.0 for t in trials],
+        ),
         "window_start_time": (
             "analysed from here, s (included)",
             [(t.start_ms + t.window_ms[0]) / 1000.0 for t in trials],
@@ -360,57 +401,139 @@ def _nwb_trials(trials: Sequence[Trial]) -> pynwb.epoch.TimeIntervals:
             [(t.start_ms + t.window_ms[1]) / 1000.0 for t in trials],
         ),
     }
-    for key in dict.fromkeys(key for t in trials for key in t.stimulus):
-        values = [t.stimulus.get(key) for t in trials]
-        absent = "" if any(isinstance(value, str) for value in values) else np.nan
+    columns |= _value_columns([t.stimulus for t in trials], "a trial")
+    return _time_intervals("trials", "trials of the run", columns)
+
+
+def _nwb_presentations(trials: Sequence[Trial]) -> pynwb.epoch.TimeIntervals:
+    """What was shown when, on the run's time line; several rows a trial where it shows several."""
+    shown = [(trial, one) for trial in trials for one in trial.presentations]
+    columns: dict[str, tuple[str, list[Any]]] = {
+        "start_time": (
+            "onset of the stimulus, s",
+            [(trial.start_ms + one.onset_ms) / 1000.0 for trial, one in shown],
+        ),
+        "stop_time": (
+            "end of the stimulus, s (excluded)",
+            [(trial.start_ms + one.end_ms) / 1000.0 for trial, one in shown],
+        ),
+        "trial": ("id of the trial in the trials table", [trial.index for trial, _ in shown]),
+        "kind": ("what kind of stimulus it is", [one.kind for _, one in shown]),
+    }
+    columns |= _value_columns([one.values for _, one in shown], "a stimulus")
+    return _time_intervals(
+        _PRESENTATIONS, "stimuli that were shown; between them the screen is grey", columns
+    )
+
+
+def _value_columns(
+    values: Sequence[Mapping[str, float | int | str]], owner: str
+) -> dict[str, tuple[str, list[Any]]]:
+    """A column for each key that occurs."""
+    columns = {}
+    for key in dict.fromkeys(key for one in values for key in one):
+        cells = [one.get(key) for one in values]
+        absent = "" if any(isinstance(cell, str) for cell in cells) else np.nan
+        text = _MEANING.get(key, "of the stimulus")
         columns[key] = (
-            "stimulus; NaN or empty where a trial has none",
-            [absent if value is None else value for value in values],
+            f"{text}; NaN or empty where {owner} has none",
+            [absent if cell is None else cell for cell in cells],
         )
+    return columns
+
+
+def _time_intervals(
+    name: str, description: str, columns: Mapping[str, tuple[str, list[Any]]]
+) -> pynwb.epoch.TimeIntervals:
+    from hdmf.common import ElementIdentifiers, VectorData
+    from pynwb.epoch import TimeIntervals
+
+    n = len(columns["start_time"][1])
     return TimeIntervals(
-        name="trials",
-        description="trials of the run",
-        id=ElementIdentifiers(name="id", data=np.arange(len(trials))),
+        name=name,
+        description=description,
+        id=ElementIdentifiers(name="id", data=np.arange(n)),
         columns=[
-            VectorData(name=name, description=text, data=np.array(values))
-            for name, (text, values) in columns.items()
+            VectorData(name=column, description=text, data=np.array(values))
+            for column, (text, values) in columns.items()
         ],
     )
 
 
 def _add_nwb_voltage(file: pynwb.NWBFile, recording: Recording, voltage: VoltageTraces) -> None:
-    import pynwb
-    from hdmf.common import DynamicTable, VectorData
+    from pynwb import TimeSeries
+    from pynwb.ecephys import ElectricalSeries
 
+    simulator = file.create_device(name="NEST", description="simulator of spiking networks")
+    group = file.create_electrode_group(
+        name="neurons",
+        description="membrane potentials, as if an electrode were in each neuron",
+        location="VISp",
+        device=simulator,
+    )
+    file.add_electrode_column("neuron", "index of the neuron, as in units of the source v1")
+    file.add_electrode_column("cell_class", "class of the neuron")
+    classes = recording.unit_columns()["cell_class"]
+    for neuron in voltage.neuron.tolist():
+        file.add_electrode(
+            id=neuron, group=group, location="VISp", neuron=neuron, cell_class=str(classes[neuron])
+        )
+    recorded = file.create_electrode_table_region(
+        list(range(len(voltage.neuron))), "the recorded neurons, one a column"
+    )
+    columns = {
+        "what": "membrane potential, one column a neuron",
+        "neuron": voltage.neuron.tolist(),
+        "cell_class": classes[voltage.neuron].tolist(),
+    }
+    module = file.create_processing_module("ecephys", "membrane potentials by electrode")
     for trial in recording.trials:
-        file.add_acquisition(
-            pynwb.TimeSeries(
-                name=f"{_VOLTAGE_SERIES}{trial.index:06d}",
-                description="membrane potential, one column a row of voltage/recorded_neurons",
-                data=voltage.v_mv[trial.index],
-                unit="volts",
+        name = f"{_VOLTAGE_SERIES}{trial.index:06d}"
+        when = {"starting_time": trial.start_ms / 1000.0, "rate": 1000.0 / voltage.dt_ms}
+        series = TimeSeries(
+            name=name,
+            description=json.dumps(columns),
+            data=voltage.v_mv[trial.index],
+            unit="volts",
+            conversion=1e-3,
+            **when,
+        )
+        file.add_acquisition(series)
+        # neo 0.14 cannot read a file with an ElectricalSeries among its acquisitions.
+        module.add(
+            ElectricalSeries(
+                name=name,
+                description=columns["what"],
+                data=series,
                 conversion=1e-3,
-                starting_time=trial.start_ms / 1000.0,
-                rate=1000.0 / voltage.dt_ms,
+                electrodes=recorded,
+                **when,
             )
         )
-    table = DynamicTable(
-        name="recorded_neurons",
-        description="neurons whose membrane potential was recorded",
-        columns=[
-            VectorData(name="neuron", description="index of the neuron", data=voltage.neuron),
-            VectorData(
-                name="cell_class",
-                description="class of the neuron",
-                data=recording.unit_columns()["cell_class"][voltage.neuron],
-            ),
-        ],
-    )
-    file.create_processing_module("voltage", "what the voltage series hold").add(table)
 
 
 #: Name of the voltage series of trial i, less the six digits of i.
 _VOLTAGE_SERIES = "membrane_potential_trial_"
+#: Name of the table of what was shown when.
+_PRESENTATIONS = "presentations"
+#: What the columns of trials and presentations mean.
+_MEANING = {
+    "direction_deg": "direction of drift in degrees: 0 is rightward, 90 upward",
+    "orientation_deg": "orientation in degrees: 0 is vertical bars",
+    "temporal_frequency_hz": "cycles a second",
+    "spatial_frequency_cpd": "cycles a degree of visual field",
+    "contrast": "contrast from 0 to 1",
+    "phase_deg": "phase at the top left corner at onset in degrees",
+    "luminance": "luminance from -1 (black) to 1 (white), 0 is grey",
+    "image": "number of the image in the configuration",
+    "file": "name of the file that was shown",
+    "sample": "number of the sample in the stimulus file",
+    "label": "class of the sample",
+    "piece": "number of the piece of the spike file",
+    "rate_hz": "rate of every LGN cell in Hz",
+    "parts": "number of stimuli in the trial",
+    "repeat": "number of the repeat of this stimulus, from 0",
+}
 
 
 def read_nwb(path: Path) -> Recording:
@@ -440,7 +563,7 @@ def _from_nwb(file: pynwb.NWBFile, path: Path) -> Recording:
     notes = json.loads(file.notes)
     dt_ms, n_lgn = float(notes["dt_ms"]), int(notes["n_lgn"])
     names = tuple(notes["class_names"])
-    trials = _from_nwb_trials(file.trials)
+    trials = _from_nwb_trials(file.trials, (file.intervals or {}).get(_PRESENTATIONS))
     units = file.units
     n_v1 = len(units) - n_lgn
     index = units["spike_times"]
@@ -452,10 +575,10 @@ def _from_nwb(file: pynwb.NWBFile, path: Path) -> Recording:
     unit_names, of_unit = np.unique(units["cell_class"].data[:n_v1], return_inverse=True)
     ranks = np.array([rank[str(name)] for name in unit_names], dtype=np.uint16)
     voltage = None
-    if "voltage" in file.processing:
+    if file.electrodes is not None:
         series = [file.acquisition[f"{_VOLTAGE_SERIES}{i:06d}"] for i in range(len(trials))]
         voltage = VoltageTraces(
-            neuron=file.processing["voltage"]["recorded_neurons"]["neuron"].data[:],
+            neuron=np.asarray(file.electrodes["neuron"].data[:], dtype=np.int32),
             v_mv=np.stack([one.data[:] for one in series]),
             dt_ms=1000.0 / series[0].rate,
         )
@@ -477,7 +600,35 @@ def _from_nwb(file: pynwb.NWBFile, path: Path) -> Recording:
     )
 
 
-def _from_nwb_trials(table: pynwb.epoch.TimeIntervals | None) -> tuple[Trial, ...]:
+def _present(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a row that are there: NaN and empty texts stand for none."""
+    return {key: value for key, value in row.items() if value != "" and value == value}
+
+
+def _shown_in(
+    table: pynwb.epoch.TimeIntervals | None, start_ms: Sequence[float]
+) -> list[list[Presentation]]:
+    """What each trial shows."""
+    shown: list[list[Presentation]] = [[] for _ in start_ms]
+    if table is None:
+        return shown
+    columns = {name: table[name].data[:].tolist() for name in table.colnames}
+    own = [columns.pop(name) for name in ("start_time", "stop_time", "trial", "kind")]
+    for i, (onset_s, end_s, trial, kind) in enumerate(zip(*own, strict=True)):
+        shown[trial].append(
+            Presentation(
+                round(1000.0 * onset_s - start_ms[trial], 9),
+                round(1000.0 * end_s - start_ms[trial], 9),
+                kind,
+                _present({key: values[i] for key, values in columns.items()}),
+            )
+        )
+    return shown
+
+
+def _from_nwb_trials(
+    table: pynwb.epoch.TimeIntervals | None, presentations: pynwb.epoch.TimeIntervals | None
+) -> tuple[Trial, ...]:
     if table is None:
         return ()
     columns = {name: table[name].data[:].tolist() for name in table.colnames}
@@ -486,6 +637,7 @@ def _from_nwb_trials(table: pynwb.epoch.TimeIntervals | None) -> tuple[Trial, ..
         [round(1000.0 * value, 9) for value in columns.pop(name)]
         for name in ("start_time", "stop_time", "window_start_time", "window_stop_time")
     ]
+    shown = _shown_in(presentations, times[0])
     trials = []
     for i, (start, stop, window_start, window_stop) in enumerate(zip(*times, strict=True)):
         stimulus = {key: values[i] for key, values in columns.items()}
@@ -495,7 +647,8 @@ def _from_nwb_trials(table: pynwb.epoch.TimeIntervals | None) -> tuple[Trial, ..
                 start_ms=start,
                 duration_ms=round(stop - start, 9),
                 window_ms=(round(window_start - start, 9), round(window_stop - start, 9)),
-                stimulus={k: v for k, v in stimulus.items() if v != "" and v == v},
+                stimulus=_present(stimulus),
+                presentations=tuple(shown[i]),
             )
         )
     return tuple(trials)
@@ -511,8 +664,9 @@ _SONATA_SORTING = h5py.enum_dtype({"none": 0, "by_id": 1, "by_time": 2}, basetyp
 def write_sonata(recording: Recording, path: Path) -> None:
     """Write the spikes in the SONATA layout: ``/spikes/{v1,lgn}/{node_ids,timestamps}``.
 
-    Sorted by time; timestamps in ms on the run's time line. The layout has no
-    place for trials, classes or voltages: see `write_nwb`. Dai et al. 2020, doi
+    Sorted by time; timestamps in ms on the run's time line. What the run was is JSON
+    in ``/v1sim/annotations``. The layout has no place for trials, classes or voltages: see
+    `write_nwb`. Dai et al. 2020, doi
     10.1371/journal.pcbi.1007696.
 
     Raises
@@ -523,6 +677,8 @@ def write_sonata(recording: Recording, path: Path) -> None:
     with _new_hdf5(path) as file:
         file.attrs["magic"] = np.uint32(_SONATA_MAGIC)
         file.attrs["version"] = np.array([0, 1], dtype=np.uint32)
+        # Not an attribute: those end at 64 kB. Readers of SONATA look at /spikes alone.
+        file["v1sim/annotations"] = json.dumps(dict(recording.annotations))
         for population, spikes in ((V1, recording.spikes), (LGN, recording.lgn_spikes)):
             group = file.create_group(f"spikes/{population}")
             group.attrs.create("sorting", 2, dtype=_SONATA_SORTING)

@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from tests.networks import write_tiny
+from v1sim.recording import read_nwb
 
 SMALL = """
 network: {network}
@@ -70,6 +71,26 @@ def assert_refused(done: subprocess.CompletedProcess[str], code: int, *parts: st
 
 def leftovers(folder: Path) -> list[str]:
     return [p.name for p in folder.iterdir() if p.name not in ("tiny.h5", "small.yaml")]
+
+
+def test_a_perturbed_run_says_what_was_built(config, tmp_path):
+    """The network's digest is the file's; what was built differs from it, and says so."""
+    built = {}
+    scale = "perturb=[{kind: scale, projection: lgn, factor: 2.0}]"
+    for name, more in (("plain", ()), ("scaled", ("--set", scale))):
+        done = v1sim("run", config, "--out", name, *more, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        with h5py.File(tmp_path / name / "spikes.h5") as file:
+            annotations = json.loads(file["v1sim/annotations"][()])
+        block = read_nwb(tmp_path / name / "spikes.nwb").to_neo()
+        assert json.loads(block.annotations["built"]) == annotations["built"]
+        assert annotations["configuration"]["seed"] == 1
+        built[name] = annotations
+    plain, scaled = built["plain"], built["scaled"]
+    assert plain["network_sha256"] == scaled["network_sha256"]
+    assert plain["built"]["recurrent"] == scaled["built"]["recurrent"]
+    assert plain["built"]["lgn"] != scaled["built"]["lgn"]
+    assert (plain["perturb"], scaled["perturb"][0]["factor"]) == ([], 2.0)
 
 
 def test_run_leaves_a_complete_folder(config, tmp_path):

@@ -330,3 +330,52 @@ def test_damaged_files_are_named_or_read(shared_data, tmp_path, kind):
                 grey_from(path, tmp_path)
             else:
                 DAMAGED_READERS[kind](path)
+
+
+def matlab_73(path):
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file.create_dataset("x", data=np.arange(6.0)).attrs["MATLAB_class"] = np.bytes_("double")
+
+
+def hdf5_with(*names):
+    return lambda path: sound(path, {name: np.arange(6.0) for name in names})
+
+
+def text_of(content):
+    return lambda path: path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (matlab_73, "a MATLAB 7.3 file"),
+        (hdf5_with("edges/v1_v1/source_node_id"), r"a SONATA network \(edges\)"),
+        (hdf5_with("nodes/v1/node_type_id"), r"a SONATA network \(nodes\)"),
+        (hdf5_with("spikes/lgn/timestamps"), "a SONATA spike file"),
+        (hdf5_with("spike_trains"), "a stimulus file"),
+        (hdf5_with("layers/dense/vars/0"), "a Keras weight file"),
+        (hdf5_with("x/axis0", "x/block0_values"), "a file of pandas"),
+        (text_of(b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n"), "Git LFS"),
+        (text_of(b"/annex/objects/SHA256E-s1--1.h5\n"), "git-annex"),
+        (text_of(b"\n<!DOCTYPE html><html>"), "an HTML or XML page"),
+        (text_of(b"MATLAB 5.0 MAT-file, Platform"), "a MATLAB 5 file"),
+        (text_of(b"\x1f\x8b\x08\x00"), "gzip"),
+        (text_of(b'{"manifest": {}, "networks": {}}'), "a SONATA configuration"),
+        (text_of(b"x" * 60 + 0xDB4775248B80FB57.to_bytes(8, "little")), "a TensorFlow checkpoint"),
+        (
+            text_of(b"bkg_input_weights" * 6 + 0xDB4775248B80FB57.to_bytes(8, "little")),
+            "a V1_GLIF_model checkpoint",
+        ),
+        (text_of(b"PK\x03\x04 weights/data.pkl"), "a PyTorch file"),
+        (text_of(b""), "empty"),
+    ],
+)
+def test_what_is_no_network_is_named_for_what_it_is(tmp_path, make, what):
+    make(tmp_path / "f.h5")
+    with pytest.raises(InputError, match=what) as caught:
+        open_network(tmp_path / "f.h5")
+    assert caught.value.hint
+    if "SONATA spike" not in what:
+        with pytest.raises(InputError) as caught:
+            stimulus("sonata_spikes", tmp_path / "f.h5", duration_ms=100.0)
+        assert caught.value.seen

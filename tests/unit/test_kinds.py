@@ -251,3 +251,48 @@ def test_the_trained_reference_network_can_see(network, shared_data):
     )
     assert made.strength(0).shape == (600, 600)
     assert np.bincount(np.unique(made.cells.model_id, return_inverse=True)[1]).min() > 10
+
+
+PARTS = [
+    {"show": "grating", "onset_ms": 10.0, "duration_ms": 20.0, "direction_deg": 90.0},
+    {"show": "grating", "onset_ms": 30.0, "duration_ms": 5.0, "temporal_frequency_hz": 0.0},
+    {"show": "flash", "onset_ms": 40.0, "duration_ms": 10.0, "luminance": -1.0},
+    {"show": "image", "onset_ms": 50.0, "duration_ms": 10.0, "file": "a.png"},
+    {"show": "movie", "onset_ms": 60.0, "duration_ms": 10.0, "file": "m.npy"},
+]
+
+
+@pytest.mark.parametrize(
+    ("stimulus", "when", "kinds", "values"),
+    [
+        ({"kind": "drifting_gratings", "grey_ms": 10.0, "grating_ms": 20.0}, [(10.0, 30.0)],
+         ["drifting_grating"], {"direction_deg": 0.0, "contrast": 0.8}),
+        ({"kind": "static_gratings", "grey_ms": 10.0, "grating_ms": 20.0}, [(10.0, 30.0)],
+         ["static_grating"], {"orientation_deg": 0.0, "phase_deg": 0.0}),
+        ({"kind": "flash", "grey_ms": 10.0, "flash_ms": 20.0}, [(10.0, 30.0)], ["flash"],
+         {"luminance": 1.0}),
+        ({"kind": "grey", "duration_ms": 10.0}, [(0.0, 10.0)], ["grey"], {}),
+        ({"kind": "images", "files": ["a.png"], "grey_ms": 10.0, "image_ms": 20.0},
+         [(10.0, 30.0)], ["image"], {"file": "a.png", "image": 0}),
+        ({"kind": "movie", "file": "m.npy", "frame_rate_hz": 100.0, "grey_ms": 10.0},
+         [(10.0, 40.0)], ["movie"], {"file": "m.npy"}),
+        ({"kind": "sequence", "duration_ms": 100.0, "parts": PARTS},
+         [(10.0, 30.0), (30.0, 35.0), (40.0, 50.0), (50.0, 60.0), (60.0, 70.0)],
+         ["drifting_grating", "static_grating", "flash", "image", "movie"],
+         {"direction_deg": 90.0}),
+        ({"kind": "spontaneous", "duration_ms": 10.0}, [(0.0, 10.0)], ["spontaneous"],
+         {"rate_hz": 5.0}),
+    ],
+)  # fmt: skip
+def test_every_trial_says_what_it_shows_when(
+    network, tmp_path, monkeypatch, stimulus, when, kinds, values
+):
+    monkeypatch.chdir(tmp_path)
+    Image.new("L", (120, 80), 200).save("a.png")
+    np.save("m.npy", np.zeros((3, 80, 120), dtype=np.uint8))
+    if stimulus["kind"] == "sequence":
+        stimulus["parts"][-1]["frame_rate_hz"] = 100.0
+    presentations = shown(network, trials=2, **stimulus).trials[1].presentations
+    assert [(one.onset_ms, one.end_ms) for one in presentations] == when
+    assert [one.kind for one in presentations] == kinds
+    assert values.items() <= presentations[0].values.items()

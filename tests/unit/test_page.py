@@ -1,9 +1,11 @@
-"""The parts of pages: what is text is escaped, numbers are written for people."""
+"""Pages from templates: what is text is escaped, numbers are written for people."""
 
 from __future__ import annotations
 
 import math
+from importlib.resources import files
 
+import jinja2
 import pytest
 
 from v1sim.report import page
@@ -25,18 +27,47 @@ def test_numbers_are_for_people(value, text):
     assert page.number(value) == text
 
 
-def test_text_is_escaped_and_parts_are_not():
-    text = page.page("a < b", ["<p>one</p>", "<p>two</p>"])
-    assert "<title>a &lt; b</title>" in text
-    assert "<p>one</p>\n<p>two</p>" in text
-    assert page.section("R & D", "<i>x</i>") == "<h2>R &amp; D</h2>\n<i>x</i>"
-    assert "&lt;b&gt;" in page.facts({"a_name": "<b>"})
-    assert "a name" in page.facts({"a_name": 1})
-    table = page.table(["<x>", "n"], [["<i>a</i>", "1"]], 1)
-    assert "&lt;x&gt;" in table
-    assert "<td><i>a</i></td>" in table
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [({"e4": 1200, "i4": None}, "e4 1,200, i4 –"), ([1, 2.5], "1, 2.500"), ("<b>", "<b>")],
+)
+def test_values_in_one_line(value, text):
+    assert page.in_one_line(value) == text
+
+
+def part(call):
+    """What a macro of parts.html gives."""
+    template = f'{{% from "parts.html" import {call.partition("(")[0]} %}}{{{{ {call} }}}}'
+    return page._environment().from_string(template).render
+
+
+def test_text_is_escaped_and_markup_of_templates_is_not():
+    assert "&lt;b&gt;" in part("facts(values)")(values={"a_name": "<b>"})
+    assert "<th>a name</th>" in part("facts(values)")(values={"a_name": 1})
+    table = part("table(header, rows, 1)")(header=["<x>", "n"], rows=[["<i>", "1"]])
+    assert "<th>&lt;x&gt;</th>" in table
+    assert "<td>&lt;i&gt;</td>" in table
     assert '<td class="n">1</td>' in table
-    assert 'alt="a &quot;b&quot;"' in page.image(b"png", 'a "b"')
+    image = part("image(png, what)")(png=b"png", what='a "b"')
+    assert 'alt="a &#34;b&#34;"' in image
+    assert 'src="data:image/png;base64,cG5n"' in image
+
+
+def test_a_name_that_a_template_misses_is_an_error():
+    with pytest.raises(jinja2.UndefinedError):
+        part("facts(values)")()
+
+
+def test_every_template_escapes():
+    environment = page._environment()
+    assert environment.autoescape is True
+    names = [path.name for path in (files("v1sim.report") / "templates").iterdir()]
+    assert {"page.html", "parts.html", "run.html", "network.html"} <= set(names)
+    for name in names:
+        source = environment.loader.get_source(environment, name)[0]
+        assert "| safe" not in source, name
+        assert "autoescape false" not in source, name
+        environment.get_template(name)
 
 
 @pytest.mark.parametrize("waived", [{}, {"values.finite": "known <bad>"}])
@@ -51,8 +82,8 @@ def test_findings_say_what_was_waived(waived):
         "n_bad": 1,
         "n_seen": 2000,
     }
-    text = page.findings({"findings": [finding], "waived": waived, "checks_run": ["a"]})
-    for part in ("1 &lt; 2", "mend it", "3 -&gt; 4", "1 of 2,000", "1 checks ran"):
-        assert part in text
+    text = part("findings(found, waived, ran)")(found=[finding], waived=waived, ran=["a"])
+    for words in ("1 &lt; 2", "mend it", "3 -&gt; 4", "1 of 2,000", "1 checks ran"):
+        assert words in text
     assert ("waived: known &lt;bad&gt;" in text) is bool(waived)
-    assert "No findings" in page.findings({"findings": []})
+    assert "No findings" in part("findings(found, waived, ran)")(found=[], waived={}, ran=[])

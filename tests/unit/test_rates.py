@@ -8,7 +8,13 @@ import quantities as pq
 from hypothesis import given
 from hypothesis import strategies as st
 
-from v1sim.analysis.rates import mean_rate_hz, population_rate_hz, spike_counts, window_s
+from v1sim.analysis.rates import (
+    in_window,
+    mean_rate_hz,
+    population_rate_hz,
+    spike_counts,
+    window_s,
+)
 from v1sim.model import SpikeTable, Trial
 
 
@@ -123,3 +129,12 @@ def test_population_rate_of_nobody() -> None:
     np.testing.assert_array_equal(rate_hz, [[0.0], [np.nan]])
     start_ms, rate_hz = population_rate_hz(table(), (), np.zeros(0, dtype=int), 1, bin_ms=10.0)
     assert (start_ms.size, rate_hz.shape) == (0, (1, 0))
+
+
+def test_a_window_has_its_start_and_not_its_end():
+    time_ms = np.array([199.0, 200.0, 449.0, 450.0])
+    assert in_window(time_ms, 200.0, 450.0).tolist() == [False, True, True, False]
+    # Elephant 1.2.1 counts the spike at the end, too.
+    train = neo.SpikeTrain(time_ms, units="ms", t_stop=700.0)
+    rate = elephant.statistics.mean_firing_rate(train, 200.0 * pq.ms, 450.0 * pq.ms)
+    assert float((rate * 250.0 * pq.ms).simplified) == 3.0

@@ -11,6 +11,7 @@ import h5py
 import libsonata
 import neo
 import numpy as np
+import nwbinspector
 import pynwb
 import pytest
 import quantities as pq
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 
 from v1sim.cell_classes import CellClasses
 from v1sim.errors import InputError, OutputError
-from v1sim.model import SpikeTable, Trial, VoltageTraces
+from v1sim.model import Presentation, SpikeTable, Trial, VoltageTraces
 from v1sim.recording import (
     Recording,
     read_nwb,
@@ -55,6 +56,10 @@ def make_recording(
                 duration_ms=DURATION_MS,
                 window_ms=(50.0, 250.0),
                 stimulus={"direction_deg": 45.0 * k, "repeat": k // 2, "kind": f"grating {k}"},
+                presentations=(
+                    Presentation(50.0, 150.0, "drifting_grating", {"direction_deg": 45.0 * k}),
+                    Presentation(200.0, 250.0, "image", {"file": f"{k}.png"}),
+                )[: 1 + k % 2],
             )
             for k in range(N_TRIALS)
         ),
@@ -130,7 +135,11 @@ def test_trials_must_be_numbered_in_order(recording: Recording) -> None:
 
 def test_neo_block_has_every_spike_in_its_trial(recording: Recording) -> None:
     block = recording.to_neo()
-    assert block.annotations == dict(recording.annotations)
+    assert block.annotations == {
+        "network_sha256": "ab12",
+        "seed": 3,
+        "background": '{"rate_hz": null}',  # nested values are JSON, which Neo's files can hold
+    }
     assert len(block.segments) == N_TRIALS
     n_seen = 0
     for trial, segment in zip(recording.trials, block.segments, strict=True):
@@ -229,12 +238,56 @@ def test_pynwb_reads_trials_and_voltages(recording: Recording, nwb_path: Path) -
         np.testing.assert_allclose(trials["window_stop_time"] - trials["start_time"], 0.25)
         assert list(trials["direction_deg"]) == [0.0, 45.0, 90.0, 135.0]
         assert list(trials["kind"]) == [f"grating {k}" for k in range(N_TRIALS)]
-        recorded = file.processing["voltage"]["recorded_neurons"].to_dataframe()
-        assert list(recorded["neuron"]) == [4, 1]
+        linked = file.processing["ecephys"]["membrane_potential_trial_000002"]
+        assert list(linked.electrodes.to_dataframe().index) == [4, 1]
+        assert list(linked.electrodes.to_dataframe()["cell_class"]) == ["e4", "e4"]
+        np.testing.assert_array_equal(linked.data[:], recording.voltage.v_mv[2])
         series = file.acquisition["membrane_potential_trial_000002"]
+        assert json.loads(series.description)["neuron"] == [4, 1]
         assert (series.unit, series.conversion, series.rate) == ("volts", 1e-3, 1000.0)
         assert series.starting_time == pytest.approx(0.674)
         np.testing.assert_array_equal(series.data[:], recording.voltage.v_mv[2])
+
+
+def test_pynwb_reads_what_was_shown_when(nwb_path: Path) -> None:
+    with pynwb.NWBHDF5IO(nwb_path, "r") as io:
+        shown = io.read().intervals["presentations"].to_dataframe()
+    assert list(shown["trial"]) == [0, 1, 1, 2, 3, 3]
+    assert list(shown["kind"][:3]) == ["drifting_grating", "drifting_grating", "image"]
+    np.testing.assert_allclose(shown["start_time"][:3], [0.05, 0.387, 0.537])
+    np.testing.assert_allclose(shown["stop_time"][:3], [0.15, 0.487, 0.587])
+    np.testing.assert_allclose(shown["direction_deg"], [0.0, 45.0, np.nan, 90.0, 135.0, np.nan])
+    assert list(shown["file"]) == ["", "", "1.png", "", "", "3.png"]
+
+
+def test_the_neo_block_has_an_epoch_for_each_stimulus(recording: Recording) -> None:
+    (epoch,) = recording.to_neo().segments[1].epochs
+    np.testing.assert_array_equal(epoch.times.rescale("ms").magnitude, [50.0, 200.0])
+    np.testing.assert_array_equal(epoch.durations.rescale("ms").magnitude, [100.0, 50.0])
+    assert list(epoch.labels) == ["drifting_grating", "image"]
+    assert list(epoch.array_annotations["file"]) == ["", "1.png"]
+
+
+@pytest.mark.parametrize("configuration", [None, "dandi"])
+def test_nwbinspector_finds_nothing_of_importance(
+    tmp_path: Path, recording: Recording, configuration: str | None
+) -> None:
+    """nwbinspector 0.7 calls files without a Subject CRITICAL, and location V1 a violation."""
+    annotations = {**recording.annotations, "institution": "A", "experimenter": ["Doe, Jane"]}
+    path = tmp_path / "spikes.nwb"
+    write_nwb(replace(recording, annotations=annotations), path)
+    config = nwbinspector.load_config(configuration) if configuration else None
+    messages = list(nwbinspector.inspect_nwbfile(nwbfile_path=path, config=config))
+    important = [
+        message
+        for message in messages
+        if message.importance is not nwbinspector.Importance.BEST_PRACTICE_SUGGESTION
+    ]
+    assert important == []
+    assert {message.check_function_name for message in messages} <= {
+        "check_column_binary_capability",  # repeats that are 0 and 1 are numbers all the same
+        "check_keywords",  # neo 0.14 cannot read a file that has some
+    }
 
 
 def test_neo_reads_every_spike_of_the_nwb(recording: Recording, nwb_path: Path) -> None:
@@ -247,6 +300,7 @@ def test_neo_reads_every_spike_of_the_nwb(recording: Recording, nwb_path: Path) 
         )
         assert float(train.t_stop) == pytest.approx(recording.trials[-1].start_ms / 1000.0 + 0.3)
     assert len(segment.analogsignals) == N_TRIALS
+    assert segment.analogsignals[1].annotations["notes"]["neuron"] == [4, 1]
     np.testing.assert_allclose(
         segment.analogsignals[1].rescale("mV").magnitude, recording.voltage.v_mv[1]
     )
@@ -332,6 +386,11 @@ def test_stimulus_values_may_be_absent_from_some_trials(tmp_path: Path) -> None:
 
 
 # --- SONATA -----------------------------------------------------------------------------------
+
+
+def test_the_sonata_file_says_what_the_run_was(recording: Recording, sonata_path: Path) -> None:
+    with h5py.File(sonata_path) as file:
+        assert json.loads(file["v1sim/annotations"][()]) == recording.annotations
 
 
 def test_sonata_layout(recording: Recording, sonata_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Spike counts and firing rates.
 
 ====================== ==========================================================
+`in_window`            which spikes lie in a window
 `spike_counts`         spikes of each unit in the window of each trial
 `window_s`             length of each trial's window
 `mean_rate_hz`         rate of each unit over all windows
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from v1sim.model import SpikeTable, Trial
 
-__all__ = ["mean_rate_hz", "population_rate_hz", "spike_counts", "window_s"]
+__all__ = ["in_window", "mean_rate_hz", "population_rate_hz", "spike_counts", "window_s"]
 
 I64 = NDArray[np.int64]
 F64 = NDArray[np.float64]
@@ -45,9 +46,30 @@ def spike_counts(spikes: SpikeTable, trials: Sequence[Trial], n_units: int) -> I
     """
     window_ms = np.array([trial.window_ms for trial in trials]).reshape(-1, 2)
     start_ms, stop_ms = window_ms[spikes.trial].T
-    inside = (spikes.time_ms >= start_ms) & (spikes.time_ms < stop_ms)
+    inside = in_window(spikes.time_ms, start_ms, stop_ms)
     cell = spikes.trial[inside] * np.int64(n_units) + spikes.neuron[inside]
     return np.bincount(cell, minlength=len(trials) * n_units).reshape(len(trials), n_units)
+
+
+def in_window(time_ms: F64, start_ms: F64 | float, stop_ms: F64 | float) -> NDArray[np.bool_]:
+    """Which spikes lie in a window: the one place that says that its end does not belong to it.
+
+    Elephant 1.2's mean_firing_rate, pynwb 4.2's in_interval and pynapple 0.11's count include
+    both ends; spikes on a grid do lie on borders.
+
+    Parameters
+    ----------
+    time_ms : float array, shape (q,)
+        Times of spikes.
+    start_ms, stop_ms : float, or float array of shape (q,)
+        Start (included) and stop (excluded) of the window, or of each spike's own.
+
+    Returns
+    -------
+    bool array, shape (q,)
+    """
+    inside: NDArray[np.bool_] = (time_ms >= start_ms) & (time_ms < stop_ms)
+    return inside
 
 
 def window_s(trials: Sequence[Trial]) -> F64:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from v1sim.analysis.rates import in_window
 from v1sim.model import SpikeTable, Trial
 
 __all__ = [
@@ -155,7 +156,7 @@ def votes(
 ) -> I64:
     """Spikes of each group in a window of each trial, shape (n_trials, classes)."""
     total = np.zeros((n_trials, len(groups)), dtype=np.int64)
-    inside = (spikes.time_ms >= window_ms[0]) & (spikes.time_ms < window_ms[1])
+    inside = in_window(spikes.time_ms, *window_ms)
     trial, neuron = spikes.trial[inside], spikes.neuron[inside]
     for index, group in enumerate(groups):
         mine = np.isin(neuron, group)

@@ -20,6 +20,7 @@ class Identity(NamedTuple):
 
     what: str
     hint: str
+    is_network: bool = False
 
 
 #: HDF5's signature, at byte 0 or after a user block.
@@ -44,7 +45,7 @@ _V1_GLIF_MODEL = Identity(
 #: First bytes of a file, and what they say.
 _STARTS: tuple[tuple[bytes, Identity], ...] = (
     (b"version https://git-lfs", Identity("a Git LFS pointer, in place of the file", _FETCH)),
-    (b"MATLAB 5.0", Identity("a MATLAB 5 file", "save('x.mat', '-v7.3') and convert it to HDF5")),
+    (b"MATLAB 5.0", Identity("a MATLAB 5 file", "h5create and h5write write what is read here")),
     (b"\x93NUMPY", Identity("a NumPy array (.npy)", "name it .npy where arrays are read")),
     (b"\x1f\x8b", Identity("a file compressed with gzip", "gunzip it")),
     (b"BZh", Identity("a file compressed with bzip2", "bunzip2 it")),
@@ -109,7 +110,8 @@ def _zip_file(head: bytes) -> Identity:
 def _is_of_v1_glif_model(path: Path) -> bool:
     """Whether a checkpoint's index names the variables that V1_GLIF_model alone has."""
     with path.open("rb") as stream:
-        return b"bkg_input_weights" in stream.read(1 << 22)
+        # Keys in the table leave out what they share with the one before them.
+        return b"bkg_input_" in stream.read(1 << 22)
 
 
 def identify_hdf5(file: h5py.File) -> Identity | None:
@@ -125,10 +127,11 @@ def identify_hdf5(file: h5py.File) -> Identity | None:
     if "spike_trains" in names:
         return Identity("a stimulus file", "it is shown by stimulus.kind: probabilities")
     if {"recurrent", "neurons"} <= names:
-        return Identity("a network file of v1sim", "it is the network: of a configuration")
+        hint = "it is what network: of a configuration names"
+        return Identity("a network file", hint, is_network=True)
     if "edges" in names or "nodes" in names:
         part = "edges" if "edges" in names else "nodes"
-        hint = "a SONATA network is several files, which its circuit_config.json names together"
+        hint = "a SONATA network is several files: give the circuit_config.json that names them"
         return Identity(f"a SONATA network ({part})", hint)
     if "spikes" in names:
         return Identity("a SONATA spike file", "it is shown by stimulus.kind: sonata_spikes")
@@ -139,7 +142,7 @@ def identify_hdf5(file: h5py.File) -> Identity | None:
     if _is_of_matlab(file, names):
         return Identity(
             "a MATLAB 7.3 file",
-            "MATLAB writes axes in reverse: permute them before saving, or transpose in Python",
+            "h5create and h5write write the layout that is expected; MATLAB's axes are in reverse",
         )
     return None
 

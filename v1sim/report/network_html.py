@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from html import escape
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +12,28 @@ from v1sim import __version__, guard
 from v1sim.convert.bundle import read_index
 from v1sim.convert.checkpoint import network_of, shard_reader
 from v1sim.convert.variables import find_variables
-from v1sim.documents.check import CheckDocument
+from v1sim.documents.check import CheckDocument, Statistics
 from v1sim.model import CheckReport, NetworkModel, SynapseTable
-from v1sim.output import replacing
 from v1sim.report import figures, network_figures
 from v1sim.report.network_figures import LabelledNetwork
-from v1sim.report.page import facts, findings, gate, image, number, page, section, table
+from v1sim.report.page import number, write_page
 from v1sim.sources import open_network
 
 __all__ = ["write_network_html", "write_unreadable_html"]
 
-_FOLKLORE = (
-    "For information. None of these numbers shows by itself that a network was trained: initial "
-    "weights of this model are data-driven, with fixed signs, a mean far from zero and a broad "
-    "distribution. Exact zeros are evidence that a training took place, not what was learned: a "
-    "network trained on shuffled labels has them too. docs/calibration.md has the figures."
+_INDICATORS = (
+    *("", "synapses", "zero", "mean", "s.d.", "mean, pA", "s.d., pA"),
+    *("|w| 1 %", "median", "99 %", "max, pA"),
 )
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """A picture as PNG, and ``what`` is said of it where it cannot be seen."""
+
+    title: str
+    png: bytes
+    what: str
 
 
 def write_network_html(
@@ -52,19 +57,24 @@ def write_network_html(
     OutputError
         If the file cannot be written.
     """
-    content = CheckDocument.of_report(report).model_dump(mode="json")
-    parts = [
-        f"<h1>{escape(Path(report.network_path).name)}</h1>",
-        f'<p class="sub">v1sim check {escape(__version__)} &middot; '
-        f"<code>{escape(report.network_path)}</code></p>",
-        gate(content),
-        section("Arrays", _arrays(content)),
-        section("Findings", findings(content)),
-        section("The network", facts(_sizes(network))),
-        section("Weights in numbers", _statistics(content) + f"<p>{escape(_FOLKLORE)}</p>"),
-        *_pictures(network, _other(network, policy)),
-    ]
-    _write(path, f"{Path(report.network_path).name}: v1sim check", parts)
+    document = CheckDocument.of_report(report)
+    shown, remarks = _shown(network, _other(network, policy))
+    write_page(
+        path,
+        "network.html",
+        **_names(document),
+        sizes=_sizes(network),
+        version=__version__,
+        indicator_header=_INDICATORS,
+        indicator_rows=[
+            (name, table is part, _indicators(part))
+            for group, table in document.groups.items()
+            for name, part in ((group, table), *table.receptors.items())
+        ],
+        balance=_balance(document),
+        remarks=remarks,
+        pictures=_pictures(shown),
+    )
 
 
 def write_unreadable_html(document: CheckDocument, path: Path) -> None:
@@ -75,32 +85,12 @@ def write_unreadable_html(document: CheckDocument, path: Path) -> None:
     OutputError
         If the file cannot be written.
     """
-    content = document.model_dump(mode="json")
+    write_page(path, "network.html", **_names(document), sizes=None)
+
+
+def _names(document: CheckDocument) -> dict[str, Any]:
     name = Path(document.network).name
-    parts = [
-        f"<h1>{escape(name)}</h1>",
-        gate(content),
-        section("Findings", findings(content)),
-    ]
-    _write(path, f"{name}: v1sim check", parts)
-
-
-def _write(path: Path, title: str, parts: list[str]) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(page(title, parts), encoding="utf-8")
-
-
-def _arrays(content: Mapping[str, Any]) -> str:
-    rows = [
-        [
-            f"<code>{escape(name)}</code>",
-            f"<b>{escape(array['verdict'])}</b>",
-            escape(str(array["proof"] or "none")),
-            escape(array["why"]),
-        ]
-        for name, array in content["arrays"].items()
-    ]
-    return table(["array", "verdict", "proof", "why"], rows)
+    return {"title": f"{name}: v1sim check", "name": name, "guard": document}
 
 
 def _sizes(network: NetworkModel) -> dict[str, Any]:
@@ -116,33 +106,30 @@ def _sizes(network: NetworkModel) -> dict[str, Any]:
     }
 
 
-def _statistics(content: Mapping[str, Any]) -> str:
-    """The folklore indicators, by table and receptor."""
-    header = ["", "synapses", "zero", "mean", "s.d.", "mean, pA", "s.d., pA"]
-    header += ["|w| 1 %", "median", "99 %", "max, pA"]
-    rows = []
-    for group, held in content["groups"].items():
-        for name, part in [(group, held), *held["receptors"].items()]:
-            normalised, pa = part["normalised"] or {}, part["pa"] or {}
-            percentiles = normalised.get("abs_percentiles") or {}
-            largest = max((abs(pa[k]) for k in ("min", "max") if k in pa), default=None)
-            cells = [part["n"], part["fraction_zero"], normalised.get("mean")]
-            cells += [normalised.get("std"), pa.get("mean"), pa.get("std")]
-            cells += [percentiles.get(k) for k in ("1", "50", "99")] + [largest]
-            label = f"<b>{escape(name)}</b>" if name == group else escape(name.replace("_", " "))
-            rows.append([label, *(escape(number(cell, 4)) for cell in cells)])
-    balance = _balance(content)
-    text = f"<p>{escape(balance)}</p>" if balance else ""
-    return table(header, rows, 1) + text if rows else "<p>None: see the findings.</p>"
+def _indicators(part: Statistics) -> list[str]:
+    """The folklore indicators of some weights, as `_INDICATORS` names them from the second on."""
+    normalised, pa = part.normalised, part.pa
+    percentiles = normalised.abs_percentiles if normalised else {}
+    cells = [
+        part.n,
+        part.fraction_zero,
+        normalised and normalised.mean,
+        normalised and normalised.std,
+        pa and pa.mean,
+        pa and pa.std,
+        *(percentiles.get(percent) for percent in ("1", "50", "99")),
+        pa and max(abs(pa.min), abs(pa.max)),
+    ]
+    return [number(cell, 4) for cell in cells]
 
 
-def _balance(content: Mapping[str, Any]) -> str:
+def _balance(document: CheckDocument) -> str:
     """Excitation over inhibition, as sums of recurrent weights."""
-    receptors = content["groups"].get("recurrent", {}).get("receptors", {})
+    recurrent = document.groups.get("recurrent")
     sums = {
-        name: part["n"] * part["normalised"]["mean"]
-        for name, part in receptors.items()
-        if part["normalised"]
+        name: part.n * part.normalised.mean
+        for name, part in (recurrent.receptors if recurrent else {}).items()
+        if part.normalised
     }
     lines = []
     for target, word in (("exc", "excitatory"), ("inh", "inhibitory")):
@@ -165,32 +152,36 @@ def _other(network: NetworkModel, policy: guard.Policy) -> LabelledNetwork | Non
     return None
 
 
-def _pictures(network: NetworkModel, other: LabelledNetwork | None) -> list[str]:
+def _shown(
+    network: NetworkModel, other: LabelledNetwork | None
+) -> tuple[list[LabelledNetwork], list[str]]:
+    """Networks to draw, none where it cannot be drawn, and what is to be said of that."""
     if not _drawable(network):
-        return ["<p>No pictures: indices are out of range, or there are no synapses.</p>"]
+        return [], ["No pictures: indices are out of range, or there are no synapses."]
     shown = [LabelledNetwork("network", network)]
-    parts = []
-    if other is not None and (
-        other.network.n_neurons != network.n_neurons or not _drawable(other.network)
-    ):
-        parts.append(f"<p>The {other.label} is of another network and is not drawn.</p>")
-    elif other is not None:
-        shown.append(other)
-    parts += [
-        section(
+    if other is None:
+        return shown, []
+    if other.network.n_neurons != network.n_neurons or not _drawable(other.network):
+        return shown, [f"The {other.label} is of another network and is not drawn."]
+    return [*shown, other], []
+
+
+def _pictures(shown: list[LabelledNetwork]) -> list[_Picture]:
+    if not shown:
+        return []
+    drawn = [
+        (
             "Distribution of weights",
-            _image(network_figures.weight_distributions(shown), "weight distributions"),
+            network_figures.weight_distributions(shown),
+            "weight distributions",
         ),
-        section(
-            "Class pairs",
-            _image(network_figures.class_pair_maps(shown), "class pair maps"),
-        ),
+        ("Class pairs", network_figures.class_pair_maps(shown), "class pair maps"),
     ]
     if len(shown) > 1:
         figure = network_figures.before_and_after(shown[0], shown[1])
         if figure is not None:
-            parts.append(section("Before and after", _image(figure, "weights before and after")))
-    return parts
+            drawn.append(("Before and after", figure, "weights before and after"))
+    return [_Picture(title, figures.to_png(figure), what) for title, figure, what in drawn]
 
 
 def _drawable(network: NetworkModel) -> bool:
@@ -203,7 +194,3 @@ def _drawable(network: NetworkModel) -> bool:
     lgn_known = inside(network.lgn, max(network.n_lgn, int(network.lgn.pre.max(initial=-1)) + 1))
     in_range = np.isfinite(network.cell_types.voltage_scale_mv).all()
     return inside(network.recurrent, network.n_neurons) and lgn_known and bool(in_range)
-
-
-def _image(figure: Any, what: str) -> str:
-    return image(figures.to_png(figure), what)

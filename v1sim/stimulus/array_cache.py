@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
 import zipfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
+from v1sim.cache import CacheError, cache_folder
 from v1sim.errors import OutputError
 from v1sim.output import replacing
 
@@ -29,10 +28,10 @@ _log = logging.getLogger(__name__)
 def cached_arrays(name: str, make: Callable[[], Arrays]) -> Arrays:
     """Arrays from the cache, or made now and put there.
 
-    The cache is ``$XDG_CACHE_HOME/v1sim/arrays`` (``~/.cache`` where that is not
-    set). A file is there whole or not at all; one that cannot be read, or whose bytes
-    changed (ZIP keeps a checksum of each array), is made again. A cache that cannot
-    be written to costs time and nothing else.
+    The cache is the folder ``arrays`` of the user's cache (`v1sim.cache`). A file is
+    there whole or not at all; one that cannot be read, or whose bytes changed (ZIP keeps
+    a checksum of each array), is made again. A cache that cannot be used costs time and
+    nothing else.
 
     Parameters
     ----------
@@ -41,8 +40,11 @@ def cached_arrays(name: str, make: Callable[[], Arrays]) -> Arrays:
     make : callable
         Makes the arrays by name.
     """
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    path = root / "v1sim" / "arrays" / f"{name}.npz"
+    try:
+        path = cache_folder("arrays") / f"{name}.npz"
+    except CacheError as error:
+        _log.info("arrays are not kept: %s", error)
+        return make()
     try:
         with path.open("rb") as stream, NpzFile(stream) as file:
             arrays = {key: file[key] for key in file.files}
@@ -54,7 +56,6 @@ def cached_arrays(name: str, make: Callable[[], Arrays]) -> Arrays:
         _log.warning("%s cannot be used and is made again: %s", path, error)
     arrays = make()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
             np.savez(temporary, **arrays)  # type: ignore[arg-type]
         by_age = sorted(path.parent.glob("*.npz"), key=lambda file: file.stat().st_mtime)

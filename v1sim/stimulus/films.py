@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from v1sim import __version__
 from v1sim.digests import array_sha256
-from v1sim.model import LgnCellTable
+from v1sim.model import LgnCellTable, Presentation
 from v1sim.stimulus.drawn import DrawnStimulus
 from v1sim.stimulus.lgn import LgnFilters, cells_sha256, lgn_filters, rates_of_movie
 from v1sim.stimulus.spikes import probability_of_rate
@@ -133,6 +133,8 @@ class FilmStimulus(DrawnStimulus):
         Trials of each.
     window_ms : (float, float)
         Part of each trial that analyses read.
+    shown : sequence of sequences of Presentation, optional
+        What each film shows when.
 
     Raises
     ------
@@ -148,12 +150,14 @@ class FilmStimulus(DrawnStimulus):
         *,
         repeats: int,
         window_ms: tuple[float, float],
+        shown: Sequence[Sequence[Presentation]] = (),
     ) -> None:
         schedule = repeated_trials(
             stimuli,
             repeats=repeats,
             duration_ms=films[0].n_steps * MODEL_STEP_MS if films else 0.0,
             window_ms=window_ms,
+            shown=shown,
             where="films",
         )
         super().__init__(len(cells), schedule, cells=cells)

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from v1sim import __version__
 from v1sim.errors import StimulusError
-from v1sim.model import LgnCellTable
+from v1sim.model import LgnCellTable, Presentation
 from v1sim.stimulus.drawn import DrawnStimulus
 from v1sim.stimulus.lgn import LgnFilters, cells_sha256, lgn_filters
 from v1sim.stimulus.spikes import probability_of_rate
@@ -131,6 +131,11 @@ class Grating:
             "spatial_frequency_cpd": self.spatial_frequency_cpd,
             "contrast": self.contrast,
         }
+
+    def presentation(self, onset_ms: float) -> Presentation:
+        """What a trial in which it begins at ``onset_ms`` shows."""
+        kind = "drifting_grating" if self.temporal_frequency_hz else "static_grating"
+        return Presentation(onset_ms, onset_ms + self.grating_ms, kind, self.stimulus)
 
     @property
     def radians_per_step(self) -> float:
@@ -235,6 +240,7 @@ class GratingStimulus(DrawnStimulus):
             repeats=repeats,
             duration_ms=grey_ms + grating_ms,
             window_ms=(grey_ms, grey_ms + grating_ms),
+            shown=[[grating.presentation(grey_ms)] for grating in gratings],
             where="gratings",
         )
         super().__init__(len(cells), schedule, cells=cells)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from v1sim.errors import StimulusError
-from v1sim.model import Trial
+from v1sim.model import Presentation, Trial
 
 __all__ = ["Schedule", "repeated_trials"]
 
@@ -39,6 +39,7 @@ def repeated_trials(
     duration_ms: float,
     window_ms: tuple[float, float],
     where: str,
+    shown: Sequence[Sequence[Presentation]] = (),
 ) -> Schedule:
     """Trials of stimuli that are equally long: all repeats of one, then those of the next.
 
@@ -56,6 +57,8 @@ def repeated_trials(
         Part of each trial that analyses read.
     where : str
         For errors.
+    shown : sequence of sequences of Presentation, optional
+        What is shown when, for each stimulus.
 
     Raises
     ------
@@ -76,6 +79,7 @@ def repeated_trials(
             duration_ms=duration_ms,
             window_ms=window_ms,
             stimulus={**stimuli[stimulus], "repeat": index % repeats},
+            presentations=tuple(shown[stimulus]) if shown else (),
         )
         for index, stimulus in enumerate(stimulus_of_trial)
     )

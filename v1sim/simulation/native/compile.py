@@ -170,6 +170,8 @@ def wanted_stamp() -> dict[str, str | bool]:
 def fitting_module(folder: Path) -> Path | None:
     """The module in ``folder`` if it was compiled for the installed NEST from these sources.
 
+    It must be the library that its stamp was written for, byte by byte.
+
     Raises
     ------
     CompilationError
@@ -178,9 +180,14 @@ def fitting_module(folder: Path) -> Path | None:
     module = folder / MODULE_NAME
     try:
         stamp = json.loads(module.with_suffix(".json").read_text())
+        digest = _sha256(module)
     except (OSError, ValueError):
         return None
-    return module if module.exists() and stamp == wanted_stamp() else None
+    return module if stamp == {**wanted_stamp(), "library": digest} else None
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def compile_module(folder: Path) -> Path:
@@ -207,7 +214,8 @@ def compile_module(folder: Path) -> Path:
             detail = "\n    ".join(errors[:5] or done.stderr.splitlines()[-5:])
             msg = f"the compiler failed ({command[0]}):\n    {detail}"
             raise CompilationError(msg)
-        (scratch / "stamp").write_text(json.dumps(stamp))
+        library = _sha256(scratch / MODULE_NAME)
+        (scratch / "stamp").write_text(json.dumps({**stamp, "library": library}))
         (scratch / MODULE_NAME).replace(target)
         (scratch / "stamp").replace(target.with_suffix(".json"))
     finally:

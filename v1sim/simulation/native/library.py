@@ -7,9 +7,13 @@ once more into the user's cache.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import functools
+import logging
 import os
+import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from v1sim.cache import CacheError, cache_folder, require_own
 from v1sim.digests import SynapseDigest
 from v1sim.errors import InputError, SimulationError
 from v1sim.simulation.kernel import backend
@@ -44,6 +49,7 @@ MODELS = {"training": "glif3_training", "training_float32": "glif3_training_floa
 SPIKE_SOURCE, SPIKE_SINK = "spike_source", "spike_sink"
 
 _I64 = NDArray[np.int64]
+_log = logging.getLogger("v1sim")
 _FAILURES = {
     -1: "there is no synapse model of this name",
     -2: "the synapse model is not a static synapse",
@@ -250,21 +256,43 @@ def _raise_on_failure(n: int, synapse_model: str) -> None:
         raise SimulationError(_FAILURES[n], where=f"read-back of {synapse_model}")
 
 
-def _cache_folder(stamp: dict[str, str | bool]) -> Path:
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    name = f"nest-{stamp['nest']}{'-mpi' if stamp['mpi'] else ''}-{stamp['sources']}"
-    return root / "v1sim" / name
-
-
 @functools.cache  # a compilation that failed is not tried again
 def _native_path() -> Path | InputError:
     """The module's file, compiled now if there is none; or why it cannot be had."""
     try:
-        cache = _cache_folder(wanted_stamp())
-        installed = Path(__file__).parent
-        return fitting_module(installed) or fitting_module(cache) or compile_module(cache)
+        return fitting_module(Path(__file__).parent) or _cached_module(wanted_stamp())
     except (CompilationError, OSError) as error:
         return _not_there(error)
+
+
+def _cached_module(stamp: dict[str, str | bool]) -> Path:
+    """The module in the user's cache, compiled now if it is not there.
+
+    Where the cache cannot be trusted or written, it is compiled for this process alone.
+    """
+    name = f"nest-{stamp['nest']}{'-mpi' if stamp['mpi'] else ''}-{stamp['sources']}"
+    try:
+        folder = cache_folder(name)
+        module = fitting_module(folder)
+        if module is not None:
+            for path in (module, module.with_suffix(".json")):
+                require_own(path)
+            return module
+        if os.access(folder, os.W_OK):
+            return compile_module(folder)
+        reason = f"{folder} cannot be written"
+    except CacheError as error:
+        reason = str(error)
+    _log.warning("%s: v1sim's NEST module is compiled for this process alone", reason)
+    scratch = Path(tempfile.mkdtemp(prefix="v1sim-"))
+    atexit.register(_remove, scratch, os.getpid())
+    return compile_module(scratch)
+
+
+def _remove(folder: Path, maker: int) -> None:
+    """Remove a folder at the end of the process that made it, not of one that it forked."""
+    if os.getpid() == maker:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _not_there(error: Exception) -> InputError:
@@ -296,8 +324,15 @@ def native_module() -> NativeModule:
         raise path
     try:
         return NativeModule(path)
-    except OSError as error:
-        raise _not_there(error) from error
+    except (OSError, AttributeError) as error:  # no library, or one that lacks a function
+        raise InputError(
+            f"v1sim's NEST module cannot be loaded: {error}",
+            where=str(path),
+            expected="the library that v1sim compiled for this NEST",
+            hint=f"remove {path.parent}: it is compiled again"
+            if path.parent != Path(__file__).parent
+            else f"remove {path} and its .json: it is compiled again",
+        ) from error
 
 
 def native_or_none() -> NativeModule | None:

@@ -25,6 +25,7 @@ from v1sim.files.hdf5 import (
     storage_problem,
     text_problem,
 )
+from v1sim.files.identify import Identity, identify_hdf5
 from v1sim.memory import raise_lack_of_memory, workers
 from v1sim.model import (
     CellTypeTable,
@@ -126,9 +127,11 @@ class _Reader:
     path: Path
     problems: list[Finding] = field(default_factory=list)
     stored_dtype: dict[str, str] = field(default_factory=dict)
+    identity: Identity | None = None
 
     def network(self) -> NetworkModel | None:
         """The network, or None where ``problems`` says why there is none."""
+        self.identity = identify_hdf5(self.file)
         columns = self._columns()
         self._check_lengths(columns)
         n_neurons, n_types = _length(columns, "neurons/node_type_ids"), _length(columns, _C_M)
@@ -198,6 +201,15 @@ class _Reader:
         lines = [f"{f.where}: {f.message}" for f in self.problems]
         shown = "; ".join(lines[:5]) + (f"; and {len(lines) - 5} more" if len(lines) > 5 else "")
         count = f"{len(lines)} problem{'s' if len(lines) != 1 else ''}"
+        identity = self.identity
+        if identity is not None and not identity.is_network:
+            return NetworkFileError(
+                f"this is {identity.what}, not a network file",
+                where=str(self.path),
+                expected="the network layout of docs/network_file.md",
+                hint=identity.hint,
+                findings=self.problems,
+            )
         return NetworkFileError(
             f"cannot be read as a network, {count}: {shown}",
             where=str(self.path),

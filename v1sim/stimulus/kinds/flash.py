@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from v1sim.config_section import DurationMs, TimeMs
-from v1sim.model import LgnCellTable
+from v1sim.model import LgnCellTable, Presentation
 from v1sim.stimulus.films import FilmStimulus, between_grey, full_field
 from v1sim.stimulus.visual import AsSet, Luminance, NotEmpty, VisualStimulus, field_px
 
@@ -33,4 +33,15 @@ class Flash(VisualStimulus):
             [{"luminance": luminance} for luminance in self.luminances],
             repeats=self.trials,
             window_ms=(self.grey_ms, self.grey_ms + self.flash_ms),
+            shown=[
+                [
+                    Presentation(
+                        self.grey_ms,
+                        self.grey_ms + self.flash_ms,
+                        "flash",
+                        {"luminance": luminance},
+                    )
+                ]
+                for luminance in self.luminances
+            ],
         )

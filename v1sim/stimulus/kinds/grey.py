@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from v1sim.config_section import DurationMs
-from v1sim.model import LgnCellTable
+from v1sim.model import LgnCellTable, Presentation
 from v1sim.stimulus.films import FilmStimulus, grey, to_steps
 from v1sim.stimulus.visual import VisualStimulus, field_px
 
@@ -26,4 +26,5 @@ class Grey(VisualStimulus):
             [{}],
             repeats=self.trials,
             window_ms=(0.0, self.duration_ms),
+            shown=[[Presentation(0.0, self.duration_ms, "grey")]],
         )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from v1sim.config_section import DurationMs, InputFile, TimeMs
-from v1sim.model import LgnCellTable
+from v1sim.model import LgnCellTable, Presentation
 from v1sim.stimulus.films import FilmStimulus, between_grey
 from v1sim.stimulus.pictures import read_image
 from v1sim.stimulus.visual import NotEmpty, VisualStimulus, field_px
@@ -25,10 +26,15 @@ class Images(VisualStimulus):
     def seen_by(self, cells: LgnCellTable) -> FilmStimulus:
         """One film an image; analyses read the image."""
         times_ms = (self.grey_ms, self.image_ms, self.after_ms)
+        end_ms = self.grey_ms + self.image_ms
+        stimuli: list[Mapping[str, float | int | str]] = [
+            {"image": i, "file": path.name} for i, path in enumerate(self.files)
+        ]
         return FilmStimulus(
             cells,
             [between_grey(read_image(path, field_px(cells)), times_ms) for path in self.files],
-            [{"image": i, "file": path.name} for i, path in enumerate(self.files)],
+            stimuli,
             repeats=self.trials,
-            window_ms=(self.grey_ms, self.grey_ms + self.image_ms),
+            window_ms=(self.grey_ms, end_ms),
+            shown=[[Presentation(self.grey_ms, end_ms, "image", values)] for values in stimuli],
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from v1sim.config_section import InputFile, TimeMs
-from v1sim.model import LgnCellTable
+from v1sim.model import LgnCellTable, Presentation
 from v1sim.stimulus import films
 from v1sim.stimulus.pictures import read_movie
 from v1sim.stimulus.visual import FrameRateHz, VisualStimulus, field_px
@@ -27,10 +27,12 @@ class Movie(VisualStimulus):
         screen = field_px(cells)
         film = films.movie(*read_movie(self.file, screen, self.frame_rate_hz))
         shown = films.joined([films.grey(screen, films.to_steps(self.grey_ms)), film])
+        end_ms = shown.n_steps * MODEL_STEP_MS
         return films.FilmStimulus(
             cells,
             [shown],
             [{"file": self.file.name}],
             repeats=self.trials,
-            window_ms=(self.grey_ms, shown.n_steps * MODEL_STEP_MS),
+            window_ms=(self.grey_ms, end_ms),
+            shown=[[Presentation(self.grey_ms, end_ms, "movie", {"file": self.file.name})]],
         )

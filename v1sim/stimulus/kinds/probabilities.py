@@ -12,7 +12,7 @@ from pydantic import Field
 
 from v1sim.config_section import Count, InputFile, Positive, WindowMs
 from v1sim.errors import StimulusError
-from v1sim.model import NetworkModel
+from v1sim.model import NetworkModel, Presentation
 from v1sim.stimulus.base import StimulusConfig
 from v1sim.stimulus.drawn import DrawnStimulus
 from v1sim.stimulus.stimulus_file import StimulusFile, open_stimulus_file
@@ -69,6 +69,10 @@ class Probabilities(StimulusConfig):
             repeats=self.trials,
             duration_ms=duration_ms,
             window_ms=self.response_window_ms or file.window_ms(),
+            shown=[
+                [Presentation(0.0, duration_ms, "probabilities", file.stimulus[sample])]
+                for sample in chosen
+            ],
             where=str(self.file),
         )
         return _Samples(schedule, file, chosen)

@@ -13,7 +13,7 @@ from v1sim.errors import StimulusError
 from v1sim.files.hdf5 import given_hdf5
 from v1sim.files.identify import printable
 from v1sim.files.numpy_array import read_array
-from v1sim.model import NetworkModel
+from v1sim.model import NetworkModel, Presentation
 from v1sim.stimulus.base import StimulusConfig
 from v1sim.stimulus.drawn import DrawnStimulus
 from v1sim.stimulus.spikes import probability_of_rate
@@ -45,6 +45,7 @@ class Rates(StimulusConfig):
             repeats=self.trials,
             duration_ms=duration_ms,
             window_ms=self.window_ms or (0.0, duration_ms),
+            shown=[[Presentation(0.0, duration_ms, "rates", {"file": self.file.name})]],
             where=where,
         )
         return _GivenRates(network.n_lgn, schedule, rate_hz)

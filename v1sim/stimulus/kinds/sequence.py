@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from v1sim.config_section import DurationMs, InputFile, Section, TimeMs, WindowMs
 from v1sim.errors import StimulusError
-from v1sim.model import LgnCellTable
+from v1sim.model import LgnCellTable, Presentation
 from v1sim.stimulus import films
 from v1sim.stimulus.films import Film, FilmStimulus
 from v1sim.stimulus.gratings import Grating, grating_movie
@@ -33,6 +35,16 @@ class _Part(Section):
     onset_ms: TimeMs
     duration_ms: DurationMs
 
+    @property
+    def presentation(self) -> Presentation:
+        """What it shows when, in words and numbers."""
+        kind, values = self._shown()
+        return Presentation(self.onset_ms, self.onset_ms + self.duration_ms, kind, values)
+
+    @abstractmethod
+    def _shown(self) -> tuple[str, Mapping[str, float | int | str]]:
+        """Kind and values of the `Presentation`."""
+
 
 class GratingPart(_Part):
     """A grating; a temporal frequency of 0 stands still."""
@@ -44,9 +56,10 @@ class GratingPart(_Part):
     contrast: Contrast = 0.8
     phase_deg: DirectionDeg = 0.0
 
-    def film(self, screen: tuple[int, int]) -> Film:
-        """What is seen on a screen of (width, height)."""
-        grating = Grating(
+    @property
+    def grating(self) -> Grating:
+        """The grating, without grey before it."""
+        return Grating(
             self.direction_deg,
             self.temporal_frequency_hz,
             self.spatial_frequency_cpd,
@@ -55,7 +68,14 @@ class GratingPart(_Part):
             grating_ms=self.duration_ms,
             phase_deg=self.phase_deg,
         )
-        return films.movie(grating_movie(grating, screen), 1000.0 / MODEL_STEP_MS)
+
+    def _shown(self) -> tuple[str, Mapping[str, float | int | str]]:
+        shown = self.grating.presentation(self.onset_ms)
+        return shown.kind, shown.values
+
+    def film(self, screen: tuple[int, int]) -> Film:
+        """What is seen on a screen of (width, height)."""
+        return films.movie(grating_movie(self.grating, screen), 1000.0 / MODEL_STEP_MS)
 
 
 class FlashPart(_Part):
@@ -63,6 +83,9 @@ class FlashPart(_Part):
 
     show: Literal["flash"]
     luminance: Luminance = 1.0
+
+    def _shown(self) -> tuple[str, Mapping[str, float | int | str]]:
+        return "flash", {"luminance": self.luminance}
 
     def film(self, screen: tuple[int, int]) -> Film:
         """What is seen on a screen of (width, height)."""
@@ -76,6 +99,9 @@ class ImagePart(_Part):
     show: Literal["image"]
     file: InputFile
 
+    def _shown(self) -> tuple[str, Mapping[str, float | int | str]]:
+        return "image", {"file": self.file.name}
+
     def film(self, screen: tuple[int, int]) -> Film:
         """What is seen on a screen of (width, height)."""
         return films.still(read_image(self.file, screen), films.to_steps(self.duration_ms))
@@ -87,6 +113,9 @@ class MoviePart(_Part):
     show: Literal["movie"]
     file: InputFile
     frame_rate_hz: FrameRateHz | None = None
+
+    def _shown(self) -> tuple[str, Mapping[str, float | int | str]]:
+        return "movie", {"file": self.file.name}
 
     def film(self, screen: tuple[int, int]) -> Film:
         """What is seen on a screen of (width, height)."""
@@ -138,6 +167,7 @@ class StimulusSequence(VisualStimulus):
             [{"parts": len(self.parts)}],
             repeats=self.trials,
             window_ms=self.window_ms or (self.parts[0].onset_ms, self.duration_ms),
+            shown=[[part.presentation for part in self.parts]],
         )
 
     def _film(self, screen: tuple[int, int]) -> Film:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import numpy as np
@@ -11,7 +12,7 @@ from pydantic import Field
 
 from v1sim.config_section import Count, DurationMs, InputFile, TimeMs, WindowMs
 from v1sim.errors import StimulusError
-from v1sim.model import NetworkModel
+from v1sim.model import NetworkModel, Presentation
 from v1sim.stimulus.base import StimulusConfig
 from v1sim.stimulus.given import GivenSpikes
 from v1sim.stimulus.spike_files import SpikeFile, read_spike_file
@@ -65,11 +66,15 @@ class SonataSpikes(StimulusConfig):
         if not np.isfinite(file.time).all():
             seen = f"{int((~np.isfinite(file.time)).sum())} timestamps that are not finite"
             raise StimulusError(seen, where=file.where, expected="times in ms")
+        stimuli: list[Mapping[str, float | int | str]] = [
+            {"file": self.file.name, "piece": piece} for piece in range(self.trials)
+        ]
         schedule = repeated_trials(
-            [{"file": self.file.name, "piece": piece} for piece in range(self.trials)],
+            stimuli,
             repeats=1,
             duration_ms=self.duration_ms,
             window_ms=self.window_ms or (0.0, self.duration_ms),
+            shown=[[Presentation(0.0, self.duration_ms, "spikes", one)] for one in stimuli],
             where=str(self.file),
         )
         return GivenSpikes(network.n_lgn, schedule, self._pieces(file, node))

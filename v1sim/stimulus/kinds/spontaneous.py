@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from v1sim.config_section import DurationMs
-from v1sim.model import NetworkModel
+from v1sim.model import NetworkModel, Presentation
 from v1sim.stimulus.base import StimulusConfig
 from v1sim.stimulus.drawn import FixedProbabilities
 from v1sim.stimulus.spikes import probability_of_rate
@@ -32,6 +32,13 @@ class Spontaneous(StimulusConfig):
             repeats=self.trials,
             duration_ms=self.duration_ms,
             window_ms=(0.0, self.duration_ms),
+            shown=[
+                [
+                    Presentation(
+                        0.0, self.duration_ms, "spontaneous", {"rate_hz": float(self.rate_hz)}
+                    )
+                ]
+            ],
             where="spontaneous",
         )
         probability = probability_of_rate(np.array(self.rate_hz), MODEL_STEP_MS)
