@@ -227,8 +227,10 @@ def _waiver_findings(policy: Policy) -> list[Finding]:
     found = []
     for name in sorted(set(policy.waivers) - _waivable()):
         message = (
-            f"{name} cannot be waived: what it guards would break the simulation itself"
-            if name in known or name == CRASHED
+            f"{name} cannot be waived: name the check that crashed"
+            if name == CRASHED
+            else f"{name} cannot be waived: what it guards would break the simulation itself"
+            if name in known
             else f"there is no check named {name!r}"
         )
         hint = f"checks that can be waived: {', '.join(sorted(_waivable()))}"

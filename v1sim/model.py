@@ -21,6 +21,7 @@ from v1sim.paging import forget
 from v1sim.receptors import ReceptorScheme
 
 __all__ = [
+    "CRASHED",
     "MIN_CHANGE",
     "MIN_UPDATES",
     "ArrayOrigin",
@@ -326,6 +327,10 @@ class TrainingMinimum:
     change: float = MIN_CHANGE
 
 
+#: Name of the finding about a check that crashed; it names the check as the place.
+CRASHED = "guard.crash"
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing that one check saw.
@@ -345,6 +350,11 @@ class Finding:
     examples: tuple[str, ...] = ()
     observed: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     array: str = field(default="", compare=False)
+
+    @property
+    def waived_as(self) -> str:
+        """The name that a waiver of it gives: that of its check, also where the check crashed."""
+        return self.where if self.check == CRASHED else self.check
 
 
 @dataclass(frozen=True)
@@ -381,7 +391,9 @@ class CheckReport:
     def blocking(self) -> tuple[Finding, ...]:
         """Errors that no waiver covers."""
         return tuple(
-            f for f in self.findings if f.severity is Severity.ERROR and f.check not in self.waived
+            f
+            for f in self.findings
+            if f.severity is Severity.ERROR and f.waived_as not in self.waived
         )
 
     @property

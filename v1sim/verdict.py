@@ -530,7 +530,7 @@ def doubts(
     if judgement.verdict in said:
         accepted = f" Accepted, as the requirement is: {require}." if require != "trained" else ""
         found.append(said[judgement.verdict] + accepted)
-    errors = {f.check for f in judgement.findings if f.severity is Severity.ERROR}
+    errors = {f.waived_as for f in judgement.findings if f.severity is Severity.ERROR}
     if names := sorted(errors & set(waived)):
         found.append(f"Errors that were found are waived: {', '.join(names)}.")
     return tuple(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -10,7 +11,9 @@ import numpy as np
 import pytest
 
 from tests.behaviour.test_command_line import SMALL, assert_refused, leftovers, v1sim
-from tests.networks import write_tiny
+from tests.networks import tiny_network, write_tiny
+from v1sim.model import SynapseTable
+from v1sim.sources.hdf5 import write_network
 
 
 @pytest.fixture
@@ -78,3 +81,25 @@ def test_errors_of_a_run_stand_in_its_last_lines_and_headline(config, tmp_path, 
     assert good.returncode == 0
     assert "SHOWS ERRORS" not in good.stdout
     assert "The run shows errors" not in (tmp_path / "good" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("tables", [("recurrent",), ("lgn",), ("recurrent", "lgn")])
+def test_a_network_without_synapses_runs_under_the_waiver_for_it(config, tmp_path, tables):
+    network = replace(tiny_network(), **dict.fromkeys(tables, SynapseTable.empty()))
+    write_network(replace(network, provenance=None), tmp_path / "tiny.h5")
+    for dynamics in ("glif_psc", "training"):
+        options = ("--set", "require=any", "--set", f"simulation.dynamics={dynamics}")
+        refused = v1sim("run", config, "--out", "no", *options, cwd=tmp_path)
+        assert_refused(refused, 1, "there are no synapses")
+        done = v1sim(
+            *("run", config, "--out", dynamics, *options),
+            *("--waive", "structure.no_synapses=a control without these synapses"),
+            cwd=tmp_path,
+        )
+        assert done.returncode == 0, done.stderr
+        report = json.loads((tmp_path / dynamics / "report.json").read_text())
+        assert report["guard"]["passed"]
+        assert "a control without these synapses" in str(report["guard"]["waived"])
+    page = v1sim("check", "tiny.h5", "--html", "r.html", "--require", "any", cwd=tmp_path)
+    assert page.returncode == 1
+    assert "structure.no_synapses" in (tmp_path / "r.html").read_text()

@@ -13,6 +13,7 @@ from v1sim.checks.registry import Context
 from v1sim.checks.units import (
     MAX_PSP_MV,
     PARAMETER_RANGES,
+    after_spike_currents,
     synaptic_strength,
 )
 from v1sim.model import CellTypeTable, NetworkModel
@@ -69,6 +70,42 @@ def test_weights_off_by_the_voltage_scale(shared_data, group, factor, words, nam
     found = findings(damaged(network, group, weight=weight), "units.psp")
     assert found
     assert all(words in finding.message for finding in found)
+
+
+@pytest.mark.parametrize(
+    ("of_scale", "factor", "words"),
+    [
+        (1, 1e-3, "like nA (multiply them by 1000 and divide them by V_th - E_L)"),
+        (0, 1e-3, "like nA that were divided by V_th - E_L (multiply them by 1000)"),
+        (-1, 1, "divided by V_th - E_L twice (multiply them by V_th - E_L)"),
+    ],
+)
+def test_the_remedy_for_weights_that_are_too_weak_is_named(shared_data, of_scale, factor, words):
+    network = of_reference(shared_data, "trained")
+    scale = network.voltage_scale_mv[network.recurrent.post] ** of_scale
+    weight = (network.recurrent.weight * scale * factor).astype(np.float32)
+    found = findings(damaged(network, "recurrent", weight=weight), "units.psp")
+    assert found
+    assert all(words in finding.hint for finding in found)
+
+
+@pytest.mark.parametrize(
+    ("factor", "words"),
+    [
+        (1e-3, "they look like nA, multiply them by 1000"),
+        (1e3, "divide them by 1000"),
+        (1 / 28, "multiply them by V_th - E_L"),
+        (28, "divide them by V_th - E_L"),
+    ],
+)
+def test_the_remedy_for_after_spike_currents_is_named(factor, words):
+    network = with_types(v_th_mv=np.full(5, -50.0), e_l_mv=np.full(5, -78.0))
+    types = network.cell_types
+    current = types.g_ns * types.voltage_scale_mv
+    amplitude = np.stack([-current * factor, np.zeros(5)], axis=1)
+    network = replace(network, cell_types=types.with_columns(asc_amp_pa=amplitude))
+    (finding,) = after_spike_currents(Context(network, 1.0))
+    assert words in finding.hint
 
 
 @pytest.mark.parametrize("factor", [1e-3, 1e3])

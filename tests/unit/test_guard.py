@@ -15,15 +15,17 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from tests.networks import damaged, sealed, tiny_network
+from tests.unit.test_page import part
 from tests.unit.test_sources_provenance import permuted
 from v1sim.checks import registry
 from v1sim.documents.check import CheckDocument
 from v1sim.errors import GuardRefusal, NetworkFileError
 from v1sim.guard import CheckedNetwork, Policy, admit, examine
-from v1sim.model import CheckReport, NetworkModel, Severity, Verdict
+from v1sim.model import CheckReport, NetworkModel, Severity, SynapseTable, Verdict
 from v1sim.report.terminal import check_report
 from v1sim.sources import open_network
 from v1sim.sources.column import build_column
+from v1sim.sources.hdf5 import write_network
 from v1sim.verdict import EVIDENCE
 
 NET = tiny_network()
@@ -212,16 +214,56 @@ def test_waivers_that_do_not_work_are_errors(name):
     assert name not in report.waived
 
 
-def test_a_check_that_crashes_refuses_whatever_is_waived(monkeypatch):
+@pytest.mark.parametrize("name", ["structure.duplicates", "values.finite"])
+def test_a_check_that_crashes_refuses_like_one_that_fails(monkeypatch, name):
+    """A waiver of the check, by its name, covers its crash: where a waiver of it is possible."""
+
     def crash(_):
         raise RuntimeError("broken")
         yield
 
     checks = dict(registry.registered_checks())
-    name = "structure.duplicates"
     monkeypatch.setitem(registry._CHECKS, name, replace(checks[name], function=crash))
-    report = examine(NET, Policy("any", waivers={name: "because", "guard.crash": "because"}))
-    assert blocking(report) == {"guard.crash", "guard.waiver"}
+    report = examine(NET, Policy("any"))
+    assert blocking(report) == {"guard.crash"}
+    waivable = checks[name].waivable
+    hint = report.blocking[0].hint
+    assert (f"--waive {name}=" if waivable else "no waiver goes on without it") in hint
+    assert blocking(examine(NET, Policy("any", waivers={"guard.crash": "because"}))) == {
+        "guard.crash",
+        "guard.waiver",
+    }
+    waived = examine(NET, Policy("any", waivers={name: "because"}))
+    assert waived.passed is waivable
+    if waivable:
+        assert waived.doubts == (f"Errors that were found are waived: {name}.",)
+        shown = CheckDocument.of_report(waived)
+        page = part("findings(found, waived, [])")(found=shown.findings, waived=shown.waived)
+        assert "waived: because" in page
+
+
+@pytest.mark.parametrize("tables", [("recurrent",), ("lgn",), ("recurrent", "lgn")])
+@pytest.mark.parametrize("zeros", [0.0, 0.2])
+def test_no_check_says_anything_of_a_table_without_synapses(tables, zeros, tmp_path):
+    """Every check is silent on it, but for the one whose waiver lets such a network run."""
+    full = tiny_network(zeros=zeros)
+    network = replace(full, provenance=None, **dict.fromkeys(tables, SynapseTable.empty()))
+    baseline = tmp_path / "empty.h5"
+    write_network(network, baseline)
+    waived = {"structure.no_synapses": "a control without them"}
+    for policy in (Policy("any", waivers=waived), Policy("any", "evidence", waived, 0.5)):
+        for other in (None, baseline):
+            report = examine(network, replace(policy, baseline=other))
+            about = {f.check for f in report.findings if f.severity is not Severity.INFO}
+            assert "structure.no_synapses" in about
+            assert not any("crash" in check for check in about)
+            empty = {"recurrent" if t == "recurrent" else "input" for t in tables}
+            for finding in report.findings:
+                if finding.check not in ("structure.no_synapses", "training.zeros"):
+                    assert not finding.where.startswith(tuple(empty)), finding
+    report = examine(network, Policy("any", waivers=waived))
+    assert report.passed
+    assert not examine(network, Policy("any")).passed
 
 
 def test_checks_left_out_are_said():

@@ -8,6 +8,7 @@ from importlib.resources import files
 import jinja2
 import pytest
 
+from v1sim.model import Finding, Severity
 from v1sim.report import page
 
 
@@ -72,16 +73,12 @@ def test_every_template_escapes():
 
 @pytest.mark.parametrize("waived", [{}, {"values.finite": "known <bad>"}])
 def test_findings_say_what_was_waived(waived):
-    finding = {
-        "check": "values.finite",
-        "severity": "error",
-        "where": "recurrent/weights",
-        "message": "1 < 2",
-        "hint": "mend it",
-        "examples": ["3 -> 4"],
-        "n_bad": 1,
-        "n_seen": 2000,
-    }
+    finding = Finding(
+        *("values.finite", Severity.ERROR, "recurrent/weights", "1 < 2", "mend it"),
+        n_bad=1,
+        n_seen=2000,
+        examples=("3 -> 4",),
+    )
     text = part("findings(found, waived, ran)")(found=[finding], waived=waived, ran=["a"])
     for words in ("1 &lt; 2", "mend it", "3 -&gt; 4", "1 of 2,000", "1 checks ran"):
         assert words in text

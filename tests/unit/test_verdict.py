@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from tests.networks import damaged, sealed, tiny_network
+from tests.unit.test_page import part
 from v1sim.checks import registry
 from v1sim.checks.registry import Consequence, registered_checks
 from v1sim.documents.check import CheckDocument
@@ -26,7 +27,6 @@ from v1sim.model import (
     TrainingMinimum,
     Verdict,
 )
-from v1sim.report.page import _environment
 from v1sim.report.terminal import check_report
 from v1sim.sources import open_network
 from v1sim.sources.hdf5 import write_network
@@ -349,9 +349,7 @@ def test_a_pass_without_a_history_is_no_plain_pass(network):
     assert bool(report.doubts) is doubtful
     assert ("they may be the initial ones" in shown(report)) is doubtful
     assert ("WITH DOUBTS" in shown(report)) is doubtful
-    page = str(
-        _environment().get_template("parts.html").module.gate(CheckDocument.of_report(report))
-    )
+    page = part("gate(guard)")(guard=CheckDocument.of_report(report))
     assert ('class="gate doubtful"' in page) is doubtful
     assert ("they may be the initial ones" in page) is doubtful
     assert through_json(report).doubts == report.doubts

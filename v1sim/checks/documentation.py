@@ -32,7 +32,8 @@ Besides the checks, the guard itself reports:
   nothing tells whether they are trained: such a pass is headed "with doubts", in amber. So is one
   with errors that are waived. Arrays can be required one by one, as in
   `--require recurrent=trained,input=any`; `any` then accepts whatever the array is.
-- `guard.crash`: a check crashed. That refuses, and cannot be waived.
+- `guard.crash`: a check crashed. That refuses like an error that it found; at your own risk, a
+  waiver of the check goes on without it, unless it guards the simulation itself.
 - `guard.skipped`: a check could not be run because another one, which it needs, found errors.
 - `guard.waiver`: a waiver names no check, or one that cannot be waived.
 - `guard.frozen_input`: recurrent weights differ from the baseline's, input weights do not. Either

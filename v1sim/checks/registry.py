@@ -44,6 +44,7 @@ from v1sim.convert.proof import CheckpointComparison, compare_with_checkpoint
 from v1sim.errors import V1simError
 from v1sim.memory import raise_lack_of_memory
 from v1sim.model import (
+    CRASHED,
     Finding,
     NetworkModel,
     Severity,
@@ -71,8 +72,6 @@ __all__ = [
 #: Entry points of this group are modules of other packages that register checks.
 PLUGIN_GROUP = "v1sim.checks"
 
-#: Name of the finding about a check that crashed. No waiver covers it.
-CRASHED = "guard.crash"
 #: Name of the finding about a check that could not be run.
 SKIPPED = "guard.skipped"
 #: Name of the finding about values that a check could not judge.
@@ -470,6 +469,14 @@ def _plugin_problems() -> tuple[Finding, ...]:
     return tuple(problems)
 
 
+def _after_a_crash(entry: Check) -> str:
+    """What to do where a check crashed."""
+    report = "this is a fault of the check: report it with the file's layout"
+    if entry.waivable:
+        return f"{report}; at your own risk, --waive {entry.name}='REASON' goes on without it"
+    return f"{report}; no waiver goes on without it, as it guards the simulation itself"
+
+
 def run_checks(context: Context, checks: Mapping[str, Check]) -> tuple[Finding, ...]:
     """Run checks in their order and gather what they find.
 
@@ -505,7 +512,7 @@ def run_checks(context: Context, checks: Mapping[str, Check]) -> tuple[Finding, 
                     Severity.ERROR,
                     entry.name,
                     f"the check {entry.name} crashed: {type(error).__name__}: {error}",
-                    hint="this is a bug in the check: report it with the file's layout",
+                    hint=_after_a_crash(entry),
                 )
             )
             continue

@@ -38,7 +38,12 @@ def no_synapses(context: Context) -> Iterator[Observation]:
     """Both tables hold synapses."""
     for group, table in context.tables.items():
         if len(table) == 0:
-            yield Observation(group, "there are no synapses", "convert the network again")
+            yield Observation(
+                group,
+                "there are no synapses",
+                "convert the network again; where they are left out on purpose, a waiver lets it "
+                "run: --waive structure.no_synapses=REASON",
+            )
 
 
 @check(
@@ -338,7 +343,8 @@ def duplicates(context: Context) -> Iterator[Observation]:
                 group,
                 f"{n_bad:,} of {len(table):,} synapses repeat the source, target, receptor, delay "
                 "and weight of another",
-                "remove them; was the file written to twice?",
+                "was the file written to twice? then remove them; if they are several contacts of "
+                "one connection (nsyns in SONATA), merge them by adding their weights",
                 n_bad=n_bad,
                 n_seen=len(table),
                 examples=context.examples(table, _mask(repeats.rows[repeats.same_weight], table)),

@@ -216,17 +216,27 @@ def after_spike_currents(context: Context) -> Iterator[Observation]:
     median = float(np.median(ratio))
     if ASC_MEDIAN_LOW <= median <= ASC_MEDIAN_HIGH:
         return
-    small = median < ASC_MEDIAN_LOW
+    scale = float(np.median(context.network.cell_types.voltage_scale_mv))
     yield Observation(
         "cell_types.asc_amp_pa",
         f"after-spike amplitudes are {median:.3g} of the threshold current (median over "
         f"{ratio.size} types), expected {ASC_MEDIAN_LOW:g}..{ASC_MEDIAN_HIGH:g}",
-        "asc_amps are in pA: "
-        + ("multiply them by V_th - E_L" if small else "divide them by V_th - E_L"),
+        f"asc_amps are in pA: {_asc_remedy(median, scale)}",
         n_bad=ratio.size,
         n_seen=ratio.size,
         observed={"median_ratio": median},
     )
+
+
+def _asc_remedy(median: float, scale_mv: float) -> str:
+    """The one change of unit that makes after-spike amplitudes what they mostly are."""
+    remedies = {
+        scale_mv: "multiply them by V_th - E_L",
+        1 / scale_mv: "divide them by V_th - E_L",
+        1e3: "they look like nA, multiply them by 1000",
+        1e-3: "they look like fA, divide them by 1000",
+    }
+    return remedies[min(remedies, key=lambda factor: abs(np.log(max(median, 1e-30) * factor)))]
 
 
 _PHYSICAL = (
@@ -310,6 +320,7 @@ def synaptic_strength(context: Context, group: str) -> dict[str, SynapticStrengt
 )
 def psp(context: Context) -> Iterator[Observation | LeftOut]:
     """Synapses of receptors whose kinds are known are of physical strength."""
+    scale = float(np.median(context.network.cell_types.voltage_scale_mv))
     for group in context.tables:
         yield from context.without_kind(group)
         for name, strength in synaptic_strength(context, group).items():
@@ -328,8 +339,7 @@ def psp(context: Context) -> Iterator[Observation | LeftOut]:
                 "weights that an old converter wrote when it found no checkpoint do): convert "
                 "the checkpoint again"
                 if strong
-                else "the weights look divided by V_th - E_L twice, or like nA: convert the "
-                "checkpoint again",
+                else _weak_remedy(max(psp_ratio, drive_ratio), scale),
                 n_bad=strength.n,
                 n_seen=strength.n,
                 observed={
@@ -339,6 +349,18 @@ def psp(context: Context) -> Iterator[Observation | LeftOut]:
                     "drive_ratio": drive_ratio,
                 },
             )
+
+
+def _weak_remedy(ratio: float, scale_mv: float) -> str:
+    """What may be wrong with weights that are too weak, and what would be right of each."""
+    remedies = (
+        (scale_mv, "divided by V_th - E_L twice (multiply them by V_th - E_L)"),
+        (1e3 / scale_mv, "like nA (multiply them by 1000 and divide them by V_th - E_L)"),
+        (1e3, "like nA that were divided by V_th - E_L (multiply them by 1000)"),
+    )
+    fitting = [what for factor, what in remedies if WEAK <= ratio * factor <= 1 / WEAK]
+    look = f"the weights look {', or '.join(fitting)}" if fitting else "the weights are in no unit"
+    return f"{look}; or convert the checkpoint again"
 
 
 @check(
@@ -352,6 +374,8 @@ def psp(context: Context) -> Iterator[Observation | LeftOut]:
 def largest_psp(context: Context) -> Iterator[Observation]:
     """No single synapse is exploded."""
     for group, table in context.tables.items():
+        if not len(table):
+            continue
         # An upper limit first: all sizes need be computed only where one may be beyond.
         highest = np.flatnonzero(context.profile(group).counts.sum(axis=(0, 1)))[-1]
         if highest < len(SIZES) - 1 and SIZES[highest] * 1.2 * np.nanmax(context.psp_gain_mv) <= (

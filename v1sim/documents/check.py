@@ -68,6 +68,11 @@ class FindingDocument(Document):
             observed=plain(finding.observed),
         )
 
+    @property
+    def waived_as(self) -> str:
+        """The name that a waiver of it gives."""
+        return self.to_finding().waived_as
+
     def to_finding(self) -> Finding:
         """The finding again."""
         return Finding(

@@ -59,7 +59,7 @@ def check_report(report: CheckReport, *, show_info: bool = False) -> RenderableT
         table.add_column("check", style="bold", overflow="fold", ratio=1)
         table.add_column("what was seen, where, what to do", overflow="fold", ratio=4)
         for finding in shown:
-            waived = report.waived.get(finding.check)
+            waived = report.waived.get(finding.waived_as)
             label = "waived" if waived else str(finding.severity)
             lines = [escape(finding.message)]
             if finding.where:
