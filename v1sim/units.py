@@ -16,7 +16,6 @@ __all__ = [
     "on_time_grid",
     "peak_of_sum_mv_per_pa",
     "peak_psp_mv_per_pa",
-    "to_normalised",
     "to_pa",
     "to_steps",
 ]
@@ -46,13 +45,6 @@ def to_pa(weight: NDArray[np.floating], post: NDArray[np.integer], voltage_scale
         ``V_th - E_L`` of each neuron.
     """
     return np.multiply(weight, np.take(voltage_scale_mv, post), dtype=np.float64)
-
-
-def to_normalised(
-    weight_pa: NDArray[np.floating], post: NDArray[np.integer], voltage_scale_mv: F64
-) -> F64:
-    """Inverse of `to_pa`."""
-    return np.divide(weight_pa, np.take(voltage_scale_mv, post), dtype=np.float64)
 
 
 def divides_model_step(dt_ms: float) -> bool:

@@ -10,7 +10,8 @@ from hypothesis.extra import numpy as hnp
 
 from tests.networks import damaged, tiny_network
 from tests.unit.test_sources_provenance import permuted
-from v1sim.checks.statistics import PERCENTILES, count_values, group_statistics, size_counts
+from v1sim.checks import statistics
+from v1sim.checks.statistics import PERCENTILES, SizeCounts, count_values, group_statistics
 
 NET = tiny_network(zeros=0.2)
 
@@ -79,7 +80,9 @@ FLOATS = st.floats(-(2.0**99), 2.0**99, width=32)
 
 @given(values=hnp.arrays(np.float32, st.integers(1, 60), elements=FLOATS))
 def test_percentiles_lie_among_the_values(values):
-    counts = size_counts(values, np.zeros(len(values), np.uint8), 1)
+    counted = statistics._no_sizes(1)
+    statistics._count_sizes(counted, values, np.zeros(len(values), np.uint8))
+    counts = SizeCounts(counted)
     size = np.sort(np.abs(values[np.abs(values) >= 1e-37]))
     for percent in (0, 50, 100):
         found = counts.percentile(percent, 0)

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import base64
 import re
+import tempfile
 from html.parser import HTMLParser
 from pathlib import Path
 
 from tests.unit.test_run_report import make_guard, make_report, make_results
 from v1sim.documents.run import RunReport
 from v1sim.report.description import describe_results
-from v1sim.report.html import render_html, write_html
+from v1sim.report.html import write_html
 
 EVIL = "<script>alert('x')</script>&\"'{0}"
 FINDING = {
@@ -23,6 +24,14 @@ FINDING = {
     "observed": {},
 }
 VOID = {"meta", "br", "img", "hr"}
+
+
+def render_html(report: RunReport) -> str:
+    """The page without a figure."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "report.html"
+        write_html(report, None, path)
+        return path.read_text(encoding="utf-8")
 
 
 class Page(HTMLParser):

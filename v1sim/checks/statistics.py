@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from v1sim.model import NetworkModel, SynapseTable
 
-__all__ = ["PERCENTILES", "SizeCounts", "count_values", "group_statistics", "size_counts"]
+__all__ = ["PERCENTILES", "SizeCounts", "count_values", "group_statistics"]
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -43,10 +43,6 @@ class SizeCounts:
 
     counts: I64
 
-    def n_nonzero(self, receptor: int | None = None) -> int:
-        """Number of values that are not zero."""
-        return int(self._nonzero(receptor).sum())
-
     def percentile(self, percent: float, receptor: int | None = None) -> float | None:
         """Percentile of the nonzero sizes, within 0.1 %; None where there are none."""
         up_to = np.cumsum(self._nonzero(receptor))
@@ -68,15 +64,6 @@ def count_values(values: NDArray[np.integer], n: int) -> I64:
     for start in range(0, len(values), _BLOCK):
         counts += np.bincount(values[start : start + _BLOCK], minlength=n)
     return counts
-
-
-def size_counts(values: F32, receptor: NDArray[np.uint8], n_receptors: int) -> SizeCounts:
-    """Count the sizes of float32 values by receptor."""
-    counts = _no_sizes(n_receptors)
-    for start in range(0, len(values), _SMALL_BLOCK):
-        part = slice(start, start + _SMALL_BLOCK)
-        _count_sizes(counts, values[part], receptor[part])
-    return SizeCounts(counts)
 
 
 def _no_sizes(n_receptors: int) -> I64:

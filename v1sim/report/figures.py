@@ -89,12 +89,10 @@ def _groups(classes: CellClasses) -> tuple[list[_Group], NDArray[np.intp]]:
     return ordered, index[classes.of_neuron]
 
 
-def summary_figure(
-    recording: Recording, results: Results, *, title: str = "", trial_index: int = 0
-) -> Figure:
+def summary_figure(recording: Recording, results: Results, *, title: str = "") -> Figure:
     """One page on a run.
 
-    LGN rate and a raster of one trial, ordered by layer and class; population
+    LGN rate and a raster of the first trial, ordered by layer and class; population
     rates over the trial, averaged over all trials; tuning curves; orientation
     selectivity and rate by class with the published figures. Runs without
     directions leave out what needs them; runs that classify show accuracy against
@@ -108,8 +106,6 @@ def summary_figure(
         Those of ``recording``.
     title : str, optional
         First line of the figure.
-    trial_index : int
-        The trial whose raster is shown.
     """
     figure = Figure(figsize=(14, 11.5), dpi=120, facecolor="white")
     FigureCanvasAgg(figure)
@@ -128,7 +124,7 @@ def summary_figure(
     side = upper[1].subgridspec(2 if results.aligned or decided else 1, 1, hspace=0.32)
     lower = rows[1].subgridspec(1, 2 if results.tuning or decided else 1, wspace=0.13)
 
-    _raster(figure, upper[0], recording, recording.trials[trial_index])
+    _raster(figure, upper[0], recording, recording.trials[0])
     _population_rates(figure.add_subplot(side[0]), recording)
     if results.aligned:
         _tuning_curves(figure.add_subplot(side[1]), recording, results.aligned)

@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from v1sim.documents.run import ResultsDocument, RunReport
-from v1sim.report.page import in_one_line, number, render, write_page
+from v1sim.report.page import in_one_line, number, write_page
 
-__all__ = ["render_html", "write_html"]
+__all__ = ["write_html"]
 
 #: Errors of a run that stand in its headline at most.
 _MOST_ERRORS = 5
 
 
 def write_html(report: RunReport, figure: Path | None, path: Path) -> None:
-    """Write the page.
+    """Write the page: verdict and gate first, then what was simulated and what came out.
 
     Parameters
     ----------
@@ -33,11 +33,6 @@ def write_html(report: RunReport, figure: Path | None, path: Path) -> None:
     """
     figure_png = None if figure is None else figure.read_bytes()
     write_page(path, "run.html", **_content(report, figure_png))
-
-
-def render_html(report: RunReport, figure_png: bytes | None = None) -> str:
-    """The page as text: verdict and gate first, then what was simulated and what came out."""
-    return render("run.html", **_content(report, figure_png))
 
 
 def _content(report: RunReport, figure_png: bytes | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import jinja2
 
 from v1sim.output import replacing
 
-__all__ = ["in_one_line", "number", "render", "write_page"]
+__all__ = ["in_one_line", "number", "write_page"]
 
 
 def number(value: object, digits: int = 3) -> str:
@@ -72,27 +72,23 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def render(template: str, **content: Any) -> str:
-    """A page as text.
+def write_page(path: Path, template: str, **content: Any) -> None:
+    """Write a page.
 
     Parameters
     ----------
+    path : Path
+        Where to write.
     template : str
         Name of a file in ``v1sim/report/templates``.
     **content
         What it is about. Everything but markup that a template made is escaped.
-    """
-    return _environment().get_template(template).render(content)
-
-
-def write_page(path: Path, template: str, **content: Any) -> None:
-    """Write a page (see `render`).
 
     Raises
     ------
     OutputError
         If the file cannot be written.
     """
-    text = render(template, **content)
+    text = _environment().get_template(template).render(content)
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -23,10 +23,10 @@ __all__ = ["StageProgress", "agreement_report", "check_report"]
 _STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "dim"}
 
 
-def check_report(report: CheckReport, *, show_info: bool = False) -> RenderableType:
+def check_report(report: CheckReport) -> RenderableType:
     """The guards' report: verdict first, then what refuses, what warns, what was waived.
 
-    Information is left out unless ``show_info``; the JSON and HTML reports have all of it.
+    Information is left out; the JSON and HTML reports have all of it.
     """
     if not report.passed:
         gate = ("REFUSED  ", "bold red")
@@ -45,7 +45,7 @@ def check_report(report: CheckReport, *, show_info: bool = False) -> RenderableT
     if report.passed:
         for doubt in report.doubts:
             head.append(f"\n{doubt}", "yellow")
-    shown = [f for f in report.findings if show_info or f.severity is not Severity.INFO]
+    shown = [f for f in report.findings if f.severity is not Severity.INFO]
     for name, array in report.arrays.items():
         proof = f" ({array.proof})" if array.proof else ""
         head.append(f"\n  {name}: {array.verdict}{proof}: {array.why}", "dim")

@@ -62,11 +62,6 @@ class WeightChange:
     relative_change: float | None
     correlation: float | None
 
-    @property
-    def fraction_changed(self) -> float:
-        """Share of the weights that changed; 0 where there are none."""
-        return self.n_changed / self.n if self.n else 0.0
-
 
 @dataclass(frozen=True)
 class TableDifference:
