@@ -20,7 +20,7 @@ from v1sim.sources.ground_truth import read_ground_truth, read_input, truth_grou
 from v1sim.sources.readout_groups import read_readout_groups
 from v1sim.stimulus.background import read_draws
 from v1sim.stimulus.kinds import KINDS
-from v1sim.stimulus.pictures import read_image, read_movie
+from v1sim.stimulus.pictures import read_images, read_movie
 
 N_LGN, N_STEPS, N_TRIALS, N = 24, 40, 4, 60
 NETWORK = replace(tiny_network(), n_lgn=N_LGN)
@@ -311,7 +311,7 @@ DAMAGED_READERS = {
     "truth": lambda path: [read_ground_truth(path, g, (2, 20, 60)) for g in truth_groups(path)],
     "readout": lambda path: read_readout_groups(path, 1000),
     "image": lambda path: (
-        read_image(path, (120, 80))
+        read_images([path], (120, 80))
         if path.stem == "img"
         else read_movie(path, (120, 80), frame_rate_hz=30.0)
     ),

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from v1sim import __version__
 from v1sim.digests import array_sha256
+from v1sim.errors import StimulusError
 from v1sim.model import LgnCellTable, Presentation
 from v1sim.stimulus.drawn import DrawnStimulus
 from v1sim.stimulus.lgn import LgnFilters, cells_sha256, lgn_filters, rates_of_movie
@@ -32,6 +33,7 @@ __all__ = [
     "joined",
     "movie",
     "still",
+    "timed",
     "to_steps",
 ]
 
@@ -93,9 +95,32 @@ def grey(field_px: tuple[int, int], n_steps: int) -> Film:
 
 def movie(frame: F32, frame_rate_hz: float) -> Film:
     """Frames that follow each other at a rate: frame i from the step nearest to i / rate on."""
-    per_frame = 1000.0 / frame_rate_hz / MODEL_STEP_MS
-    onset = np.rint(np.arange(len(frame) + 1) * per_frame).astype(np.intp)
-    return Film(frame, np.diff(onset))
+    return timed(frame, np.full(len(frame), 1000.0 / frame_rate_hz))
+
+
+def timed(frame: F32, duration_ms: NDArray[np.float64]) -> Film:
+    """Frames that are shown for ``duration_ms`` (f,) each, from the nearest step on.
+
+    Raises
+    ------
+    StimulusError
+        If a frame would not be shown at all.
+    """
+    even = len(duration_ms) > 0 and bool((duration_ms == duration_ms[0]).all())
+    if even:  # no sum of many roundings
+        onset_ms = np.arange(len(frame) + 1) * duration_ms[0]
+    else:
+        onset_ms = np.concatenate([[0.0], np.cumsum(duration_ms)])
+    steps = np.diff(np.rint(onset_ms / MODEL_STEP_MS).astype(np.intp))
+    if len(steps) and steps.min() < 1:
+        n_lost = int(np.count_nonzero(steps < 1))
+        raise StimulusError(
+            f"{n_lost} of {len(steps)} frames are shorter than a step of {MODEL_STEP_MS:g} ms",
+            where="movie",
+            expected="at most 1000 frames a second",
+            hint="--set stimulus.frame_rate_hz=1000, or leave frames out",
+        )
+    return Film(frame, steps)
 
 
 def joined(films: Sequence[Film]) -> Film:
@@ -135,6 +160,8 @@ class FilmStimulus(DrawnStimulus):
         Part of each trial that analyses read.
     shown : sequence of sequences of Presentation, optional
         What each film shows when.
+    remarks : sequence of str
+        What is to be known of the films.
 
     Raises
     ------
@@ -151,6 +178,7 @@ class FilmStimulus(DrawnStimulus):
         repeats: int,
         window_ms: tuple[float, float],
         shown: Sequence[Sequence[Presentation]] = (),
+        remarks: Sequence[str] = (),
     ) -> None:
         schedule = repeated_trials(
             stimuli,
@@ -163,6 +191,7 @@ class FilmStimulus(DrawnStimulus):
         super().__init__(len(cells), schedule, cells=cells)
         self._table = cells
         self._films = films
+        self._remarks = tuple(remarks)
 
     @cached_property
     def _filters(self) -> LgnFilters:
@@ -189,3 +218,7 @@ class FilmStimulus(DrawnStimulus):
     def picture(self, stimulus: int, step: int) -> F32:
         """The frame that is shown."""
         return self._films[stimulus].at(step)
+
+    def remarks(self) -> tuple[str, ...]:
+        """What is to be known of the films."""
+        return self._remarks

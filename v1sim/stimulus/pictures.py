@@ -6,12 +6,20 @@ top. Colours become luma (ITU-R BT.601); 8-bit values v become v / 127.5 - 1, 16
 v / 32767.5 - 1, so that the middle of the range is grey. NumPy files of floats hold
 luminances from -1 to 1 already.
 
-- `read_image`: PNG and others that Pillow reads, or ``.npy`` [rows, columns]
-- `read_movie`: ``.npy`` [frames, rows, columns], or a video (the extra ``video``)
+- `read_images`: PNG and others that Pillow reads, or ``.npy`` [rows, columns]
+- `read_movie`: ``.npy`` [frames, rows, columns], GIF, TIFF, or a video (the extra ``video``)
 """
 
 from __future__ import annotations
 
+import json
+import logging
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,60 +27,59 @@ import numpy as np
 from numpy.typing import NDArray
 
 from v1sim.errors import MissingExtraError, StimulusError
-from v1sim.files.identify import printable
 from v1sim.files.numpy_array import read_array
+from v1sim.stimulus.decoding import Decoded
+from v1sim.stimulus.luminance import filled, luminance
 
-__all__ = ["read_image", "read_movie"]
+__all__ = ["Movie", "read_images", "read_movie"]
 
 F32 = NDArray[np.float32]
 
-_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+_log = logging.getLogger(__name__)
 
 
-def read_image(path: Path, field_px: tuple[int, int]) -> F32:
-    """An image file as it fills a visual field.
+@dataclass(frozen=True, eq=False)
+class Movie:
+    """Frames (f, height, width) as -1..1, for how long each is shown, ms (f,), and remarks."""
+
+    frame: F32
+    duration_ms: NDArray[np.float64]
+    remarks: tuple[str, ...]
+
+
+def read_images(paths: Sequence[Path], field_px: tuple[int, int]) -> list[Decoded]:
+    """Image files as they fill a visual field, each one frame.
 
     Parameters
     ----------
-    path : Path
-        Its name ends in ``.npy``, or is that of an image file.
+    paths : sequence of Path
+        Their names end in ``.npy``, or are those of image files.
     field_px : (int, int)
         Width and height of the field.
-
-    Returns
-    -------
-    float32 array, shape (height, width)
 
     Raises
     ------
     StimulusError
-        If it cannot be read as an image, or has transparent pixels.
+        If one cannot be read as an image, or not be shown as it is meant.
     """
-    values = _load_array(path) if path.suffix == ".npy" else _decode_image(path)
-    if values.ndim != 2 and not (values.ndim == 3 and values.shape[2] == 3):
-        seen = f"an array of shape {values.shape}"
-        raise StimulusError(seen, where=str(path), expected="(rows, columns) or (rows, columns, 3)")
-    return _fill(_luminance(values, path), field_px)
+    encoded = [path for path in paths if path.suffix != ".npy"]
+    decoded = dict(zip(encoded, _decoded("image", encoded, field_px), strict=True))
+    return [
+        _noted(decoded[path] if path in decoded else _array_image(path, field_px)) for path in paths
+    ]
 
 
-def read_movie(
-    path: Path, field_px: tuple[int, int], frame_rate_hz: float | None
-) -> tuple[F32, float]:
-    """A movie file as it fills a visual field, and its frame rate.
+def read_movie(path: Path, field_px: tuple[int, int], frame_rate_hz: float | None) -> Movie:
+    """A movie file as it fills a visual field, and for how long each frame is shown.
 
     Parameters
     ----------
     path : Path
-        Its name ends in ``.npy``, or is that of a video that FFmpeg reads.
+        Its name ends in ``.npy``, or is that of an animation, a TIFF or a video.
     field_px : (int, int)
         Width and height of the field.
     frame_rate_hz : float, optional
-        At which to show it; by default the video's own.
-
-    Returns
-    -------
-    frames : float32 array, shape (frames, height, width)
-    frame_rate_hz : float
+        At which to show it; by default every frame at its own time.
 
     Raises
     ------
@@ -81,21 +88,62 @@ def read_movie(
     MissingExtraError
         If it is a video and PyAV is not installed.
     """
-    if path.suffix != ".npy":
-        frames, own_hz = _decode_video(path, field_px)
-        return frames, frame_rate_hz or own_hz
-    values = _load_array(path)
-    if values.ndim != 3 or not len(values):
-        seen = f"an array of shape {values.shape}"
-        raise StimulusError(seen, where=str(path), expected="(frames, rows, columns)")
-    if frame_rate_hz is None:
+    if path.suffix == ".npy":
+        movie = _array_movie(path, field_px)
+    else:
+        (movie,) = _decoded("movie", [path], field_px)
+    _noted(movie)
+    if frame_rate_hz is not None:
+        even_ms = np.full(len(movie.frame), 1000.0 / frame_rate_hz)
+        return Movie(movie.frame, even_ms, movie.remarks)
+    if movie.duration_ms is None:
         raise StimulusError(
-            "a NumPy file does not say how fast its frames follow each other",
+            "the file does not say how fast its frames follow each other",
             where=str(path),
             expected="frame_rate_hz",
             hint="--set stimulus.frame_rate_hz=30",
         )
-    return np.stack([_fill(_luminance(frame, path), field_px) for frame in values]), frame_rate_hz
+    return Movie(movie.frame, movie.duration_ms, movie.remarks)
+
+
+def _noted(shown: Decoded) -> Decoded:
+    for remark in shown.remarks:
+        _log.warning("%s", remark)
+    return shown
+
+
+def _array_image(path: Path, field_px: tuple[int, int]) -> Decoded:
+    values = _load_array(path)
+    if values.ndim != 2 and not (values.ndim == 3 and values.shape[2] == 3):
+        seen = f"an array of shape {values.shape}"
+        raise StimulusError(seen, where=str(path), expected="(rows, columns) or (rows, columns, 3)")
+    frame = filled(luminance(values, str(path)), field_px)
+    return Decoded(frame[np.newaxis], None, _from_0_to_1(values, path))
+
+
+def _array_movie(path: Path, field_px: tuple[int, int]) -> Decoded:
+    values = _load_array(path)
+    if values.ndim != 3 or not len(values):
+        seen = f"an array of shape {values.shape}"
+        raise StimulusError(seen, where=str(path), expected="(frames, rows, columns)")
+    if values.dtype == np.uint16 and values.max() > np.iinfo(np.uint16).max >> 4:
+        # One frame may be dark; it is all of them together that say how many bits they have.
+        frames = [filled(frame / np.float32(32767.5) - 1, field_px) for frame in values]
+    else:
+        frames = [filled(luminance(frame, str(path)), field_px) for frame in values]
+    return Decoded(np.stack(frames), None, _from_0_to_1(values, path))
+
+
+def _from_0_to_1(values: NDArray[Any], path: Path) -> tuple[str, ...]:
+    """What is to be said of floats that look like 0 (black) to 1 (white)."""
+    if values.dtype.kind != "f" or not values.size or not 0 <= values.min() <= values.max() <= 1:
+        return ()
+    if values.max() < 0.5:  # from grey to something brighter
+        return ()
+    return (
+        f"The luminances of {path.name} lie from {values.min():.3g} to {values.max():.3g}: 0 is "
+        "shown as grey, -1 would be black. If 0 is meant to be black, save 2 v - 1.",
+    )
 
 
 def _load_array(path: Path) -> NDArray[Any]:
@@ -103,94 +151,54 @@ def _load_array(path: Path) -> NDArray[Any]:
     return read_array(path, error=StimulusError, expected=expected, mapped=True)
 
 
-def _decode_image(path: Path) -> NDArray[Any]:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            image.load()
-            if "A" in image.getbands() or "transparency" in image.info:
-                values = np.asarray(image.convert("RGBA"))
-                if values[..., 3].min() < 255:
-                    raise StimulusError(
-                        "the image has transparent pixels",
-                        where=str(path),
-                        expected="a luminance everywhere",
-                        hint="put it on a background",
-                    )
-                return values[..., :3]
-            one_band = image.mode in ("L", "I;16", "I;16B", "I;16L")
-            return np.asarray(image if one_band else image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        seen = f"cannot be read: {error}"
-        raise StimulusError(seen, where=str(path), expected="a PNG or other image file") from error
-
-
-def _decode_video(path: Path, field_px: tuple[int, int]) -> tuple[F32, float]:
-    try:
-        import av
-    except ImportError:
-        raise MissingExtraError("av", "video", f"reading the video {path.name}") from None
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            rate = stream.average_rate
-            # Limited-range video comes out as 0 to 255 all the same.
-            decoded = (frame.to_ndarray(format="gray") for frame in container.decode(stream))
-            frames = [_fill(_luminance(frame, path), field_px) for frame in decoded]
-    except (OSError, IndexError, ValueError, av.FFmpegError) as error:
-        seen = f"cannot be read: {error}"
-        raise StimulusError(seen, where=str(path), expected="a video file") from error
-    if not frames or not rate:
-        seen = f"{len(frames)} frames at {rate} Hz"
-        raise StimulusError(seen, where=str(path), expected="frames and a frame rate")
-    return np.stack(frames), float(rate)
-
-
-def _luminance(values: NDArray[Any], path: Path) -> F32:
-    """Values of one image as -1..1, shape (rows, columns)."""
-    kinds = {"u1": 127.5, "u2": 32767.5}
-    middle = kinds.get(values.dtype.str[1:])
-    if values.dtype.kind not in "fiu":
-        raise StimulusError(
-            f"values of {printable(values.dtype)}", where=str(path), expected="luminances"
-        )
-    shown = np.asarray(values, dtype=np.float32)
-    if values.ndim == 3:
-        shown = shown @ _LUMA
-    if middle is not None:
-        return shown / np.float32(middle) - 1
-    good = values.dtype.kind == "f" and shown.size and shown.min() >= -1 and shown.max() <= 1
-    if not good:
-        span = f" from {shown.min():g} to {shown.max():g}" if shown.size else ""
-        raise StimulusError(
-            f"values of {values.dtype}{span}",
-            where=str(path),
-            expected="floats from -1 (black) to 1 (white), or uint8, or uint16",
-            hint="8-bit luminance becomes value / 127.5 - 1",
-        )
-    return shown
-
-
-def _fill(picture: F32, field_px: tuple[int, int]) -> F32:
-    """The middle of a picture, averaged over the pixels of the field (height, width)."""
+def _decoded(kind: str, paths: Sequence[Path], field_px: tuple[int, int]) -> list[Decoded]:
+    """What `v1sim.stimulus.decoding` makes of files, in a process of its own."""
+    if not paths:
+        return []
+    for path in paths:
+        if not path.is_file():
+            seen = "is a folder" if path.is_dir() else "no such file"
+            raise StimulusError(
+                f"cannot be read: {seen}", where=str(path), expected="an image or a movie file"
+            )
     width, height = field_px
-    n_rows, n_columns = picture.shape
-    if (n_rows, n_columns) == (height, width):
-        return picture
-    scale = min(n_rows / height, n_columns / width)  # pixels of the picture in one of the field
-    down, across = (
-        _mean_over_pixels(n, n_field, scale)
-        for n, n_field in ((n_rows, height), (n_columns, width))
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "v1sim.stimulus.decoding", kind, str(width), str(height)]
+        done = subprocess.run(
+            [*command, folder, *(str(path.absolute()) for path in paths)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+        return [_left(Path(folder), i, path, done) for i, path in enumerate(paths)]
+
+
+def _left(
+    folder: Path, index: int, path: Path, done: subprocess.CompletedProcess[bytes]
+) -> Decoded:
+    """What the process left of one file."""
+    try:
+        found = json.loads((folder / f"{index}.json").read_text(encoding="utf-8"))
+    except OSError:
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        code = done.returncode
+        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        raise StimulusError(
+            f"cannot be read: the decoder ended {how}" + (f" ({lines[-1][:200]})" if lines else ""),
+            where=str(path),
+            expected="a file that Pillow or FFmpeg can read",
+            hint="make the file again, or save its frames as .npy",
+        ) from None
+    if found.get("missing"):
+        raise MissingExtraError("av", "video", f"reading the video {path.name}")
+    if "seen" in found:
+        raise StimulusError(
+            found["seen"], where=str(path), expected=found["expected"], hint=found["hint"]
+        )
+    duration_ms = found["duration_ms"]
+    return Decoded(
+        np.load(folder / f"{index}.npy"),
+        None if duration_ms is None else np.array(duration_ms),
+        tuple(found["remarks"]),
     )
-    filled: F32 = (down @ picture @ across.T).astype(np.float32)
-    return np.clip(filled, -1, 1)
-
-
-def _mean_over_pixels(n: int, n_field: int, scale: float) -> F32:
-    """Matrix (n_field, n) that averages the middle of n pixels over n_field ones."""
-    edges = (n - n_field * scale) / 2 + scale * np.arange(n_field + 1)
-    pixel = np.arange(n)
-    start = np.maximum(edges[:-1, np.newaxis], pixel)
-    stop = np.minimum(edges[1:, np.newaxis], pixel + 1)
-    return (np.clip(stop - start, 0, None) / scale).astype(np.float32)

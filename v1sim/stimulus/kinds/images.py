@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from v1sim.config_section import DurationMs, InputFile, TimeMs
 from v1sim.model import LgnCellTable, Presentation
 from v1sim.stimulus.films import FilmStimulus, between_grey
-from v1sim.stimulus.pictures import read_image
+from v1sim.stimulus.pictures import read_images
 from v1sim.stimulus.visual import NotEmpty, VisualStimulus, field_px
 
 __all__ = ["Images"]
@@ -26,15 +26,17 @@ class Images(VisualStimulus):
     def seen_by(self, cells: LgnCellTable) -> FilmStimulus:
         """One film an image; analyses read the image."""
         times_ms = (self.grey_ms, self.image_ms, self.after_ms)
+        images = read_images(self.files, field_px(cells))
         end_ms = self.grey_ms + self.image_ms
         stimuli: list[Mapping[str, float | int | str]] = [
             {"image": i, "file": path.name} for i, path in enumerate(self.files)
         ]
         return FilmStimulus(
             cells,
-            [between_grey(read_image(path, field_px(cells)), times_ms) for path in self.files],
+            [between_grey(image.frame[0], times_ms) for image in images],
             stimuli,
             repeats=self.trials,
             window_ms=(self.grey_ms, end_ms),
             shown=[[Presentation(self.grey_ms, end_ms, "image", values)] for values in stimuli],
+            remarks=[remark for image in images for remark in image.remarks],
         )

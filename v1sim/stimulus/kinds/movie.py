@@ -15,7 +15,7 @@ __all__ = ["Movie"]
 
 
 class Movie(VisualStimulus):
-    """A movie file (NumPy, or a video), grey before. Videos know their frame rate."""
+    """A movie file, grey before. GIFs and videos show every frame at its own time."""
 
     kind: Literal["movie"]
     file: InputFile
@@ -25,7 +25,8 @@ class Movie(VisualStimulus):
     def seen_by(self, cells: LgnCellTable) -> films.FilmStimulus:
         """One film; analyses read the movie."""
         screen = field_px(cells)
-        film = films.movie(*read_movie(self.file, screen, self.frame_rate_hz))
+        movie = read_movie(self.file, screen, self.frame_rate_hz)
+        film = films.timed(movie.frame, movie.duration_ms)
         shown = films.joined([films.grey(screen, films.to_steps(self.grey_ms)), film])
         end_ms = shown.n_steps * MODEL_STEP_MS
         return films.FilmStimulus(
@@ -35,4 +36,5 @@ class Movie(VisualStimulus):
             repeats=self.trials,
             window_ms=(self.grey_ms, end_ms),
             shown=[[Presentation(self.grey_ms, end_ms, "movie", {"file": self.file.name})]],
+            remarks=movie.remarks,
         )

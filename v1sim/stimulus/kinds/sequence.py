@@ -14,7 +14,7 @@ from v1sim.model import LgnCellTable, Presentation
 from v1sim.stimulus import films
 from v1sim.stimulus.films import Film, FilmStimulus
 from v1sim.stimulus.gratings import Grating, grating_movie
-from v1sim.stimulus.pictures import read_image, read_movie
+from v1sim.stimulus.pictures import read_images, read_movie
 from v1sim.stimulus.visual import (
     Contrast,
     DirectionDeg,
@@ -104,7 +104,8 @@ class ImagePart(_Part):
 
     def film(self, screen: tuple[int, int]) -> Film:
         """What is seen on a screen of (width, height)."""
-        return films.still(read_image(self.file, screen), films.to_steps(self.duration_ms))
+        (image,) = read_images([self.file], screen)
+        return films.still(image.frame[0], films.to_steps(self.duration_ms))
 
 
 class MoviePart(_Part):
@@ -119,7 +120,8 @@ class MoviePart(_Part):
 
     def film(self, screen: tuple[int, int]) -> Film:
         """What is seen on a screen of (width, height)."""
-        film = films.movie(*read_movie(self.file, screen, self.frame_rate_hz))
+        movie = read_movie(self.file, screen, self.frame_rate_hz)
+        film = films.timed(movie.frame, movie.duration_ms)
         n_steps = films.to_steps(self.duration_ms)
         if film.n_steps < n_steps:
             raise StimulusError(
