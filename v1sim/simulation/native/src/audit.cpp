@@ -8,72 +8,28 @@
  */
 #include <bit>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "connection_manager_impl.h"
+#include "connections.h"
 #include "connector_base.h"
 #include "connector_base_impl.h"
 #include "kernel_manager.h"
 #include "model_manager_impl.h"
-#include "static_synapse.h"
-#include "target_identifier.h"
+#include "random_words.h"
+#include "synapse.h"
 
 namespace
 {
-using Synapse = nest::static_synapse< nest::TargetIdentifierPtrRport >;
-using SynapseConnector = nest::Connector< Synapse >;
-using Connectors = std::vector< std::vector< nest::ConnectorBase* > >;
-
-//! An explicit instantiation may name private members: the standard's own way to reach them.
-template < typename Tag, typename Tag::type member >
-struct Reach
-{
-  friend typename Tag::type
-  reach( Tag )
-  {
-    return member;
-  }
-};
-
-struct Weight
-{
-  using type = double Synapse::*;
-  friend type reach( Weight );
-};
-template struct Reach< Weight, &Synapse::weight_ >;
-
-struct Synapses
-{
-  using type = BlockVector< Synapse > SynapseConnector::*;
-  friend type reach( Synapses );
-};
-template struct Reach< Synapses, &SynapseConnector::C_ >;
-
-struct AllConnectors
-{
-  using type = Connectors nest::ConnectionManager::*;
-  friend type reach( AllConnectors );
-};
-template struct Reach< AllConnectors, &nest::ConnectionManager::connections_ >;
-
-//! Finaliser of SplitMix64, Steele et al. 2014, doi 10.1145/2714064.2660195.
-std::uint64_t
-mix( std::uint64_t word )
-{
-  word ^= word >> 30;
-  word *= 0xBF58476D1CE4E5B9u;
-  word ^= word >> 27;
-  word *= 0x94D049BB133111EBu;
-  word ^= word >> 31;
-  return word;
-}
+using v1sim::StaticSynapse;
 
 constexpr std::uint64_t seeds[] = { 0x9E3779B97F4A7C15u, 0xD1B54A32D192ED03u };
 
 enum Failure : std::int64_t
 {
   unknown_model = -1,   //!< no synapse model of this name
-  other_synapse = -2,   //!< the model is not a static synapse
+  other_synapse = -2,   //!< the model is neither v1sim's synapse nor a static one
   foreign_node = -3     //!< a synapse from or to a node that has no index
 };
 
@@ -99,6 +55,67 @@ struct Fields
   double weight;
 };
 
+//! What a synapse holds but for its source, receptor from 0.
+Fields
+fields_of( const StaticSynapse& synapse, const std::size_t tid, const Index target_index )
+{
+  return { -1,
+    target_index( synapse.get_target( tid )->get_node_id() ),
+    static_cast< std::uint64_t >( synapse.get_rport() ) - 1,
+    static_cast< std::uint64_t >( synapse.get_delay_steps() ),
+    synapse.*reach( v1sim::WeightOfStatic {} ) };
+}
+
+template < typename Real >
+Fields
+fields_of( const v1sim::Synapse< Real >& synapse, const std::size_t tid, const Index target_index )
+{
+  const auto& hub = v1sim::hub< Real >( tid );
+  return { -1,
+    target_index( synapse.get_target( tid )->get_node_id() ),
+    hub.receptor_of( synapse.place() ),
+    synapse.delay(),
+    synapse.weight_pa( hub ) };
+}
+
+/**
+ * Call visit( thread, fields ) with the synapses of a connector; their number, or a Failure. Nothing where the
+ * connector is one of other synapses.
+ */
+template < typename Synapse, typename Visit >
+std::optional< std::int64_t >
+visit_connector( const nest::ConnectorBase& base,
+  const std::size_t tid,
+  const Index source_index,
+  const Index target_index,
+  const Visit& visit )
+{
+  const auto* const connector = dynamic_cast< const nest::Connector< Synapse >* >( &base );
+  if ( not connector )
+  {
+    return {};
+  }
+  const auto& rows = connector->*reach( v1sim::Rows< Synapse > {} );
+  const auto syn_id = base.get_syn_id();
+  std::int64_t n = 0;
+  for ( std::size_t lcid = 0; lcid < rows.size(); ++lcid )
+  {
+    if ( rows[ lcid ].is_disabled() )
+    {
+      continue;
+    }
+    Fields fields = fields_of( rows[ lcid ], tid, target_index );
+    fields.pre = source_index( nest::kernel().connection_manager.get_source_node_id( tid, syn_id, lcid ) );
+    if ( fields.pre < 0 or fields.post < 0 )
+    {
+      return foreign_node;
+    }
+    visit( tid, fields );
+    ++n;
+  }
+  return n;
+}
+
 /**
  * Call visit( thread, fields ) with every synapse of a model, each of NEST's threads its own.
  * Returns the number of synapses, or a Failure.
@@ -116,11 +133,11 @@ for_each_synapse( const char* model, const Index source_index, const Index targe
   {
     return unknown_model;
   }
-  const auto& connectors = nest::kernel().connection_manager.*reach( AllConnectors {} );
+  const auto& connectors = nest::kernel().connection_manager.*reach( v1sim::AllConnectors {} );
   const auto n_threads = static_cast< int >( nest::kernel().vp_manager.get_num_threads() );
-  std::int64_t n = 0;
+  std::int64_t total = 0;
   std::int64_t failure = 0;
-#pragma omp parallel for schedule( static, 1 ) num_threads( n_threads ) reduction( + : n ) reduction( min : failure )
+#pragma omp parallel for schedule( static, 1 ) num_threads( n_threads ) reduction( + : total ) reduction( min : failure )
   for ( int tid = 0; tid < n_threads; ++tid )
   {
     const nest::ConnectorBase* const base =
@@ -129,37 +146,148 @@ for_each_synapse( const char* model, const Index source_index, const Index targe
     {
       continue;
     }
-    const auto* const connector = dynamic_cast< const SynapseConnector* >( base );
-    if ( not connector )
+    auto n = visit_connector< v1sim::Synapse< double > >( *base, tid, source_index, target_index, visit );
+    if ( not n )
     {
-      failure = other_synapse;
+      n = visit_connector< v1sim::Synapse< float > >( *base, tid, source_index, target_index, visit );
+    }
+    if ( not n )
+    {
+      n = visit_connector< StaticSynapse >( *base, tid, source_index, target_index, visit );
+    }
+    const std::int64_t found = n.value_or( other_synapse );
+    ( found < 0 ? failure : total ) += found;
+  }
+  return failure ? failure : total;
+}
+
+/**
+ * Call visit( thread, fields ) with the background weight of every neuron and receptor that has one, as a synapse of
+ * one step from source 0; the weight in pA is that of one event of event_weight.
+ */
+template < typename Real, typename Visit >
+std::int64_t
+for_each_background_weight( const Index target_index, const double event_weight, const Visit& visit )
+{
+  const auto n_threads = static_cast< int >( nest::kernel().vp_manager.get_num_threads() );
+  std::int64_t total = 0;
+  std::int64_t failure = 0;
+#pragma omp parallel for schedule( static, 1 ) num_threads( n_threads ) reduction( + : total ) reduction( min : failure )
+  for ( int tid = 0; tid < n_threads; ++tid )
+  {
+    if ( not v1sim::has_hub< Real >( tid ) )
+    {
       continue;
     }
-    const auto& synapses = connector->*reach( Synapses {} );
-    for ( std::size_t lcid = 0; lcid < synapses.size(); ++lcid )
+    const auto& hub = v1sim::hub< Real >( tid );
+    for ( const auto* const neuron : hub.neurons() )
     {
-      const Synapse& synapse = synapses[ lcid ];
-      if ( synapse.is_disabled() )
+      const double scale = neuron->constants().scale_mv * event_weight;
+      const std::int64_t post = target_index( neuron->get_node_id() );
+      for ( std::size_t receptor = 0; receptor < hub.n_receptors(); ++receptor )
       {
-        continue;
+        const float weight = hub.background_weight( neuron->index(), receptor );
+        if ( weight == 0 )
+        {
+          continue;
+        }
+        if ( post < 0 )
+        {
+          failure = foreign_node;
+          continue;
+        }
+        visit( tid, Fields { 0, post, receptor, 1, weight * scale } );
+        ++total;
       }
-      const Fields fields {
-        source_index( nest::kernel().connection_manager.get_source_node_id( tid, syn_id, lcid ) ),
-        target_index( synapse.get_target( tid )->get_node_id() ),
-        static_cast< std::uint64_t >( synapse.get_rport() ) - 1,
-        static_cast< std::uint64_t >( synapse.get_delay_steps() ),
-        synapse.*reach( Weight {} )
-      };
-      if ( fields.pre < 0 or fields.post < 0 )
-      {
-        failure = foreign_node;
-        break;
-      }
-      visit( tid, fields );
-      ++n;
     }
   }
-  return failure ? failure : n;
+  return failure ? failure : total;
+}
+
+//! Digest and counts of the synapses that for_each( visit ) shows.
+template < typename ForEach >
+std::int64_t
+digest_and_counts( const ForEach& for_each,
+  const std::uint16_t* pre_class,
+  const std::uint16_t* post_class,
+  const std::int64_t n_pre_classes,
+  const std::int64_t n_post_classes,
+  const std::int64_t n_receptors,
+  std::uint64_t* sums,
+  std::int64_t* counts )
+{
+  const auto n_threads = static_cast< std::size_t >( nest::kernel().vp_manager.get_num_threads() );
+  const std::size_t n_counts = n_pre_classes * n_post_classes * n_receptors;
+  struct alignas( 64 ) Total
+  {
+    std::uint64_t sums[ 2 ] = { 0, 0 };
+    std::vector< std::int64_t > counts;
+  };
+  std::vector< Total > totals( n_threads );
+  for ( auto& total : totals )
+  {
+    total.counts.assign( n_counts, 0 );
+  }
+  const auto n = for_each(
+    [ & ]( const int tid, const Fields& f )
+    {
+      const std::uint64_t ends = static_cast< std::uint64_t >( f.pre ) << 32 | static_cast< std::uint64_t >( f.post );
+      const std::uint64_t kind = f.receptor << 16 | f.delay_steps;
+      const auto bits = std::bit_cast< std::uint64_t >( f.weight + 0.0 );
+      auto& total = totals[ tid ];
+      for ( int lane = 0; lane < 2; ++lane )
+      {
+        total.sums[ lane ] += v1sim::mix( v1sim::mix( v1sim::mix( ends ^ seeds[ lane ] ) + kind ) ^ bits );
+      }
+      if ( f.receptor < static_cast< std::uint64_t >( n_receptors ) )
+      {
+        ++total.counts[ ( pre_class[ f.pre ] * n_post_classes + post_class[ f.post ] ) * n_receptors + f.receptor ];
+      }
+    } );
+  for ( const auto& total : totals )
+  {
+    sums[ 0 ] += total.sums[ 0 ];
+    sums[ 1 ] += total.sums[ 1 ];
+    for ( std::size_t i = 0; i < n_counts; ++i )
+    {
+      counts[ i ] += total.counts[ i ];
+    }
+  }
+  return n;
+}
+
+//! Where arrays of synapses are to go.
+struct Columns
+{
+  std::int64_t capacity;
+  std::int64_t* pre;
+  std::int64_t* post;
+  std::int64_t* receptor;
+  std::int64_t* delay_steps;
+  double* weight;
+};
+
+//! Write the synapses that for_each( visit ) shows, no more than there is room for; how many there are, or a failure.
+template < typename ForEach >
+std::int64_t
+write_columns( const ForEach& for_each, const Columns& to )
+{
+  std::int64_t next = 0;
+  return for_each(
+    [ & ]( const int, const Fields& f )
+    {
+      std::int64_t i;
+#pragma omp atomic capture
+      i = next++;
+      if ( i < to.capacity )
+      {
+        to.pre[ i ] = f.pre;
+        to.post[ i ] = f.post;
+        to.receptor[ i ] = static_cast< std::int64_t >( f.receptor );
+        to.delay_steps[ i ] = static_cast< std::int64_t >( f.delay_steps );
+        to.weight[ i ] = f.weight;
+      }
+    } );
 }
 }
 
@@ -185,46 +313,15 @@ v1sim_audit( const char* model,
   std::uint64_t* sums,
   std::int64_t* counts )
 {
-  const auto n_threads = static_cast< std::size_t >( nest::kernel().vp_manager.get_num_threads() );
-  const std::size_t n_counts = n_pre_classes * n_post_classes * n_receptors;
-  struct alignas( 64 ) Total
-  {
-    std::uint64_t sums[ 2 ] = { 0, 0 };
-    std::vector< std::int64_t > counts;
-  };
-  std::vector< Total > totals( n_threads );
-  for ( auto& total : totals )
-  {
-    total.counts.assign( n_counts, 0 );
-  }
-  const auto n = for_each_synapse( model,
-    { source_index, n_source_nodes },
-    { target_index, n_target_nodes },
-    [ & ]( const int tid, const Fields& f )
-    {
-      const std::uint64_t ends = static_cast< std::uint64_t >( f.pre ) << 32 | static_cast< std::uint64_t >( f.post );
-      const std::uint64_t kind = f.receptor << 16 | f.delay_steps;
-      const auto bits = std::bit_cast< std::uint64_t >( f.weight + 0.0 );
-      auto& total = totals[ tid ];
-      for ( int lane = 0; lane < 2; ++lane )
-      {
-        total.sums[ lane ] += mix( mix( mix( ends ^ seeds[ lane ] ) + kind ) ^ bits );
-      }
-      if ( f.receptor < static_cast< std::uint64_t >( n_receptors ) )
-      {
-        ++total.counts[ ( pre_class[ f.pre ] * n_post_classes + post_class[ f.post ] ) * n_receptors + f.receptor ];
-      }
-    } );
-  for ( const auto& total : totals )
-  {
-    sums[ 0 ] += total.sums[ 0 ];
-    sums[ 1 ] += total.sums[ 1 ];
-    for ( std::size_t i = 0; i < n_counts; ++i )
-    {
-      counts[ i ] += total.counts[ i ];
-    }
-  }
-  return n;
+  return digest_and_counts( [ & ]( const auto& visit )
+    { return for_each_synapse( model, { source_index, n_source_nodes }, { target_index, n_target_nodes }, visit ); },
+    pre_class,
+    post_class,
+    n_pre_classes,
+    n_post_classes,
+    n_receptors,
+    sums,
+    counts );
 }
 
 /**
@@ -244,23 +341,57 @@ v1sim_synapses( const char* model,
   std::int64_t* delay_steps,
   double* weight )
 {
-  std::int64_t next = 0;
-  return for_each_synapse( model,
-    { source_index, n_source_nodes },
-    { target_index, n_target_nodes },
-    [ & ]( const int, const Fields& f )
+  return write_columns( [ & ]( const auto& visit )
+    { return for_each_synapse( model, { source_index, n_source_nodes }, { target_index, n_target_nodes }, visit ); },
+    { capacity, pre, post, receptor, delay_steps, weight } );
+}
+
+//! As v1sim_audit(): the background weights that neurons hold, as synapses from source 0, in pA of an event.
+std::int64_t
+v1sim_audit_background( const int single,
+  const std::int64_t* target_index,
+  const std::int64_t n_target_nodes,
+  const double event_weight,
+  const std::int64_t n_targets,
+  const std::int64_t n_receptors,
+  std::uint64_t* sums,
+  std::int64_t* counts )
+{
+  const std::vector< std::uint16_t > one_class( n_targets, 0 );
+  const Index index { target_index, n_target_nodes };
+  return digest_and_counts( [ & ]( const auto& visit )
     {
-      std::int64_t i;
-#pragma omp atomic capture
-      i = next++;
-      if ( i < capacity )
-      {
-        pre[ i ] = f.pre;
-        post[ i ] = f.post;
-        receptor[ i ] = static_cast< std::int64_t >( f.receptor );
-        delay_steps[ i ] = static_cast< std::int64_t >( f.delay_steps );
-        weight[ i ] = f.weight;
-      }
-    } );
+      return single ? for_each_background_weight< float >( index, event_weight, visit )
+                    : for_each_background_weight< double >( index, event_weight, visit );
+    },
+    one_class.data(),
+    one_class.data(),
+    1,
+    1,
+    n_receptors,
+    sums,
+    counts );
+}
+
+//! As v1sim_synapses(): the background weights that neurons hold.
+std::int64_t
+v1sim_background_weights( const int single,
+  const std::int64_t* target_index,
+  const std::int64_t n_target_nodes,
+  const double event_weight,
+  const std::int64_t capacity,
+  std::int64_t* pre,
+  std::int64_t* post,
+  std::int64_t* receptor,
+  std::int64_t* delay_steps,
+  double* weight )
+{
+  const Index index { target_index, n_target_nodes };
+  return write_columns( [ & ]( const auto& visit )
+    {
+      return single ? for_each_background_weight< float >( index, event_weight, visit )
+                    : for_each_background_weight< double >( index, event_weight, visit );
+    },
+    { capacity, pre, post, receptor, delay_steps, weight } );
 }
 }

@@ -1,14 +1,20 @@
 /*
- *  The NEST extension module: registers the neuron models.
+ *  The NEST extension module: registers the models.
  *
  *  NEST looks for <file name>_LTX_module; the functions with C linkage are
  *  called from Python through ctypes, in the process that NEST lives in.
  */
 #include "analog_input.h"
-#include "glif3_training.h"
+#include "glif3.h"
+#include "glif3_float32.h"
 #include "glif_psc_reset.h"
+#include "hub.h"
+#include "spike_record.h"
 #include "spike_sources.h"
+#include "synapse.h"
 
+#include "genericmodel_impl.h"
+#include "model_manager_impl.h"
 #include "nest_extension_interface.h"
 
 namespace v1sim
@@ -19,33 +25,60 @@ public:
   void
   initialize() override
   {
-    nest::register_node_model< Glif3Training< double > >( "glif3_training" );
-    nest::register_node_model< Glif3Training< float > >( "glif3_training_float32" );
+    nest::register_node_model< Glif3< double > >( "glif3_training" );
+    nest::register_node_model< Glif3< float > >( "glif3_training_single" );
+    nest::register_node_model< Glif3Float32 >( "glif3_training_float32" );
     nest::register_node_model< SpikeSource >( "spike_source" );
     nest::register_node_model< SpikeSink >( "spike_sink" );
+    nest::register_connection_model< DoubleSynapse >( "normalised_synapse" );
+    nest::register_connection_model< SingleSynapse >( "normalised_synapse_single" );
     muted = false;
     recorded_spikes().clear();
     analog_input.clear();
+    forget_hubs();
+    forget_sources();
   }
+
+private:
+  // NEST registers templates over the kind of target; these have one of their own.
+  template < typename >
+  using DoubleSynapse = Synapse< double >;
+  template < typename >
+  using SingleSynapse = Synapse< float >;
 };
 
 namespace
 {
-//! Call f with every node of this process, each on its own thread.
+//! Call f( thread ) on each of NEST's threads.
 template < typename Function >
 void
-for_each_node( const Function& f )
+on_each_thread( const Function& f )
 {
   const auto n_threads = static_cast< int >( nest::kernel().vp_manager.get_num_threads() );
 #pragma omp parallel for schedule( static, 1 ) num_threads( n_threads )
   for ( int tid = 0; tid < n_threads; ++tid )
   {
-    const auto& nodes = nest::kernel().node_manager.get_local_nodes( tid );
-    for ( auto it = nodes.begin(); it != nodes.end(); ++it )
-    {
-      f( *it->get_node() );
-    }
+    f( tid );
   }
+}
+
+//! Call f( hub ) with each hub of this process, on its own thread.
+template < typename Function >
+void
+for_each_hub( const Function& f )
+{
+  on_each_thread(
+    [ & ]( const int tid )
+    {
+      if ( has_hub< double >( tid ) )
+      {
+        f( hub< double >( tid ) );
+      }
+      if ( has_hub< float >( tid ) )
+      {
+        f( hub< float >( tid ) );
+      }
+    } );
 }
 }
 }
@@ -111,46 +144,39 @@ v1sim_set_muted( const int muted )
 void
 v1sim_reset_neurons()
 {
-  v1sim::for_each_node(
-    []( nest::Node& node )
+  v1sim::for_each_hub( []( auto& hub ) { hub.reset(); } );
+  v1sim::on_each_thread(
+    []( const int tid )
     {
-      if ( auto* const neuron = dynamic_cast< v1sim::Glif3Training< double >* >( &node ) )
+      const auto& nodes = nest::kernel().node_manager.get_local_nodes( tid );
+      for ( auto it = nodes.begin(); it != nodes.end(); ++it )
       {
-        neuron->reset_state();
-      }
-      else if ( auto* const neuron32 = dynamic_cast< v1sim::Glif3Training< float >* >( &node ) )
-      {
-        neuron32->reset_state();
-      }
-      else if ( auto* const nests_own = dynamic_cast< nest::glif_psc* >( &node ) )
-      {
-        v1sim::reset_glif_psc( *nests_own );
+        nest::Node* const node = it->get_node();
+        if ( auto* const neuron = dynamic_cast< v1sim::Glif3Float32* >( node ) )
+        {
+          neuron->reset_state();
+        }
+        else if ( auto* const nests_own = dynamic_cast< nest::glif_psc* >( node ) )
+        {
+          v1sim::reset_glif_psc( *nests_own );
+        }
       }
     } );
 }
 
 /**
- * Give sources first_node .. first_node + n_sources - 1 their spikes: steps[ start[ i ] ] up to
- * steps[ start[ i + 1 ] ] are the time stamps (in steps, ascending) of the i-th. They are no
- * sources of analog input any more.
+ * Give sources first_node .. first_node + n_sources - 1 their spikes in place of earlier ones: source[ i ] of
+ * them sends one with time stamp stamps[ i ] (in steps, ascending). They are no sources of analog input any more.
  */
 void
 v1sim_give_spikes( const std::int64_t first_node,
   const std::int64_t n_sources,
-  const std::int64_t* start,
-  const std::int64_t* steps )
+  const std::int32_t* source,
+  const std::int64_t* stamps,
+  const std::int64_t n_spikes )
 {
   v1sim::analog_input.clear();
-  v1sim::for_each_node(
-    [ = ]( nest::Node& node )
-    {
-      auto* const source = dynamic_cast< v1sim::SpikeSource* >( &node );
-      const std::int64_t i = static_cast< std::int64_t >( node.get_node_id() ) - first_node;
-      if ( source and i >= 0 and i < n_sources )
-      {
-        source->give( steps + start[ i ], steps + start[ i + 1 ] );
-      }
-    } );
+  v1sim::give_spikes( first_node, n_sources, source, stamps, n_spikes );
 }
 
 /**
@@ -165,5 +191,54 @@ v1sim_give_values( const std::int64_t first_node,
   const float* values )
 {
   v1sim::analog_input.give( first_node, n_sources, first_step, n_steps, values );
+}
+
+//! Background weights[ n_nodes ][ n_receptors ], normalised, of the neurons with these node ids, in place of earlier ones.
+void
+v1sim_set_background_weights( const std::int64_t* node,
+  const std::int64_t n_nodes,
+  const std::int64_t n_receptors,
+  const float* weights )
+{
+  std::size_t largest = 0;
+  for ( std::int64_t i = 0; i < n_nodes; ++i )
+  {
+    largest = std::max( largest, static_cast< std::size_t >( node[ i ] ) );
+  }
+  std::vector< std::int64_t > row( largest + 1, -1 );
+  for ( std::int64_t i = 0; i < n_nodes; ++i )
+  {
+    row[ node[ i ] ] = i;
+  }
+  v1sim::for_each_hub(
+    [ & ]( auto& hub )
+    {
+      for ( const auto* const neuron : hub.neurons() )
+      {
+        const std::size_t id = neuron->get_node_id();
+        const std::size_t n = std::min( neuron->constants().n_receptors(), static_cast< std::size_t >( n_receptors ) );
+        for ( std::size_t i = 0; id <= largest and row[ id ] >= 0 and i < n; ++i )
+        {
+          hub.set_background_weight( neuron->index(), i, weights[ row[ id ] * n_receptors + i ] );
+        }
+      }
+    } );
+}
+
+//! What background weights are multiplied by in NEST's steps first_step .. ; 0 in all others.
+void
+v1sim_set_background( const std::int64_t first_step, const double* factors, const std::int64_t n_steps )
+{
+  v1sim::for_each_hub( [ = ]( auto& hub ) { hub.set_background( first_step, factors, n_steps ); } );
+}
+
+//! In steps first_step .. each neuron and receptor draws its own events, one a step on average, each of event_weight.
+void
+v1sim_set_poisson_background( const std::int64_t first_step,
+  const std::int64_t n_steps,
+  const std::uint64_t key,
+  const double event_weight )
+{
+  v1sim::for_each_hub( [ = ]( auto& hub ) { hub.set_poisson_background( first_step, n_steps, key, event_weight ); } );
 }
 }

@@ -1,18 +1,103 @@
 #include "spike_sources.h"
 
+#include <algorithm>
+#include <array>
+#include <memory>
+
 #include "analog_input.h"
 #include "dictionary.h"
 #include "exceptions.h"
-#include "glif3_training.h"
 #include "kernel_manager.h"
 #include "nest_impl.h"
+#include "spike_record.h"
 
 namespace v1sim
 {
+namespace
+{
+struct Spike
+{
+  std::int64_t stamp;
+  SpikeSource* source;
+};
+
+//! Spikes of one population of sources, those of this thread.
+struct Trains
+{
+  std::size_t first_node;
+  std::vector< Spike > spikes;
+  std::size_t next = 0;
+};
+
+struct alignas( 64 ) SourcesOfThread
+{
+  std::vector< SpikeSource* > sources;
+  std::vector< Trains > trains;
+};
+
+constexpr std::size_t max_threads = std::size_t( 1 ) << nest::NUM_BITS_TID;
+std::array< std::unique_ptr< SourcesOfThread >, max_threads > sources_of_threads;
+
+SourcesOfThread&
+sources_of( const std::size_t tid )
+{
+  auto& pointer = sources_of_threads[ tid ];
+  if ( not pointer )
+  {
+    pointer = std::make_unique< SourcesOfThread >();
+  }
+  return *pointer;
+}
+}
+
+void
+forget_sources()
+{
+  std::ranges::for_each( sources_of_threads, []( auto& sources ) { sources.reset(); } );
+}
+
+void
+give_spikes( const std::size_t first_node,
+  const std::size_t n_sources,
+  const std::int32_t* const source,
+  const std::int64_t* const stamps,
+  const std::size_t n_spikes )
+{
+  const auto n_threads = static_cast< int >( nest::kernel().vp_manager.get_num_threads() );
+#pragma omp parallel for schedule( static, 1 ) num_threads( n_threads )
+  for ( int tid = 0; tid < n_threads; ++tid )
+  {
+    auto& mine = sources_of( tid );
+    std::vector< SpikeSource* > of_index( n_sources, nullptr );
+    for ( auto* const node : mine.sources )
+    {
+      const std::size_t i = node->get_node_id() - first_node;
+      if ( i < n_sources )
+      {
+        of_index[ i ] = node;
+      }
+    }
+    auto trains = std::ranges::find( mine.trains, first_node, &Trains::first_node );
+    if ( trains == mine.trains.end() )
+    {
+      trains = mine.trains.insert( trains, { first_node, {}, 0 } );
+    }
+    trains->spikes.clear();
+    trains->next = 0;
+    for ( std::size_t i = 0; i < n_spikes; ++i )
+    {
+      if ( auto* const node = of_index[ source[ i ] ] )
+      {
+        trains->spikes.push_back( { stamps[ i ], node } );
+      }
+    }
+  }
+}
 
 size_t
 SpikeSource::send_test_event( nest::Node& target, size_t receptor_type, nest::synindex, bool )
 {
+  has_devices_ = has_devices_ or not target.has_proxies();
   nest::SpikeEvent e;
   e.set_sender( *this );
   return target.handles_test_event( e, receptor_type );
@@ -24,15 +109,21 @@ SpikeSource::get_status( Dictionary& ) const
 }
 
 void
-SpikeSource::set_status( const Dictionary& )
+SpikeSource::set_status( const Dictionary& d )
 {
+  if ( d.known( nest::names::frozen ) )
+  {
+    throw nest::BadProperty( "Spike sources are updated together: none can be frozen or set free by itself." );
+  }
 }
 
 void
-SpikeSource::give( const std::int64_t* begin, const std::int64_t* end )
+SpikeSource::set_initialized_()
 {
-  steps_.assign( begin, end );
-  next_ = 0;
+  auto& sources = sources_of( get_thread() ).sources;
+  is_first_ = sources.empty();
+  sources.push_back( this );
+  set_frozen_( not is_first_ );
 }
 
 void
@@ -46,31 +137,55 @@ SpikeSource::pre_run_hook()
 }
 
 void
-SpikeSource::update( const nest::Time& origin, const long from, const long to )
+SpikeSource::send( const nest::Time& origin, const long lag )
 {
-  const std::int64_t first = origin.get_steps() + from + 1; // stamp of a spike sent at `from`
-  const std::int64_t last = origin.get_steps() + to;
-  const auto send = [ this, &origin ]( const std::int64_t step )
+  auto& events = nest::kernel().event_delivery_manager;
+  nest::SpikeEvent event;
+  if ( has_devices_ )
   {
-    nest::SpikeEvent event;
-    nest::kernel().event_delivery_manager.send( *this, event, step - origin.get_steps() - 1 );
-  };
-  if ( analog_input.includes( get_node_id() ) )
-  {
-    for ( std::int64_t step = first; step <= last; ++step )
-    {
-      if ( analog_input.of( get_node_id(), step ) != 0.0f )
-      {
-        send( step );
-      }
-    }
+    events.send( *this, event, lag );
     return;
   }
-  for ( ; next_ < steps_.size() and steps_[ next_ ] <= last; ++next_ )
+  // As send() does, without a look at the devices: their table takes 1 kB a node.
+  event.set_sender( *this );
+  event.set_sender_node_id( get_node_id() );
+  event.set_stamp( origin + nest::Time::step( lag + 1 ) );
+  events.send_remote( get_thread(), event, lag );
+}
+
+void
+SpikeSource::update( const nest::Time& origin, const long from, const long to )
+{
+  if ( not is_first_ )
   {
-    if ( steps_[ next_ ] >= first )
+    return;
+  }
+  auto& mine = sources_of( get_thread() );
+  const std::int64_t first = origin.get_steps() + from + 1; // stamp of a spike sent at `from`
+  const std::int64_t last = origin.get_steps() + to;
+  for ( Trains& trains : mine.trains )
+  {
+    for ( ; trains.next < trains.spikes.size() and trains.spikes[ trains.next ].stamp <= last; ++trains.next )
     {
-      send( steps_[ next_ ] );
+      const auto& [ stamp, source ] = trains.spikes[ trains.next ];
+      if ( stamp >= first and not analog_input.includes( source->get_node_id() ) )
+      {
+        source->send( origin, stamp - origin.get_steps() - 1 );
+      }
+    }
+  }
+  if ( not analog_input.active() )
+  {
+    return;
+  }
+  for ( std::int64_t stamp = first; stamp <= last; ++stamp )
+  {
+    for ( auto* const source : mine.sources )
+    {
+      if ( analog_input.includes( source->get_node_id() ) and analog_input.of( source->get_node_id(), stamp ) != 0.0f )
+      {
+        source->send( origin, stamp - origin.get_steps() - 1 );
+      }
     }
   }
 }

@@ -1,0 +1,96 @@
+#include "sweep.h"
+
+#include <cstring>
+
+#if defined( __x86_64__ ) && defined( __GLIBC__ ) && defined( __GNUC__ ) && not defined( __clang__ )
+#define V1SIM_CLONES __attribute__( ( target_clones( "avx2", "default" ) ) )
+#else
+#define V1SIM_CLONES
+#endif
+
+namespace v1sim
+{
+namespace
+{
+//! n_receptors is that of the compiler where it knows it, and 0 where the number is in the Sweep.
+template < std::size_t known_receptors, typename Real >
+inline __attribute__( ( always_inline ) ) std::size_t
+advance_blocks( const Sweep< Real >& s )
+{
+  using Vector = typename VectorOf< Real >::type;
+  const std::size_t n_receptors = known_receptors ? known_receptors : s.n_receptors;
+  const Vector zero {};
+  const Vector one = zero + Real( 1 );
+  const Vector threshold = zero + s.threshold;
+  const Vector dt = zero + s.dt;
+  std::size_t n_spikes = 0;
+  for ( std::size_t b = 0; b < s.n_blocks; ++b )
+  {
+    CellState< Real >& cell = s.cells[ b ];
+    const CellConstants< Real >& c = s.cell_constants[ s.kind[ b ] ];
+    const ReceptorConstants< Real >* const of_receptor = s.receptor_constants + s.kind[ b ] * n_receptors;
+    ReceptorState< Real >* const receptor = s.receptors + b * n_receptors;
+    Lanes< Real >* const input = s.input + b * n_receptors;
+    const Vector z = cell.z;
+    Vector current = receptor[ 0 ].psc;
+    for ( std::size_t i = 1; i < n_receptors; ++i )
+    {
+      current += receptor[ i ].psc;
+    }
+    for ( std::size_t i = 0; i < n_receptors; ++i )
+    {
+      Vector arriving = input[ i ].of;
+      if ( s.background )
+      {
+        arriving += s.background_factor * s.background[ b * n_receptors + i ].of;
+      }
+      const Vector rise = receptor[ i ].rise;
+      receptor[ i ].psc = of_receptor[ i ].decay * receptor[ i ].psc + of_receptor[ i ].dt_decay * rise;
+      receptor[ i ].rise = of_receptor[ i ].decay * rise + arriving * of_receptor[ i ].psc_initial;
+      input[ i ].of = zero;
+    }
+    for ( std::size_t j = 0; j < n_after_spike_currents; ++j )
+    {
+      current += cell.asc[ j ];
+      cell.asc[ j ] = c.asc_decay[ j ] * cell.asc[ j ] + z * c.asc_amp[ j ];
+    }
+    const Vector r = cell.r + z * c.t_ref - dt;
+    cell.r = r > zero ? r : zero;
+    cell.v = c.decay * cell.v + c.current_factor * current + z * c.reset;
+    const auto spikes = ( cell.v > threshold ) & ( cell.r <= zero );
+    cell.z = spikes ? one : zero;
+    std::uint64_t words[ sizeof( Vector ) / sizeof( std::uint64_t ) ];
+    std::memcpy( words, &spikes, sizeof words );
+    std::uint64_t any = 0;
+    for ( const auto word : words )
+    {
+      any |= word;
+    }
+    if ( __builtin_expect( any != 0, 0 ) )
+    {
+      for ( std::size_t lane = 0; lane < n_lanes; ++lane )
+      {
+        if ( spikes[ lane ] )
+        {
+          s.spiked[ n_spikes++ ] = static_cast< std::uint32_t >( b * n_lanes + lane );
+        }
+      }
+    }
+  }
+  return n_spikes;
+}
+}
+
+V1SIM_CLONES std::size_t
+advance( const Sweep< float >& s )
+{
+  return s.n_receptors == 4 ? advance_blocks< 4 >( s ) : advance_blocks< 0 >( s );
+}
+
+V1SIM_CLONES std::size_t
+advance( const Sweep< double >& s )
+{
+  return s.n_receptors == 4 ? advance_blocks< 4 >( s ) : advance_blocks< 0 >( s );
+}
+
+} // namespace v1sim
