@@ -58,12 +58,13 @@ def checked():
     return admitted(tiny_network())
 
 
-@pytest.fixture(params=["with the native module", "with PyNEST alone"])
+@pytest.fixture(params=["glif_psc", "glif_psc, with PyNEST alone", "training"])
 def built(checked, request, monkeypatch):
-    """A built network, to be read back in both ways."""
-    if request.param == "with PyNEST alone":
+    """A built network, to be read back in every way."""
+    if "alone" in request.param:
         monkeypatch.setattr("v1sim.simulation.build.native_or_none", lambda: None)
-    plan = make_plan(checked, background="mean", seed=SEED)
+    dynamics = request.param.split(",")[0]
+    plan = make_plan(checked, background="mean", seed=SEED, dynamics=dynamics)
     return build(plan, threads=2)
 
 
@@ -224,18 +225,26 @@ def test_the_native_module_changes_no_spike_of_glif_psc(checked, monkeypatch):
     np.testing.assert_array_equal(native.voltage.v_mv, plain.voltage.v_mv)
 
 
-@pytest.mark.parametrize("dynamics", ["glif_psc", "training"])
-def test_spikes_do_not_depend_on_the_number_of_threads(checked, dynamics):
+@pytest.mark.parametrize(
+    ("dynamics", "background"),
+    [
+        ("glif_psc", "shared_binomial"),
+        ("training", "shared_binomial"),
+        ("training", "independent_poisson"),
+    ],
+)
+def test_spikes_do_not_depend_on_the_number_of_threads(checked, dynamics, background):
     one, two = (
         simulate(
             checked,
-            background="shared_binomial",
+            background=background,
             threads=threads,
             dynamics=dynamics,
             between_trials="reset",
         )
         for threads in (1, 2)
     )
+    assert len(one.spikes) > 50
     assert_same_spikes(one.spikes, two.spikes)
 
 
@@ -260,7 +269,12 @@ def test_readback_equals_the_plan(checked, built):
 
 
 def change_weight(nest, connection):
-    connection.set(weight=connection.weight * (1 + 1e-15) + 1e-9)
+    """By the least that NEST's synapse and v1sim's, which holds a float32, can hold."""
+    weight = connection.weight
+    connection.set(weight=weight * (1 + 1e-15) + 1e-9)
+    if connection.weight == weight:
+        connection.set(weight=weight * (1 + 2**-23) + 1e-9)
+    assert connection.weight != weight
 
 
 def change_delay(nest, connection):
@@ -329,6 +343,32 @@ def test_populations_and_projections_are_pynn_objects(checked, built):
     population.record("spikes")
     pynn.run(20.0)
     assert len(population.get_data().segments[0].spiketrains) == population.size
+
+
+def test_readback_notices_another_background(checked):
+    plan = make_plan(checked, background="mean", seed=SEED, dynamics="training")
+    built = build(plan, threads=2)
+    weight = checked.network.background_weight.copy()
+    built.native.set_background_weights(built.neuron_node, weight)
+    read_back(built, lambda *_: None)
+    weight[7, 0] = np.nextafter(weight[7, 0], np.float32(1e3))
+    built.native.set_background_weights(built.neuron_node, weight)
+    with pytest.raises(ReadbackError, match=r"projection background: [\s\S]*neuron 0 -> 7"):
+        read_back(built, lambda *_: None)
+
+
+def test_projections_of_training_are_changed_through_pynn(checked):
+    """Weights that are set through PyNN, in nA, act and are read back by it."""
+    _, pynn = backend()
+    plan = make_plan(checked, background="none", seed=SEED, dynamics="training")
+    projection = build(plan, threads=2).projections["recurrent"]
+    before = np.array(projection.get(["weight"], format="list", with_address=False)).ravel()
+    projection.set(weight=0.0125)
+    after = np.array(projection.get(["weight"], format="list", with_address=False)).ravel()
+    assert len(before) == len(after) == len(checked.network.recurrent)
+    assert before.std() > 0
+    np.testing.assert_allclose(after, 0.0125, rtol=1e-7)
+    pynn.run(5.0)
 
 
 def test_only_a_checked_network_is_planned():

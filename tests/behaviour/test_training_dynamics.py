@@ -211,7 +211,7 @@ def test_setting_a_parameter_drops_the_given_constants():
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"tau_syn": [1.0, 2.0]},
+        {"tau_syn": []},
         {"tau_syn": [1.0, 2.0, 3.0, 0.0]},
         {"step_constants": [1.0] * 14},
         {"C_m": 0.0},
@@ -223,6 +223,12 @@ def test_impossible_parameters_are_refused(wrong):
     nest = fresh_kernel()
     with pytest.raises(nest.NESTError):
         nest.Create("glif3_training", params=wrong)
+
+
+def test_the_bit_exact_neuron_has_trainings_receptors():
+    nest = fresh_kernel()
+    with pytest.raises(nest.NESTError, match="four receptors"):
+        nest.Create("glif3_training_float32", params={"tau_syn": [1.0, 2.0]})
 
 
 @pytest.mark.parametrize("port", [0, 5])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from v1sim.simulation.cells import create_population, creations
-from v1sim.simulation.connectors import connect_projection
+from v1sim.simulation.connectors import connect_projection, fill_neurons
 from v1sim.simulation.group import ALONE, Group
 from v1sim.simulation.kernel import backend, reset_kernel
 from v1sim.simulation.native.library import (
@@ -37,7 +37,8 @@ class Simulation:
     ``populations["e23"]`` and ``projections["recurrent"]`` are PyNN objects;
     the i-th cell of a population is neuron ``plan.populations[...].neuron[i]``
     of the network file (also in the population's annotation ``neuron``).
-    ``neuron_node`` (n,) and ``source_node`` by projection give NEST's node ids.
+    ``neuron_node`` (n,) and ``source_node`` by projection give NEST's node ids. A background that
+    the neurons hold themselves (dynamics ``training``) is neither population nor projection.
     ``native`` is v1sim's NEST module; where it is there spikes are recorded in it,
     otherwise in ``spike_recorder``. ``group`` is the processes that it is built in.
     """
@@ -111,6 +112,9 @@ def build(
         progress("synapses", done, plan.n_synapses)
 
     for projection in plan.projections:
+        if projection.held_as == "normalised_in_neurons":
+            fill_neurons(projection, plan.cell_types.receptors.n, neuron_node, on_block, group)
+            continue
         if projection.label == "recurrent":
             pre = v1
         else:

@@ -3,8 +3,9 @@
 PyNN's FromListConnector calls nest.Connect once a target cell (11-38 thousand
 synapses a second), turns a NaN weight into the default and rounds delays. Here a
 projection's synapses go to NEST in blocks of two million, in the plan's own order and
-units. Each projection has its own copy of ``static_synapse``, by which its
-synapses are found again.
+units. Where the plan has it so, v1sim's NEST module puts them into NEST's connectors itself, as
+synapses that hold the normalised weight. Each projection has its own copy of its synapse model, by
+which its synapses are found again.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from numpy.typing import NDArray
 from v1sim.simulation.cells import PER_SYNAPSE
 from v1sim.simulation.group import ALONE, Group, host_of
 from v1sim.simulation.kernel import backend
+from v1sim.simulation.native.library import NORMALISED_SYNAPSE, native_module
 from v1sim.simulation.plan import ProjectionPlan, Synapses
 
-__all__ = ["connect_projection", "hosted_blocks"]
+__all__ = ["connect_projection", "fill_neurons", "hosted_blocks"]
 
 _I64 = NDArray[np.int64]
 _Progress = Callable[[int], None]
@@ -59,11 +61,13 @@ def connect_projection(
     from pyNN.connectors import Connector
 
     model = f"{plan.label}_synapse"
-    nest.CopyModel("static_synapse", model)
+    normalised = plan.held_as == "normalised_synapses"
+    nest.CopyModel(NORMALISED_SYNAPSE if normalised else "static_synapse", model)
+    connect_blocks = _fill_blocks if normalised else _connect_blocks
 
     class _WholeArrayConnector(Connector):  # type: ignore[misc]
         def connect(self, projection: Any) -> None:
-            _connect_blocks(plan, model, pre_node, post_node, on_block, group)
+            connect_blocks(plan, model, pre_node, post_node, on_block, group)
 
     class _Synapse(pynn.StaticSynapse):  # type: ignore[misc, name-defined]
         def _get_nest_synapse_model(self) -> str:
@@ -76,6 +80,18 @@ def connect_projection(
         @property
         def nest_connections(self) -> Any:
             return nest.GetConnections(synapse_model=model)
+
+        def _set_attributes(self, parameter_space: Any) -> None:
+            """Set all connections in one call; PyNN's goes by target cells and by labels."""
+            connections = self.nest_connections
+            parameter_space.evaluate(simplify=True)
+            for name, value in parameter_space.items():
+                values = value
+                if isinstance(value, np.ndarray):  # by index on either side
+                    pre_index = self.pre.id_to_index(list(connections.sources()))
+                    post_index = self.post.id_to_index(list(connections.targets()))
+                    values = value[pre_index, post_index].tolist()
+                connections.set({name: values})
 
     return _Projection(
         pre,
@@ -133,3 +149,32 @@ def _connect_blocks(
                 "receptor_type": block.receptor + np.int64(1),
             },
         )
+
+
+def _fill_blocks(
+    plan: ProjectionPlan,
+    model: str,
+    pre_node: _I64,
+    post_node: _I64,
+    on_block: _Progress,
+    group: Group,
+) -> None:
+    with native_module().filling(model) as filling:
+        for block in hosted_blocks(plan, post_node, group):
+            filling.count(pre_node[block.pre], post_node[block.post], block, plan.dt_ms)
+        for block in hosted_blocks(plan, post_node, group, on_block):
+            filling.write(pre_node[block.pre], post_node[block.post], block, plan.dt_ms)
+
+
+def fill_neurons(
+    plan: ProjectionPlan,
+    n_receptors: int,
+    post_node: _I64,
+    on_block: _Progress,
+    group: Group,
+) -> None:
+    """Give each neuron the weights of ``plan`` onto it: a plan that is held in the neurons."""
+    weight = np.zeros((len(post_node), n_receptors), dtype=np.float32)
+    for block in hosted_blocks(plan, post_node, group, on_block):
+        weight[block.post, block.receptor] = block.weight
+    native_module().set_background_weights(post_node, weight)

@@ -39,17 +39,17 @@ class WeightScale:
         pre: NDArray[np.integer],
         post: NDArray[np.integer],
         receptor: NDArray[np.integer],
-        weight_pa: NDArray[np.float64],
+        weight: NDArray[np.float64],
     ) -> NDArray[np.float64]:
         """The weights of a block of synapses after the factor; new where any changes."""
-        meant = np.ones(len(weight_pa), dtype=bool)
+        meant = np.ones(len(weight), dtype=bool)
         if self.receptor is not None:
             meant &= receptor == self.receptor
         if self.pre is not None:
             meant &= self.pre[pre]
         if self.post is not None:
             meant &= self.post[post]
-        return np.where(meant, weight_pa * self.factor, weight_pa)
+        return np.where(meant, weight * self.factor, weight)
 
 
 def weight_scales(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ __all__ = [
     "IN_TRAINING",
     "NO_PORT",
     "BuildPlan",
+    "HeldAs",
     "PopulationPlan",
     "ProjectionPlan",
     "Synapses",
@@ -43,12 +45,17 @@ NO_PORT = -1
 #: Synapses handed over at a time: bounds the 64-bit arrays that nest.Connect needs.
 _BLOCK = 1 << 21
 
+#: As what the simulator holds a projection's weights: NEST's synapses with float64 in pA; synapses
+#: with the normalised float32 of the file; or numbers of the neurons themselves, normalised too.
+HeldAs = Literal["pa_synapses", "normalised_synapses", "normalised_in_neurons"]
+
 
 @dataclass(frozen=True, eq=False)
 class Synapses:
     """A block of synapses in physical units: indices, receptor, ms and pA, shape (m,).
 
     The receptor is `NO_PORT` where NEST chooses it by the sign of the weight.
+    ``weight`` is the normalised weight, where that is what the simulator holds.
     """
 
     pre: NDArray[np.integer]
@@ -56,6 +63,7 @@ class Synapses:
     receptor: NDArray[np.integer]
     delay_ms: NDArray[np.floating]
     weight_pa: NDArray[np.float64]
+    weight: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.pre)
@@ -68,6 +76,7 @@ class Synapses:
             self.receptor[index],
             self.delay_ms[index],
             self.weight_pa[index],
+            None if self.weight is None else self.weight[index],
         )
 
     def digest(self, dt_ms: float) -> SynapseDigest:
@@ -95,8 +104,10 @@ class ProjectionPlan:
     """Synapses of one projection in physical units, given block by block.
 
     ``scale`` (n,) turns the table's normalised weight into pA by target neuron;
-    ``perturbed_by`` then alters it. ``without_ports`` (n,) are targets whose model has no ports in
-    NEST, which chooses their receptor by the sign of the weight; None where there are none.
+    ``perturbed_by`` alters it: the pA, or where the simulator holds the normalised weight, that
+    one, which is then rounded to float32. ``without_ports`` (n,) are targets whose model has no
+    ports in NEST, which chooses their receptor by the sign of the weight; None where there are
+    none.
     """
 
     label: str
@@ -105,6 +116,7 @@ class ProjectionPlan:
     dt_ms: float
     perturbed_by: tuple[WeightScale, ...] = ()
     without_ports: NDArray[np.bool_] | None = None
+    held_as: HeldAs = "pa_synapses"
 
     def __len__(self) -> int:
         return len(self.table)
@@ -115,13 +127,41 @@ class ProjectionPlan:
         for start in range(0, len(t), size):
             part = slice(start, start + size)
             pre, post, receptor = t.pre[part], t.post[part], t.receptor[part]
-            weight_pa = units.to_pa(t.weight[part], post, self.scale)
-            for perturbation in self.perturbed_by:
-                weight_pa = perturbation.scaled(pre, post, receptor, weight_pa)
             if self.without_ports is not None:
                 receptor = np.where(self.without_ports[post], NO_PORT, receptor.astype(np.int64))
-            yield Synapses(pre, post, receptor, t.delay_ms[part], weight_pa)
+            if self.held_as == "pa_synapses":
+                weight_pa = self._perturbed(part, units.to_pa(t.weight[part], post, self.scale))
+                yield Synapses(pre, post, receptor, t.delay_ms[part], weight_pa)
+            else:
+                weight = t.weight[part]
+                if self.perturbed_by:
+                    weight = self._perturbed(part, weight.astype(np.float64)).astype(np.float32)
+                weight_pa = units.to_pa(weight, post, self.scale)
+                yield Synapses(pre, post, receptor, t.delay_ms[part], weight_pa, weight)
             t.forget()
+
+    def _perturbed(self, part: slice, weight: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The weights of a part of the table after all perturbations."""
+        t = self.table
+        for perturbation in self.perturbed_by:
+            weight = perturbation.scaled(t.pre[part], t.post[part], t.receptor[part], weight)
+        return weight
+
+    def without_zeros(self) -> ProjectionPlan:
+        """The same with the perturbed weights as the table's own, those that are not 0."""
+        t = self.table
+        (whole,) = self.blocks(max(len(t), 1)) if len(t) else (None,)
+        if whole is None or whole.weight is None:
+            return self
+        kept = np.flatnonzero(whole.weight)
+        table = SynapseTable(
+            pre=t.pre[kept],
+            post=t.post[kept],
+            receptor=t.receptor[kept],
+            delay_ms=t.delay_ms[kept],
+            weight=whole.weight[kept],
+        )
+        return replace(self, table=table, perturbed_by=())
 
     @cached_property
     def digest(self) -> SynapseDigest:
@@ -193,7 +233,8 @@ def make_plan(
     background : {"none", "mean", "shared_binomial", "independent_poisson", "recorded"}
         What drives the file's background weights.
     seed : int
-        Of NEST's random numbers (used by ``independent_poisson`` alone).
+        Of random numbers: the background's, and NEST's own, which ``independent_poisson``
+        uses with ``glif_psc`` and ``training_float32``.
     dynamics : {"glif_psc", "nest", "training", "training_float32"}
         NEST's neuron, the NEST model of each cell type, or the neuron the weights were trained in.
     draws : int array, shape (trials, steps), optional
@@ -235,9 +276,14 @@ def make_plan(
     scale = network.voltage_scale_mv
     without_ports = _without_ports(network.cell_types, network.neurons.cell_type)
 
+    own_synapses = dynamics == "training"
+
     def projection(label: str, table: SynapseTable, n_pre: int, factor: float) -> ProjectionPlan:
         perturbed_by = weight_scales(perturb, label, classes, n_pre, network.receptors)
-        return ProjectionPlan(label, table, scale * factor, dt_ms, perturbed_by, without_ports)
+        held_as: HeldAs = "normalised_synapses" if own_synapses else "pa_synapses"
+        return ProjectionPlan(
+            label, table, scale * factor, dt_ms, perturbed_by, without_ports, held_as
+        )
 
     projections = [
         projection("recurrent", network.recurrent, network.n_neurons, 1.0),
@@ -245,7 +291,10 @@ def make_plan(
     ]
     if background != "none" and network.background_weight is not None:
         table = _background_table(network.background_weight, dt_ms)
-        projections.append(projection("background", table, 1, event_weight(background)))
+        driven = projection("background", table, 1, event_weight(background))
+        if own_synapses:
+            driven = replace(driven, held_as="normalised_in_neurons").without_zeros()
+        projections.append(driven)
     stimulated = stimulation_table(
         perturb, classes, network.cell_types, network.neurons.cell_type, dt_ms
     )

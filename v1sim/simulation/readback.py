@@ -24,6 +24,7 @@ from v1sim.simulation.build import Progress, Simulation
 from v1sim.simulation.connectors import hosted_blocks
 from v1sim.simulation.kernel import backend
 from v1sim.simulation.plan import NO_PORT, ProjectionPlan, Synapses
+from v1sim.stimulus.background import event_weight
 
 __all__ = ["READ_BACK", "ProjectionReadback", "read_back", "read_back_findings"]
 
@@ -58,7 +59,7 @@ def read_back(simulation: Simulation, progress: Progress) -> tuple[ProjectionRea
     receptors = simulation.plan.cell_types.receptors
     done, total = 0, simulation.plan.n_synapses
     for plan in simulation.plan.projections:
-        if _in_connectors(simulation, plan):
+        if _is_read_natively(simulation, plan):
             digest, counts = _audit(simulation, plan)
         else:
             digest, counts = SynapseDigest(0, (0, 0)), np.zeros(receptors.n, dtype=np.int64)
@@ -100,15 +101,22 @@ def read_back_findings(results: tuple[ProjectionReadback, ...]) -> tuple[Finding
     )
 
 
-def _in_connectors(simulation: Simulation, plan: ProjectionPlan) -> bool:
+def _is_read_natively(simulation: Simulation, plan: ProjectionPlan) -> bool:
     """Whether the native module can read the projection."""
     from_device = plan.label == "background" and simulation.plan.background == "independent_poisson"
-    return simulation.native is not None and not from_device
+    in_neurons = plan.held_as == "normalised_in_neurons"
+    return simulation.native is not None and (in_neurons or not from_device)
 
 
 def _audit(simulation: Simulation, plan: ProjectionPlan) -> tuple[SynapseDigest, NDArray[np.int64]]:
     """Digest and counts by receptor, from the native module."""
     assert simulation.native is not None
+    n_receptors = simulation.plan.cell_types.receptors.n
+    if plan.held_as == "normalised_in_neurons":
+        audit = simulation.native.audit_background(
+            _inverse(simulation.neuron_node), event_weight(simulation.plan.background), n_receptors
+        )
+        return audit.digest, audit.counts.sum(axis=(0, 1))
     sources = simulation.source_node[plan.label]
     audit = simulation.native.audit(
         simulation.projections[plan.label].nest_synapse_model,
@@ -116,23 +124,31 @@ def _audit(simulation: Simulation, plan: ProjectionPlan) -> tuple[SynapseDigest,
         _inverse(simulation.neuron_node),
         np.zeros(len(sources), dtype=np.uint16),
         np.zeros(simulation.plan.n_neurons, dtype=np.uint16),
-        simulation.plan.cell_types.receptors.n,
+        n_receptors,
     )
     return audit.digest, audit.counts.sum(axis=(0, 1))
 
 
 def _held(simulation: Simulation, plan: ProjectionPlan) -> Iterator[Synapses]:
     """A projection's synapses as NEST holds them, in the file's indices."""
-    if not _in_connectors(simulation, plan):
+    if not _is_read_natively(simulation, plan):
         yield from _held_by_pynest(simulation, plan)
         return
     assert simulation.native is not None
-    pre, post, receptor, delay_steps, weight_pa = simulation.native.synapses(
-        simulation.projections[plan.label].nest_synapse_model,
-        _inverse(simulation.source_node[plan.label]),
-        _inverse(simulation.neuron_node),
-        capacity=2 * len(simulation.projections[plan.label]) + 1,
-    )
+    neuron_of = _inverse(simulation.neuron_node)
+    if plan.held_as == "normalised_in_neurons":
+        pre, post, receptor, delay_steps, weight_pa = simulation.native.background_weights(
+            neuron_of,
+            event_weight(simulation.plan.background),
+            capacity=simulation.plan.n_neurons * simulation.plan.cell_types.receptors.n,
+        )
+    else:
+        pre, post, receptor, delay_steps, weight_pa = simulation.native.synapses(
+            simulation.projections[plan.label].nest_synapse_model,
+            _inverse(simulation.source_node[plan.label]),
+            neuron_of,
+            capacity=2 * len(simulation.projections[plan.label]) + 1,
+        )
     yield Synapses(pre, post, receptor, delay_steps * plan.dt_ms, weight_pa)
 
 

@@ -316,6 +316,16 @@ def _load_sources(
     if stimulation is not None:
         stamps_ms = start_ms + np.arange(n_steps) * plan.dt_ms
         stimulation.node_collection.set(spike_times=stamps_ms)
+    if any(p.held_as == "normalised_in_neurons" for p in plan.projections):
+        assert simulation.native is not None
+        weight = background.event_weight(plan.background)
+        if plan.background == "independent_poisson":
+            key = background.poisson_key(plan.seed, trial)
+            simulation.native.set_poisson_background(start_step, n_steps, key, weight)
+        else:
+            events = background.events(plan.background, n_steps, plan.seed, trial, plan.draws)
+            simulation.native.set_background(start_step, events.astype(np.float64) * weight)
+        return
     source = simulation.populations.get("background")
     if source is None:
         return

@@ -6,6 +6,7 @@ doi 10.1126/sciadv.abq7592). ``mean`` is the expectation of that, every step.
 
 - `event_weight`: what one event delivers
 - `events`: the events of each step
+- `poisson_key`: of the random numbers of ``independent_poisson`` inside v1sim's neurons
 - `read_draws`: the draws n of a recorded background
 """
 
@@ -31,6 +32,7 @@ __all__ = [
     "RecordedBackground",
     "event_weight",
     "events",
+    "poisson_key",
     "read_draws",
 ]
 
@@ -85,6 +87,11 @@ def events(
             raise ValueError(msg)
         return draws[trial, :n_steps]
     return np.zeros(n_steps, dtype=np.int64)
+
+
+def poisson_key(seed: int, trial: int) -> int:
+    """Key of the events that each neuron of ``training`` draws for itself in a trial, 64 bits."""
+    return int(stream(seed, "background", trial).integers(2**64, dtype=np.uint64))
 
 
 def read_draws(path: Path, n_steps: Sequence[int]) -> NDArray[np.int64]:

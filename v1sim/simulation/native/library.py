@@ -8,15 +8,17 @@ once more into the user's cache.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import functools
 import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +33,11 @@ from v1sim.simulation.native.compile import (
     fitting_module,
     wanted_stamp,
 )
+from v1sim.units import to_steps
 
 __all__ = [
     "MODELS",
+    "NORMALISED_SYNAPSE",
     "SPIKE_SINK",
     "SPIKE_SOURCE",
     "Audit",
@@ -47,12 +51,14 @@ __all__ = [
 MODELS = {"training": "glif3_training", "training_float32": "glif3_training_float32"}
 #: NEST models of the source that is given arrays and of the sink that records what it gets.
 SPIKE_SOURCE, SPIKE_SINK = "spike_source", "spike_sink"
+#: NEST model of a synapse onto the neurons of ``training`` that holds the file's normalised weight.
+NORMALISED_SYNAPSE = "normalised_synapse"
 
 _I64 = NDArray[np.int64]
 _log = logging.getLogger("v1sim")
 _FAILURES = {
     -1: "there is no synapse model of this name",
-    -2: "the synapse model is not a static synapse",
+    -2: "the synapse model is neither v1sim's nor a static synapse",
     -3: "a synapse connects a node that is not in the plan",
 }
 
@@ -72,6 +78,19 @@ class Audit:
     counts: _I64
 
 
+class SynapseBlock(Protocol):
+    """What of a block of synapses the module needs beside node ids."""
+
+    @property
+    def receptor(self) -> NDArray[np.integer]: ...
+
+    @property
+    def delay_ms(self) -> NDArray[np.floating]: ...
+
+    @property
+    def weight(self) -> NDArray[np.float32] | None: ...
+
+
 class NativeModule:
     """The functions of the loaded module. Get it from `native_module`."""
 
@@ -87,7 +106,7 @@ class NativeModule:
         library.v1sim_set_source_order.restype = None
         library.v1sim_give_spikes.argtypes = [
             *(ctypes.c_int64, ctypes.c_int64),
-            *(_pointer(np.int64), _pointer(np.int64)),
+            *(_pointer(np.int32), _pointer(np.int64), ctypes.c_int64),
         ]
         library.v1sim_give_spikes.restype = None
         library.v1sim_give_values.argtypes = [*[ctypes.c_int64] * 4, _pointer(np.float32)]
@@ -104,6 +123,38 @@ class NativeModule:
         library.v1sim_synapses.argtypes = [
             ctypes.c_char_p,
             *index,
+            ctypes.c_int64,
+            *[_pointer(np.int64)] * 4,
+            _pointer(np.float64),
+        ]
+        columns = [
+            *(ctypes.c_int64, _pointer(np.int64), _pointer(np.int64)),
+            *(_pointer(np.uint8), _pointer(np.int32)),
+        ]
+        library.v1sim_error_message.restype = ctypes.c_char_p
+        library.v1sim_begin_filling.argtypes = [ctypes.c_char_p, ctypes.c_int]
+        library.v1sim_count_synapses.argtypes = columns
+        library.v1sim_write_synapses.argtypes = [*columns, _pointer(np.float32)]
+        library.v1sim_set_background_weights.argtypes = [
+            *(_pointer(np.int64), ctypes.c_int64, ctypes.c_int64, _pointer(np.float32)),
+        ]
+        library.v1sim_set_background_weights.restype = None
+        library.v1sim_set_background.argtypes = [
+            *(ctypes.c_int64, _pointer(np.float64), ctypes.c_int64),
+        ]
+        library.v1sim_set_background.restype = None
+        library.v1sim_set_poisson_background.argtypes = [
+            *(ctypes.c_int64, ctypes.c_int64, ctypes.c_uint64, ctypes.c_double),
+        ]
+        library.v1sim_set_poisson_background.restype = None
+        library.v1sim_audit_background.restype = ctypes.c_int64
+        library.v1sim_audit_background.argtypes = [
+            *(ctypes.c_int, _pointer(np.int64), ctypes.c_int64, ctypes.c_double),
+            *(ctypes.c_int64, ctypes.c_int64, _pointer(np.uint64), _pointer(np.int64)),
+        ]
+        library.v1sim_background_weights.restype = ctypes.c_int64
+        library.v1sim_background_weights.argtypes = [
+            *(ctypes.c_int, _pointer(np.int64), ctypes.c_int64, ctypes.c_double),
             ctypes.c_int64,
             *[_pointer(np.int64)] * 4,
             _pointer(np.float64),
@@ -134,12 +185,16 @@ class NativeModule:
         first_node, n_sources : int
             The population: consecutive node ids.
         source, stamp : int array, shape (q,)
-            Index of the source and time stamp in steps, ascending within a source.
+            Index of the source and time stamp in steps.
         """
-        order = np.argsort(source, kind="stable")
-        start = np.searchsorted(source[order], np.arange(n_sources + 1)).astype(np.int64)
-        steps = np.ascontiguousarray(stamp[order], dtype=np.int64)
-        self._library.v1sim_give_spikes(first_node, n_sources, start, steps)
+        order = np.argsort(stamp, kind="stable")
+        self._library.v1sim_give_spikes(
+            first_node,
+            n_sources,
+            np.ascontiguousarray(source[order], dtype=np.int32),
+            np.ascontiguousarray(stamp[order], dtype=np.int64),
+            len(stamp),
+        )
 
     def give_values(self, first_node: int, first_stamp: int, values: NDArray[np.float32]) -> None:
         """Make the nodes of a `SPIKE_SOURCE` population send numbers instead of spikes.
@@ -181,6 +236,82 @@ class NativeModule:
     def reset_neurons(self) -> None:
         """State and input of every neuron as after creation, that of glif_psc included."""
         self._library.v1sim_reset_neurons()
+
+    @contextlib.contextmanager
+    def filling(self, synapse_model: str) -> Iterator[Filling]:
+        """Put synapses into NEST's connectors, as a copy of `NORMALISED_SYNAPSE`.
+
+        Within the context all blocks of synapses are counted, and then the same are written.
+
+        Raises
+        ------
+        SimulationError
+            Saying what NEST or the module refused.
+        """
+        filling = Filling(self._library, synapse_model)
+        filling.raise_on_failure(self._library.v1sim_begin_filling(synapse_model.encode(), 0))
+        yield filling
+        filling.raise_on_failure(self._library.v1sim_finish_filling())
+
+    def set_background_weights(self, node: _I64, weight: NDArray[np.float32]) -> None:
+        """Give the neurons ``node`` their normalised background weights, shape (n, receptors)."""
+        self._library.v1sim_set_background_weights(
+            np.ascontiguousarray(node), *weight.shape, np.ascontiguousarray(weight)
+        )
+
+    def set_background(self, first_step: int, factor: NDArray[np.float64]) -> None:
+        """What background weights act times in NEST's steps ``first_step`` ..; 0 in all others."""
+        self._library.v1sim_set_background(first_step, np.ascontiguousarray(factor), len(factor))
+
+    def set_poisson_background(
+        self, first_step: int, n_steps: int, key: int, event_weight: float
+    ) -> None:
+        """Let each neuron draw its own background events, one a step on average.
+
+        Parameters
+        ----------
+        first_step, n_steps : int
+            The steps of NEST in which it does.
+        key : int
+            64 bits that the draws follow from, whatever the number of threads and processes.
+        event_weight : float
+            What the background weights act times for one event.
+        """
+        self._library.v1sim_set_poisson_background(first_step, n_steps, key, event_weight)
+
+    def audit_background(self, target_index: _I64, event_weight: float, n_receptors: int) -> Audit:
+        """Digest and counts of the background weights of all neurons.
+
+        Each weight that is not 0 is a synapse of one step from source 0, with the pA of one event.
+
+        Parameters
+        ----------
+        target_index : int array
+            Index of each node, by node id.
+        event_weight : float
+            What the background weights act times for one event.
+        n_receptors : int
+            Receptors of a neuron.
+        """
+        sums = np.zeros(2, dtype=np.uint64)
+        counts = np.zeros((1, 1, n_receptors), dtype=np.int64)
+        n = self._library.v1sim_audit_background(
+            *(0, target_index, len(target_index), event_weight),
+            *(len(target_index), n_receptors, sums, counts),
+        )
+        _raise_on_failure(n, "background")
+        return Audit(SynapseDigest(n, (int(sums[0]), int(sums[1]))), counts)
+
+    def background_weights(
+        self, target_index: _I64, event_weight: float, capacity: int
+    ) -> tuple[_I64, _I64, _I64, _I64, NDArray[np.float64]]:
+        """The synapses that `audit_background` sees, as `synapses` gives them."""
+        return self._columns(
+            self._library.v1sim_background_weights,
+            (0, target_index, len(target_index), event_weight),
+            capacity,
+            "background",
+        )
 
     def audit(
         self,
@@ -234,17 +365,58 @@ class NativeModule:
         SimulationError
             As `audit` does.
         """
+        return self._columns(
+            self._library.v1sim_synapses,
+            (synapse_model.encode(), *_sized([source_index, target_index])),
+            capacity,
+            synapse_model,
+        )
+
+    def _columns(
+        self, function: Any, arguments: tuple[object, ...], capacity: int, what: str
+    ) -> tuple[_I64, _I64, _I64, _I64, NDArray[np.float64]]:
         pre, post, receptor, delay = (np.empty(capacity, dtype=np.int64) for _ in range(4))
         weight = np.empty(capacity)
-        n = self._library.v1sim_synapses(
-            synapse_model.encode(),
-            *_sized([source_index, target_index]),
-            capacity,
-            *(pre, post, receptor, delay, weight),
-        )
-        _raise_on_failure(n, synapse_model)
+        n = function(*arguments, capacity, pre, post, receptor, delay, weight)
+        _raise_on_failure(n, what)
         n = min(n, capacity)
         return pre[:n], post[:n], receptor[:n], delay[:n], weight[:n]
+
+
+class Filling:
+    """Blocks of synapses on their way into NEST's connectors; from `NativeModule.filling`."""
+
+    def __init__(self, library: ctypes.CDLL, synapse_model: str) -> None:
+        self._library = library
+        self._synapse_model = synapse_model
+
+    def count(self, pre_node: _I64, post_node: _I64, block: SynapseBlock, dt_ms: float) -> None:
+        """Count the synapses of a block; those onto neurons of other processes are left out."""
+        columns = _columns_of(pre_node, post_node, block, dt_ms)
+        self.raise_on_failure(self._library.v1sim_count_synapses(len(pre_node), *columns))
+
+    def write(self, pre_node: _I64, post_node: _I64, block: SynapseBlock, dt_ms: float) -> None:
+        """Write them, when all blocks have been counted."""
+        columns = _columns_of(pre_node, post_node, block, dt_ms)
+        weight = np.ascontiguousarray(block.weight, dtype=np.float32)
+        self.raise_on_failure(self._library.v1sim_write_synapses(len(pre_node), *columns, weight))
+
+    def raise_on_failure(self, succeeded: int) -> None:
+        """A `SimulationError` with what the module says, unless ``succeeded``."""
+        if not succeeded:
+            message = self._library.v1sim_error_message().decode(errors="replace")
+            raise SimulationError(message, where=f"connecting {self._synapse_model}")
+
+
+def _columns_of(
+    pre_node: _I64, post_node: _I64, block: SynapseBlock, dt_ms: float
+) -> tuple[NDArray[np.generic], ...]:
+    return (
+        np.ascontiguousarray(pre_node),
+        np.ascontiguousarray(post_node),
+        np.ascontiguousarray(block.receptor, dtype=np.uint8),
+        to_steps(block.delay_ms, dt_ms).astype(np.int32),
+    )
 
 
 def _sized(arrays: Sequence[_I64]) -> list[object]:

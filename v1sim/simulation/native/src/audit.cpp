@@ -84,18 +84,18 @@ fields_of( const v1sim::Synapse< Real >& synapse, const std::size_t tid, const I
  */
 template < typename Synapse, typename Visit >
 std::optional< std::int64_t >
-visit_connector( const nest::ConnectorBase& base,
+visit_connector( nest::ConnectorBase& base,
   const std::size_t tid,
   const Index source_index,
   const Index target_index,
   const Visit& visit )
 {
-  const auto* const connector = dynamic_cast< const nest::Connector< Synapse >* >( &base );
+  auto* const connector = dynamic_cast< nest::Connector< Synapse >* >( &base );
   if ( not connector )
   {
     return {};
   }
-  const auto& rows = connector->*reach( v1sim::Rows< Synapse > {} );
+  const auto& rows = v1sim::rows_of( *connector );
   const auto syn_id = base.get_syn_id();
   std::int64_t n = 0;
   for ( std::size_t lcid = 0; lcid < rows.size(); ++lcid )
@@ -140,7 +140,7 @@ for_each_synapse( const char* model, const Index source_index, const Index targe
 #pragma omp parallel for schedule( static, 1 ) num_threads( n_threads ) reduction( + : total ) reduction( min : failure )
   for ( int tid = 0; tid < n_threads; ++tid )
   {
-    const nest::ConnectorBase* const base =
+    nest::ConnectorBase* const base =
       syn_id < connectors[ tid ].size() ? connectors[ tid ][ syn_id ] : nullptr;
     if ( not base )
     {

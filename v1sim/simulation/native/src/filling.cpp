@@ -185,7 +185,7 @@ private:
       auto* const base = ( connections.*reach( AllConnectors {} ) )[ tid ][ syn_id ];
       auto& connector = dynamic_cast< nest::Connector< Synapse< Real > >& >( *base );
       auto& sources = ( connections.*reach( SourcesOfConnections {} ) ).get_thread_local_sources( tid )[ syn_id ];
-      rows = &( connector.*reach( Rows< Synapse< Real > > {} ) );
+      rows = &rows_of( connector );
       first = rows->size() - 1;
       const Synapse< Real > one( syn_id, 0, 1, 0.0f );
       for ( std::size_t i = 1; i < n; ++i )

@@ -28,6 +28,12 @@ public:
   {
     return nest::invalid_port;
   }
+
+  size_t
+  handles_test_event( nest::DSSpikeEvent&, size_t ) override
+  {
+    return nest::invalid_port;
+  }
 };
 
 //! Normalised weight of a synapse, as float32.
@@ -140,11 +146,13 @@ template < typename Real >
 bool
 Synapse< Real >::send( nest::Event& e, const std::size_t tid, const CommonPropertiesType& )
 {
-  const auto& spike = static_cast< nest::SpikeEvent& >( e );
-  const float factor = analog_input.active() ? analog_input.factor( spike ) : 1.0f;
-  hub< Real >( tid ).add_input( spike.get_stamp().get_steps() - 1 + delay(),
-    place(),
-    static_cast< Real >( weight_ ) * static_cast< Real >( spike.get_multiplicity() ) * static_cast< Real >( factor ) );
+  // A device may draw for each target by itself: it does so when the event is sent.
+  const auto& h = hub< Real >( tid );
+  e.set_weight( weight_pa( h ) );
+  e.set_delay_steps( delay() );
+  e.set_receiver( *this->get_target( tid ) );
+  e.set_rport( h.receptor_of( place() ) + 1 );
+  e();
   return false;
 }
 
@@ -163,18 +171,31 @@ template < typename Real >
 void
 Synapse< Real >::set_status( const Dictionary& d, nest::ConnectorModel& model, const std::size_t tid )
 {
-  const std::uint64_t before = order();
   double weight_pa = 0;
   float weight = weight_;
   if ( d.update_value( nest::names::weight, weight_pa ) )
   {
     weight = normalised( weight_pa, hub< Real >( tid ).scale_mv_of( place() ) );
   }
+  const std::uint64_t before = order();
   Base::set_status( d, model );
   weight_ = weight;
   if ( order() != before )
   {
     rows_are_in_order = false; // until NEST sorts again
+  }
+}
+
+template < typename Real >
+void
+Synapse< Real >::disable()
+{
+  Base::disable();
+  const std::uint64_t before = order();
+  weight_ = 0;
+  if ( order() != before )
+  {
+    rows_are_in_order = false;
   }
 }
 
@@ -259,6 +280,11 @@ namespace nest
     const std::size_t lcid, const Dictionary& d, ConnectorModel& model )                                         \
   {                                                                                                              \
     C_[ lcid ].set_status( d, model, v1sim::thread_of( model, syn_id_ ) );                                       \
+  }                                                                                                              \
+  template <>                                                                                                    \
+  void Connector< v1sim::Synapse< REAL > >::disable_connection( const std::size_t lcid )                         \
+  {                                                                                                              \
+    C_[ lcid ].disable();                                                                                        \
   }
 V1SIM_CONNECTOR( double )
 V1SIM_CONNECTOR( float )

@@ -47,7 +47,7 @@ public:
   Synapse( nest::synindex, std::uint32_t place, std::uint32_t delay_steps, float weight );
 
   void check_connection( nest::Node&, nest::Node& target, std::size_t receptor, const CommonPropertiesType& );
-  //! Of a device: the rows of neurons and spike sources are queued instead.
+  //! Of a device; the rows of neurons and spike sources are queued instead.
   bool send( nest::Event&, std::size_t tid, const CommonPropertiesType& );
 
   // Until it leads to a neuron:
@@ -58,6 +58,8 @@ public:
   // When it does:
   void get_status( Dictionary&, std::size_t tid ) const;
   void set_status( const Dictionary&, nest::ConnectorModel&, std::size_t tid );
+  //! NEST leaves disabled synapses in their row: it must bring nothing.
+  void disable();
 
   std::uint32_t place() const { return this->target_.value; }
   std::uint32_t delay() const { return this->syn_id_delay_.delay; }
@@ -101,7 +103,9 @@ namespace nest
   template <>                                                                                                    \
   void Connector< SYNAPSE >::get_synapse_status( const std::size_t, const std::size_t, Dictionary& ) const;      \
   template <>                                                                                                    \
-  void Connector< SYNAPSE >::set_synapse_status( const std::size_t, const Dictionary&, ConnectorModel& );
+  void Connector< SYNAPSE >::set_synapse_status( const std::size_t, const Dictionary&, ConnectorModel& );         \
+  template <>                                                                                                    \
+  void Connector< SYNAPSE >::disable_connection( const std::size_t );
 V1SIM_CONNECTOR( v1sim::Synapse< double > )
 V1SIM_CONNECTOR( v1sim::Synapse< float > )
 #undef V1SIM_CONNECTOR
