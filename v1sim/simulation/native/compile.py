@@ -133,7 +133,7 @@ def compile_command(stamp: Mapping[str, str | bool], output: Path, system: str) 
         f"-I{_nest_headers()}",
         *_boost_headers(),
         *("-idirafter", str(_SOURCES / "compat")),
-        *(str(path) for path in sorted(_SOURCES.glob("*.cpp"))),
+        str(_SOURCES / "everything.cc"),
         *("-o", str(output)),
     ]
 

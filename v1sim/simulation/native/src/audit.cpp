@@ -257,7 +257,7 @@ digest_and_counts( const ForEach& for_each,
 }
 
 //! Where arrays of synapses are to go.
-struct Columns
+struct SynapseArrays
 {
   std::int64_t capacity;
   std::int64_t* pre;
@@ -270,7 +270,7 @@ struct Columns
 //! Write the synapses that for_each( visit ) shows, no more than there is room for; how many there are, or a failure.
 template < typename ForEach >
 std::int64_t
-write_columns( const ForEach& for_each, const Columns& to )
+write_columns( const ForEach& for_each, const SynapseArrays& to )
 {
   std::int64_t next = 0;
   return for_each(

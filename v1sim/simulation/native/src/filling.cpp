@@ -22,13 +22,14 @@
 #include "model_manager_impl.h"
 #include "nest_names.h"
 #include "synapse.h"
+#include "threads.h"
 
 namespace v1sim
 {
 namespace
 {
 //! Columns of a block of synapses: node ids, receptor from 0, steps, normalised weight.
-struct Block
+struct Columns
 {
   std::size_t n;
   const std::int64_t* pre;
@@ -42,8 +43,8 @@ class Filling
 {
 public:
   virtual ~Filling() = default;
-  virtual void count( const Block& ) = 0;
-  virtual void write( const Block& ) = 0;
+  virtual void count( const Columns& ) = 0;
+  virtual void write( const Columns& ) = 0;
   virtual void finish() = 0;
 };
 
@@ -59,13 +60,13 @@ public:
   }
 
   void
-  count( const Block& block ) override
+  count( const Columns& block ) override
   {
     on_each_thread( [ & ]( const std::size_t tid ) { threads_[ tid ].count( block, tid, syn_id_ ); } );
   }
 
   void
-  write( const Block& block ) override
+  write( const Columns& block ) override
   {
     on_each_thread( [ & ]( const std::size_t tid ) { threads_[ tid ].write( block, tid, syn_id_ ); } );
   }
@@ -113,7 +114,7 @@ private:
     }
 
     void
-    count( const Block& block, const std::size_t tid, const nest::synindex syn_id )
+    count( const Columns& block, const std::size_t tid, const nest::synindex syn_id )
     {
       for ( std::size_t i = 0; i < block.n; ++i )
       {
@@ -137,7 +138,7 @@ private:
     }
 
     void
-    check( const Block& block, const std::size_t i, const std::size_t tid, const std::uint32_t neuron )
+    check( const Columns& block, const std::size_t i, const std::size_t tid, const std::uint32_t neuron )
     {
       auto& target = *hub< Real >( tid ).neurons()[ neuron ];
       if ( block.receptor[ i ] >= target.constants().n_receptors() )
@@ -163,7 +164,7 @@ private:
     }
 
     void
-    connect_first( const Block& block, const std::size_t i, const std::size_t tid, const nest::synindex syn_id )
+    connect_first( const Columns& block, const std::size_t i, const std::size_t tid, const nest::synindex syn_id )
     {
       Dictionary parameters;
       parameters[ nest::names::receptor_type ] = static_cast< long >( block.receptor[ i ] + 1 );
@@ -214,7 +215,7 @@ private:
     }
 
     void
-    write( const Block& block, const std::size_t tid, const nest::synindex syn_id )
+    write( const Columns& block, const std::size_t tid, const nest::synindex syn_id )
     {
       if ( n and not rows )
       {
@@ -260,39 +261,14 @@ private:
     }
   };
 
-  template < typename Function >
-  void
-  on_each_thread( const Function& f )
-  {
-    const auto n_threads = static_cast< int >( threads_.size() );
-    std::exception_ptr error;
-#pragma omp parallel for schedule( static, 1 ) num_threads( n_threads )
-    for ( int tid = 0; tid < n_threads; ++tid )
-    {
-      try
-      {
-        f( static_cast< std::size_t >( tid ) );
-      }
-      catch ( ... )
-      {
-#pragma omp critical( v1sim_filling )
-        error = std::current_exception();
-      }
-    }
-    if ( error )
-    {
-      std::rethrow_exception( error );
-    }
-  }
-
   const nest::synindex syn_id_;
   std::vector< OfThread > threads_;
 };
 
 std::unique_ptr< Filling > filling;
-std::string message;
+std::string error_message;
 
-//! Call f(); false if it threw, and then message says what.
+//! Call f(); false if it threw, and then error_message says what.
 template < typename Function >
 int
 succeeds( const Function& f )
@@ -304,7 +280,7 @@ succeeds( const Function& f )
   }
   catch ( const std::exception& error )
   {
-    message = error.what();
+    error_message = error.what();
   }
   filling.reset();
   return 0;
@@ -319,7 +295,7 @@ extern "C"
 const char*
 v1sim_error_message()
 {
-  return v1sim::message.c_str();
+  return v1sim::error_message.c_str();
 }
 
 /**

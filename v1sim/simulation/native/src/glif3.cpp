@@ -6,7 +6,6 @@
 #include "dictionary.h"
 #include "exceptions.h"
 #include "kernel_manager.h"
-#include "nest_impl.h"
 #include "nest_names.h"
 #include "spike_record.h"
 #include "universal_data_logger_impl.h"

@@ -4,9 +4,9 @@
 
 #include "analog_input.h"
 #include "dictionary.h"
+#include "event_delivery_manager_impl.h"
 #include "exceptions.h"
 #include "kernel_manager.h"
-#include "nest_impl.h"
 #include "nest_names.h"
 #include "spike_record.h"
 #include "universal_data_logger_impl.h"

@@ -16,7 +16,7 @@ void ( *reset_members )( nest::glif_psc& ) = nullptr;
  * members: the standard's own way to reach them.
  */
 template < auto parameters, auto state, auto buffers >
-struct Reach
+struct ReachMembers
 {
   static void
   reset( nest::glif_psc& neuron )
@@ -41,7 +41,7 @@ struct Reach
 
   static inline const bool known = ( reset_members = &reset, true );
 };
-template struct Reach< &nest::glif_psc::P_, &nest::glif_psc::S_, &nest::glif_psc::B_ >;
+template struct ReachMembers< &nest::glif_psc::P_, &nest::glif_psc::S_, &nest::glif_psc::B_ >;
 }
 
 void

@@ -7,13 +7,14 @@
 #include <map>
 
 #include "event.h"
+#include "event_delivery_manager_impl.h"
 #include "exceptions.h"
 #include "glif3.h"
 #include "kernel_manager.h"
-#include "nest_impl.h"
 #include "random_words.h"
 #include "spike_record.h"
 #include "synapse.h"
+#include "threads.h"
 
 namespace v1sim
 {
@@ -25,8 +26,6 @@ namespace
 //! Sums that are added to at a time stay in the second-level cache: 128 kB of them.
 template < typename Real >
 constexpr std::uint32_t places_in_part = ( 1u << 17 ) / sizeof( Real );
-
-constexpr std::size_t max_threads = std::size_t( 1 ) << nest::NUM_BITS_TID;
 
 template < typename Real >
 std::array< std::unique_ptr< Hub< Real > >, max_threads > hubs;

@@ -12,9 +12,8 @@
 #include "spike_record.h"
 #include "spike_sources.h"
 #include "synapse.h"
+#include "threads.h"
 
-#include "genericmodel_impl.h"
-#include "model_manager_impl.h"
 #include "nest_extension_interface.h"
 
 namespace v1sim
@@ -49,26 +48,13 @@ private:
 
 namespace
 {
-//! Call f( thread ) on each of NEST's threads.
-template < typename Function >
-void
-on_each_thread( const Function& f )
-{
-  const auto n_threads = static_cast< int >( nest::kernel().vp_manager.get_num_threads() );
-#pragma omp parallel for schedule( static, 1 ) num_threads( n_threads )
-  for ( int tid = 0; tid < n_threads; ++tid )
-  {
-    f( tid );
-  }
-}
-
 //! Call f( hub ) with each hub of this process, on its own thread.
 template < typename Function >
 void
 for_each_hub( const Function& f )
 {
   on_each_thread(
-    [ & ]( const int tid )
+    [ & ]( const std::size_t tid )
     {
       if ( has_hub< double >( tid ) )
       {
@@ -146,7 +132,7 @@ v1sim_reset_neurons()
 {
   v1sim::for_each_hub( []( auto& hub ) { hub.reset(); } );
   v1sim::on_each_thread(
-    []( const int tid )
+    []( const std::size_t tid )
     {
       const auto& nodes = nest::kernel().node_manager.get_local_nodes( tid );
       for ( auto it = nodes.begin(); it != nodes.end(); ++it )

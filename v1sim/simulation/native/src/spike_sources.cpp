@@ -6,10 +6,11 @@
 
 #include "analog_input.h"
 #include "dictionary.h"
+#include "event_delivery_manager_impl.h"
 #include "exceptions.h"
 #include "kernel_manager.h"
-#include "nest_impl.h"
 #include "spike_record.h"
+#include "threads.h"
 
 namespace v1sim
 {
@@ -35,7 +36,6 @@ struct alignas( 64 ) SourcesOfThread
   std::vector< Trains > trains;
 };
 
-constexpr std::size_t max_threads = std::size_t( 1 ) << nest::NUM_BITS_TID;
 std::array< std::unique_ptr< SourcesOfThread >, max_threads > sources_of_threads;
 
 SourcesOfThread&
@@ -63,9 +63,7 @@ give_spikes( const std::size_t first_node,
   const std::int64_t* const stamps,
   const std::size_t n_spikes )
 {
-  const auto n_threads = static_cast< int >( nest::kernel().vp_manager.get_num_threads() );
-#pragma omp parallel for schedule( static, 1 ) num_threads( n_threads )
-  for ( int tid = 0; tid < n_threads; ++tid )
+  const auto give = [ = ]( const std::size_t tid )
   {
     auto& mine = sources_of( tid );
     std::vector< SpikeSource* > of_index( n_sources, nullptr );
@@ -91,7 +89,8 @@ give_spikes( const std::size_t first_node,
         trains->spikes.push_back( { stamps[ i ], node } );
       }
     }
-  }
+  };
+  on_each_thread( give );
 }
 
 size_t
