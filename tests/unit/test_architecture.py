@@ -257,15 +257,15 @@ def test_checking_loads_no_simulator_and_nothing_that_is_slow(statement):
         assert not loaded & {"pydantic", "yaml", "platformdirs"}
 
 
-@pytest.mark.parametrize(
-    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda p: p.name
-)
 def test_the_compiler_is_shown_every_native_source():
     sources = PACKAGE / "simulation" / "native" / "src"
     included = re.findall(r'#include "(.+\.cpp)"', (sources / "everything.cc").read_text())
     assert included == sorted(path.name for path in sources.glob("*.cpp"))
 
 
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda p: p.name
+)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         if target.startswith(("http://", "https://")):
