@@ -70,8 +70,9 @@ def _path() -> str:
 class Cluster:
     """The daemons, and what a test does to them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, configuration: str | None = None) -> None:
         self.folder = folder
+        self._configuration = configuration or CONFIGURATION
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.environment = {"SLURM_CONF": str(folder / "slurm.conf"), "PATH": _path()}
 
@@ -88,7 +89,7 @@ class Cluster:
                 probe.bind(("127.0.0.1", 0))
                 ports.append(probe.getsockname()[1])
         (self.folder / "slurm.conf").write_text(
-            CONFIGURATION.format(
+            self._configuration.format(
                 host=socket.gethostname().partition(".")[0],
                 folder=self.folder,
                 port=ports[0],
@@ -176,9 +177,9 @@ def _until(condition: object, what: str, seconds: float = 60) -> None:
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[Cluster]:
+def running(folder: Path, configuration: str | None = None) -> Iterator[Cluster]:
     """A cluster that takes jobs."""
-    cluster = Cluster(folder)
+    cluster = Cluster(folder, configuration)
     try:
         cluster.start()
         yield cluster

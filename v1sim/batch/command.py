@@ -91,14 +91,15 @@ def start(request: Request, progress: Progress) -> str:
             progress=progress,
         )
         if request.slurm:
-            array = slurm_jobs.submit(
+            arrays = slurm_jobs.submit(
                 folder,
                 needs,
                 sweep.config.slurm,
                 max_jobs=request.jobs,
                 name=sweep.config.name,
             )
-            return f"{len(pending)} runs given to Slurm as job array {array}; see --status"
+            named = f"job array{'s' if len(arrays) > 1 else ''} {', '.join(arrays)}"
+            return f"{len(pending)} runs given to Slurm as {named}; see --status"
         run_local(folder, needs, processes, n_jobs=n_jobs, threads=threads, progress=progress)
     states = _states(sweep, folder)
     text = _summary(sweep, folder, states)

@@ -27,11 +27,13 @@ import io
 import os
 import shutil
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 from v1sim.batch.sweep import SweepRun
 from v1sim.config import dump_config
@@ -39,7 +41,7 @@ from v1sim.documents.batch import RunStateDocument
 from v1sim.errors import InputError, OutputError
 from v1sim.output import replacing
 
-__all__ = ["RunState", "Status", "SweepFolder"]
+__all__ = ["QueuedRun", "RunState", "Status", "SweepFolder"]
 
 _LOG_TAIL_BYTES = 8192
 
@@ -65,6 +67,13 @@ class RunState:
     status: Status
     reason: str = ""
     log_tail: tuple[str, ...] = ()
+
+
+class QueuedRun(NamedTuple):
+    """A run in Slurm's queue: whether its job waits, and why where that is not usual."""
+
+    waits: bool
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -184,14 +193,16 @@ class SweepFolder:
         except InputError:  # damaged: that it was begun is all that is known
             return RunStateDocument(state="running")
 
-    def state(self, name: str, in_queue: Collection[str] = ()) -> RunState:
+    def state(
+        self, name: str, in_queue: Mapping[str, QueuedRun] = MappingProxyType({})
+    ) -> RunState:
         """What a run is now.
 
         Parameters
         ----------
         name : str
             The run.
-        in_queue : collection of str
+        in_queue : mapping
             Runs that wait or run in Slurm.
         """
         written = self._read_state(name)
@@ -200,10 +211,11 @@ class SweepFolder:
         if self.is_done(name):  # asked last: a run that ends meanwhile is done
             told = written.reason if written is not None and written.state == "done" else None
             return RunState(Status.DONE, told or "")
-        if held or (began and name in in_queue):
+        queued = in_queue.get(name)
+        if held or (began and queued is not None and not queued.waits):
             return RunState(Status.RUNNING)
-        if name in in_queue:
-            return RunState(Status.QUEUED)
+        if queued is not None:
+            return RunState(Status.QUEUED, f"Slurm: {queued.reason}" if queued.reason else "")
         if written is None or written.state == "done":  # its folder was removed
             return RunState(Status.MISSING)
         if began:

@@ -1,9 +1,13 @@
-"""Runs as a Slurm job array, submitted through submitit.
+"""Runs as Slurm job arrays, submitted through submitit.
 
-Each element of the array starts `Job`, as on this machine. When Slurm announces the end of its time
-(SIGUSR1 or SIGUSR2), the run is ended and counted as failed; when it announces anything else
-(preemption), the job goes back into the queue. A job that Slurm requeues by itself
-starts its run anew.
+Each element of an array starts `Job`, as on this machine. When Slurm announces the end of its time
+(SIGUSR1 or SIGUSR2), the run is ended and counted as failed. When it preempts the job, the run is
+ended, and the job waits until Slurm takes it off its node and puts it back into the queue: one
+that ended by itself in the time of grace would count as failed. A job that Slurm requeues
+starts its run anew. A sweep of more runs than an array may have becomes several arrays.
+
+Slurm's commands are given the environment without what a user's shell sets for them (SQUEUE_*,
+SBATCH_*, SLURM_*), which would change their output or the jobs.
 
 Which runs are in the queue is asked of Slurm alone: each array has a name of its own, and
 a file of that name, written before the array is submitted, says which run each element is.
@@ -11,19 +15,21 @@ a file of that name, written before the array is submitted, says which run each 
 
 from __future__ import annotations
 
-import contextlib
+import importlib.util
 import os
+import re
 import shutil
 import signal
 import subprocess
+import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from v1sim.batch.folder import SweepFolder
+from v1sim.batch.folder import QueuedRun, SweepFolder
 from v1sim.batch.job import Job
 from v1sim.batch.sweep import SlurmConfig
 from v1sim.documents.batch import ArrayMembers
@@ -41,6 +47,14 @@ _MEMORY_MARGIN, _LEAST_MEMORY_MB = 1.5, 1024
 _NOTICE_S = 90
 #: Longest wait for a run's lock: a look at the state of a sweep holds it for a moment.
 _LOCK_WAIT_S = 10.0
+#: Longest time of grace that is waited for.
+_LONGEST_GRACE_S = 24 * 3600
+#: What a user may choose for all jobs, where the sweep does not.
+_CHOICES = ("ACCOUNT", "PARTITION", "QOS", "RESERVATION", "CONSTRAINT")
+#: Slurm's own default of MaxArraySize, less one.
+_USUAL_ARRAY_SIZE = 1000
+#: Slurm's reasons for which a job waits in any queue.
+_USUAL_REASONS = ("", "None", "Priority", "Resources", "BeginTime", "JobArrayTaskLimit", "Cleaning")
 
 
 class SlurmJob:
@@ -89,7 +103,13 @@ class SlurmJob:
                 job.give_up("its time limit was reached (slurm.time_min)")
                 raise
             except KeyboardInterrupt:
-                job.give_up("Slurm ended the job (scancel, time limit or shutdown)")
+                if not _is_preempted():
+                    job.give_up("Slurm ended the job (scancel, time limit or shutdown)")
+                    raise SystemExit(1) from None
+                job.give_up("Slurm preempted the job, which goes back into the queue if it may")
+                # Until Slurm takes the job: a job that ends by itself now counts as failed.
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                time.sleep(_LONGEST_GRACE_S)
                 raise SystemExit(1) from None
 
     def checkpoint(self) -> Any:
@@ -97,6 +117,47 @@ class SlurmJob:
         import submitit
 
         return submitit.helpers.DelayedSubmission(self)
+
+
+def _is_preempted() -> bool:
+    """Whether Slurm has begun to preempt this job: it then has a time of preemption."""
+    job = os.environ.get("SLURM_JOB_ID", "")
+    done = _slurm("scontrol", "--oneliner", "show", "job", job)
+    times = re.findall(r"\bPreemptTime=(\S+)", done.stdout)
+    return any(when not in ("None", "N/A") for when in times)
+
+
+def _slurm(*command: str) -> subprocess.CompletedProcess[str]:
+    """One of Slurm's commands, as if the user's shell had set nothing for it."""
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env=_plain_environment()
+    )
+
+
+def _plain_environment(keep: Collection[str] = ()) -> dict[str, str]:
+    """The environment without Slurm's variables, but for where its configuration lies."""
+    prefixes = ("SQUEUE_", "SBATCH_", "SLURM_", "SLURMD_", "SRUN_", "SCONTROL_", "SUBMITIT_")
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name == "SLURM_CONF" or name in keep or not name.startswith(prefixes)
+    }
+
+
+@contextmanager
+def _environment_for_sbatch(config: SlurmConfig) -> Iterator[None]:
+    """What submitit's sbatch is started with: its variables go before what its script says."""
+    chosen = {"ACCOUNT": config.account, "PARTITION": config.partition}
+    keep = [f"SBATCH_{name}" for name in _CHOICES if chosen.get(name) is None]
+    before = dict(os.environ)
+    plain = _plain_environment(keep)
+    os.environ.clear()
+    os.environ.update(plain)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @contextmanager
@@ -130,8 +191,8 @@ def submit(
     *,
     max_jobs: int | None,
     name: str,
-) -> str:
-    """Give runs to Slurm as one job array; its id.
+) -> tuple[str, ...]:
+    """Give runs to Slurm as job arrays; their ids.
 
     Parameters
     ----------
@@ -142,9 +203,9 @@ def submit(
     config : SlurmConfig
         What to ask for.
     max_jobs : int, optional
-        Most jobs at a time; by default what ``config`` says.
+        Most jobs at a time, shared among the arrays; by default what ``config`` says.
     name : str
-        What the array's name in the queue begins with.
+        What the arrays' names in the queue begin with.
 
     Raises
     ------
@@ -153,15 +214,55 @@ def submit(
     InputError
         If there is no Slurm, or it refuses.
     """
-    try:
-        import submitit
-    except ImportError:
-        raise MissingExtraError("submitit", "hpc", "v1sim batch --slurm") from None
+    if importlib.util.find_spec("submitit") is None:
+        raise MissingExtraError("submitit", "hpc", "v1sim batch --slurm")
     if shutil.which("sbatch") is None or shutil.which("srun") is None:
         raise InputError(
             "there is no Slurm on this machine: sbatch and srun are not found",
             hint="give the batch on a login node, or run it here with --local",
         )
+    runs = list(needs)
+    size = _largest_array()
+    parts = [runs[start : start + size] for start in range(0, len(runs), size)]
+    most = max_jobs or config.max_jobs
+    if most is not None:
+        most = max(1, most // len(parts))
+    arrays: list[str] = []
+    for part in parts:
+        try:
+            arrays.append(
+                _submit_array(folder, {run: needs[run] for run in part}, config, most, name)
+            )
+        except InputError as error:
+            if not arrays:
+                raise
+            raise InputError(
+                error.seen,
+                where=error.where,
+                expected=f"{len(parts)} arrays of at most {size:,} runs",
+                hint=f"{' and '.join(arrays)} were taken and stay in the queue; give the batch "
+                "again when there is room for the others",
+            ) from error
+    return tuple(arrays)
+
+
+def _largest_array() -> int:
+    """Elements that an array may have on this cluster."""
+    done = _slurm("scontrol", "show", "config")
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", done.stdout, re.MULTILINE)
+    return max(1, int(found[1])) if found else _USUAL_ARRAY_SIZE
+
+
+def _submit_array(
+    folder: SweepFolder,
+    needs: Mapping[str, Need],
+    config: SlurmConfig,
+    max_jobs: int | None,
+    name: str,
+) -> str:
+    """Submit one array; its id."""
+    import submitit
+
     memory_mb = config.memory_mb or max(
         _LEAST_MEMORY_MB, round(_MEMORY_MARGIN * max(need.memory_mb for need in needs.values()))
     )
@@ -175,24 +276,27 @@ def submit(
         "cpus_per_task": config.cpus,
         "ntasks_per_node": 1,
         "signal_delay_s": min(_NOTICE_S, 15 * config.time_min),
-        "array_parallelism": max_jobs or config.max_jobs,
+        "array_parallelism": max_jobs,
         "additional_parameters": config.options or None,
     }
     with replacing(_members_path(folder, array)) as temporary:
         temporary.write_text(ArrayMembers(tuple(needs)).model_dump_json(), encoding="utf-8")
+    there = set(folder.slurm.iterdir())
     executor = submitit.SlurmExecutor(folder=str(folder.slurm.absolute()), max_num_timeout=0)
     executor.update_parameters(**{key: value for key, value in asked.items() if value is not None})
     calls = [
         SlurmJob(folder.root.absolute(), run, config.cpus, need.memory_mb)
         for run, need in needs.items()
     ]
-    inside = "SLURM_JOB_ID" in os.environ
     try:
-        # A batch given inside a job must not hand that job's own settings down.
-        with submitit.helpers.clean_env() if inside else contextlib.nullcontext():
+        with _environment_for_sbatch(config):
             jobs = executor.submit_array(calls)
     except submitit.core.utils.FailedJobError as error:
         _members_path(folder, array).unlink()
+        for path in (
+            set(folder.slurm.iterdir()) - there
+        ):  # what submitit wrote for jobs that are none
+            path.unlink(missing_ok=True)
         raise InputError(
             f"Slurm does not take the jobs: {' '.join(str(error).split())}",
             where="slurm",
@@ -205,7 +309,7 @@ def _members_path(folder: SweepFolder, array: str) -> Path:
     return folder.slurm / f"{array}.json"
 
 
-def runs_in_queue(folder: SweepFolder) -> frozenset[str]:
+def runs_in_queue(folder: SweepFolder) -> Mapping[str, QueuedRun]:
     """Runs of the sweep that wait or run in Slurm.
 
     Raises
@@ -215,12 +319,10 @@ def runs_in_queue(folder: SweepFolder) -> frozenset[str]:
     """
     members = {path.stem: path for path in folder.slurm.glob("*.json")}
     if not members or shutil.which("squeue") is None:
-        return frozenset()
-    done = subprocess.run(
-        ["squeue", "--noheader", "--array", "--format=%K %j", f"--name={','.join(members)}"],
-        capture_output=True,
-        text=True,
-        check=False,
+        return {}
+    form = "%K|%j|%T|%r"
+    done = _slurm(
+        "squeue", "--noheader", "--array", f"--format={form}", f"--name={','.join(members)}"
     )
     if done.returncode:
         raise InputError(
@@ -228,9 +330,12 @@ def runs_in_queue(folder: SweepFolder) -> frozenset[str]:
             where="squeue",
             hint="wait until it does: what is in its queue must not be given to it twice",
         )
-    found = set()
+    found = {}
     for line in done.stdout.splitlines():
-        index, array = line.split()
+        index, array, state, reason = (part.strip() for part in line.split("|", 3))
         runs = ArrayMembers.model_validate_json(members[array].read_text(encoding="utf-8")).root
-        found.add(runs[int(index) if index.isdigit() else 0])
-    return frozenset(found)
+        waits = state in ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED")
+        found[runs[int(index) if index.isdigit() else 0]] = QueuedRun(
+            waits, reason if waits and reason not in _USUAL_REASONS else ""
+        )
+    return found
