@@ -189,10 +189,10 @@ class TimeCourses:
     tau_ms: F64
     amplitude: F64
 
-    @cached_property
-    def charge_ms(self) -> F64:
-        """Charge of a spike over its weight, pA ms a pA, shape (t, r); NaN where there is none."""
-        factor = np.where(np.array(self.shape) == "alpha", np.e, 1.0)[:, np.newaxis, np.newaxis]
+    def charge_pa_ms(self, weight_pa: float = 1.0) -> F64:
+        """Charge of a spike of a weight, pA ms, shape (t, r); NaN where there is no current."""
+        is_alpha = np.array(self.shape) == "alpha"
+        factor = np.where(is_alpha, weight_pa * np.e, weight_pa)[:, np.newaxis, np.newaxis]
         charge = factor * self.tau_ms * self.amplitude
         none = np.isnan(charge).all(axis=-1)
         return np.where(none, np.nan, np.nansum(charge, axis=-1))

@@ -77,7 +77,7 @@ def test_leak_follows_from_the_time_constant_where_a_model_has_that():
 def test_time_courses_by_type():
     types = mixed_types()
     courses = types.receptors.time_courses
-    charge = courses.charge_ms
+    charge = courses.charge_pa_ms()
     np.testing.assert_allclose(charge[0], np.e * types.tau_syn_ms[0])
     np.testing.assert_allclose(
         charge[1], np.e * (types.tau_syn_fast_ms[1] + types.amp_slow[1] * types.tau_syn_slow_ms[1])

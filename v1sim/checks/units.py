@@ -277,7 +277,7 @@ def synaptic_strength(context: Context, group: str) -> dict[str, SynapticStrengt
     n_groups = profile.counts.shape[1]
     gain = context.psp_gain_mv / types.voltage_scale_mv[:, np.newaxis]
     # A spike leaves weight * e * tau; normalised / g is a fraction of threshold. 1/Hz: 1000 ms.
-    charge = types.receptors.time_courses.charge_ms / types.g_ns[:, np.newaxis] * 1e-3
+    charge = types.receptors.time_courses.charge_pa_ms() / types.g_ns[:, np.newaxis] * 1e-3
     n_types = np.maximum(np.bincount(profile.group_of_type, minlength=n_groups), 1)
     by_group = [
         np.bincount(profile.group_of_type, weights=values[:, receptor], minlength=n_groups)
@@ -405,8 +405,8 @@ def _background_drive(context: Context) -> F64 | None:
         return None
     types, of_neuron = network.cell_types, network.neurons.cell_type
     # Mean of alpha currents: weight * e * tau a draw. Normalised / g is a fraction of threshold.
-    charge_ms = types.receptors.time_courses.charge_ms
-    gain = _MEAN_DRAW_PER_MS * np.nan_to_num(charge_ms) / types.g_ns[:, np.newaxis]
+    charge = types.receptors.time_courses.charge_pa_ms(_MEAN_DRAW_PER_MS)
+    gain = np.nan_to_num(charge) / types.g_ns[:, np.newaxis]
     drive = np.abs((weight * gain[of_neuron]).sum(axis=1))
     return drive[weight.any(axis=1)]
 

@@ -159,13 +159,13 @@ def stimulation_table(
         return None
     excitatory = classes.is_excitatory[classes.of_neuron[post]]
     receptor = _excited_through(cell_types.receptors, cell_type[post], excitatory)
-    charge_ms = cell_types.receptors.time_courses.charge_ms[cell_type[post], receptor]
+    charge_pa_ms = cell_types.receptors.time_courses.charge_pa_ms()[cell_type[post], receptor]
     return SynapseTable(
         pre=np.zeros(len(post), dtype=np.int32),
         post=post,
         receptor=receptor,
         delay_ms=np.full(len(post), dt_ms, dtype=np.float32),
-        weight=(current_pa[post] * dt_ms / charge_ms).astype(np.float32),
+        weight=(current_pa[post] * dt_ms / charge_pa_ms).astype(np.float32),
     )
 
 
