@@ -318,7 +318,9 @@ class TrainingMinimum:
     Parameters
     ----------
     updates : int
-        Updates of the optimizer, where provenance or checkpoint tell how many it made.
+        Updates of the optimizer, where provenance or checkpoint tell how many it made. Fewer
+        are enough where exact zeros show a training, or where updates times learning rate
+        reach ``change`` times the root mean square of the recurrent weights.
     change : float
         Relative change (L2) of the recurrent weights, where there is a baseline.
     """

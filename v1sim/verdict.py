@@ -264,12 +264,8 @@ def _less_than_stated(
     if stated.verdict is not Verdict.TRAINED or stated.proof not in ("provenance", "checkpoint"):
         return None
     verdict, reasons = Verdict.UNTRAINED, []
-    made, least = updates_made(context), context.minimum.updates
-    if made is not None and made < least:
-        reasons.append(
-            f"the optimizer had made {made:,} updates, fewer than the {least:,} that count as a "
-            "training"
-        )
+    if few := _too_few_updates(context, outcome):
+        reasons.append(few)
     compared = _by_baseline(context, array, outcome) if array in _WEIGHTS[:2] else None
     if (
         compared is not None
@@ -281,6 +277,32 @@ def _less_than_stated(
     if not reasons:
         return None
     return ArrayVerdict(verdict, stated.proof, f"{stated.why}; but {', and '.join(reasons)}")
+
+
+def _too_few_updates(context: Context, outcome: _Outcome) -> str:
+    """Why the updates of the optimizer are no training to speak of; empty where they are.
+
+    Few updates are enough where the weights show it by their exact zeros, or where the learning
+    rate lets so many move the weights by the minimum of change: an update of Adam and its like
+    moves a weight by about the learning rate at most (Kingma & Ba 2015, section 2.1).
+    """
+    made, least = updates_made(context), context.minimum
+    if made is None or made.n >= least.updates:
+        return ""
+    void = Consequence.PROVENANCE_IS_VOID | Consequence.ZEROS_ARE_VOID
+    if not outcome.means(void) and zero_evidence(context).trained:
+        return ""
+    rate = ""
+    if made.learning_rate is not None:
+        weight = context.network.recurrent.weight.astype(np.float64)
+        size = float(np.sqrt(np.mean(weight**2))) if len(weight) else 0.0
+        if made.n * made.learning_rate >= least.change * size:
+            return ""
+        rate = f" at a learning rate of {made.learning_rate:g}"
+    return (
+        f"the optimizer had made {made.n:,} updates{rate}, fewer than the {least.updates:,} that "
+        "count as a training"
+    )
 
 
 def _almost_kept(context: Context, array: str) -> bool:

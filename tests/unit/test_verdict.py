@@ -238,7 +238,8 @@ def test_more_evidence_never_makes_a_verdict_milder(shared_data):
 @pytest.mark.parametrize("require", ["trained", "any"])
 def test_a_training_of_too_few_updates_counts_as_none(updates, least, verdict, require):
     noted = {"name": "ckpt-5", "iterations": updates}
-    network = sealed(TRAINED, kind="trained", origin="trained variable", checkpoint=noted)
+    bare = replace(NET, provenance=None)
+    network = sealed(bare, kind="trained", origin="trained variable", checkpoint=noted)
     report = examine(network, Policy(require, minimum=least))
     assert (report.verdict, report.proof) == (verdict, "provenance")
     assert report.passed is (verdict is Verdict.TRAINED)
@@ -246,6 +247,24 @@ def test_a_training_of_too_few_updates_counts_as_none(updates, least, verdict, r
         (finding,) = report.blocking
         assert f"{updates} updates, fewer than the {least.updates}" in finding.message
         assert "--minimum" in finding.hint
+
+
+def test_few_updates_are_enough_where_weights_or_learning_rate_show_it():
+    """Six updates at a rate of 0.1 are a training, five at 0.002 are none."""
+    size = float(np.sqrt(np.mean(NET.recurrent.weight.astype(np.float64) ** 2)))
+    enough = MIN_CHANGE * size / 6
+    for network, rate, verdict in (
+        (NET, enough * 1.01, Verdict.TRAINED),
+        (NET, enough * 0.99, Verdict.UNTRAINED),
+        (NET, None, Verdict.UNTRAINED),
+        (TRAINED, 1e-6, Verdict.TRAINED),
+    ):
+        noted = {"name": "ckpt-6", "iterations": 6, "learning_rate": rate}
+        bare = replace(network, provenance=None)
+        report = examine(
+            sealed(bare, kind="trained", origin="trained variable", checkpoint=noted), Policy()
+        )
+        assert report.verdict is verdict
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ told element by element (`v1sim.convert.proof`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,12 @@ from v1sim.convert.evidence import TABLE_OF
 from v1sim.convert.proof import ArrayComparison, CheckpointComparison
 from v1sim.model import MIN_UPDATES, Severity, Verdict
 
-__all__ = ["checkpoint_verdict", "frozen_by", "updates_made"]
+__all__ = [
+    "Updates",
+    "checkpoint_verdict",
+    "frozen_by",
+    "updates_made",
+]
 
 
 #: Updates of the optimizer below which a training may be unfinished: 10 in the network after
@@ -105,18 +111,26 @@ def equal(context: Context) -> Iterator[Observation]:
 )
 def updates(context: Context) -> Iterator[Observation]:
     """The checkpoint is not from the first steps of its training."""
-    for checkpoint, iterations in _updates(context).items():
-        if 0 < iterations < FEW_UPDATES:
+    for checkpoint, made in _updates(context).items():
+        if 0 < made.n < FEW_UPDATES:
             yield Observation(
                 checkpoint,
-                f"the optimizer had made {iterations:,} updates when this checkpoint was saved: "
+                f"the optimizer had made {made.n:,} updates when this checkpoint was saved: "
                 "its weights may be hardly trained",
                 "is it the one that you want? else take a later checkpoint of the same training",
-                n_seen=iterations,
+                n_seen=made.n,
             )
 
 
-def updates_made(context: Context) -> int | None:
+@dataclass(frozen=True)
+class Updates:
+    """How many updates an optimizer had made, and its learning rate where that is known."""
+
+    n: int
+    learning_rate: float | None
+
+
+def updates_made(context: Context) -> Updates | None:
     """Updates that the optimizer had made, the fewest that anything says; None if nothing does.
 
     Raises
@@ -124,16 +138,16 @@ def updates_made(context: Context) -> int | None:
     CheckpointError
         If the checkpoint cannot be used.
     """
-    return min(_updates(context).values(), default=None)
+    return min(_updates(context).values(), key=lambda made: made.n, default=None)
 
 
-def _updates(context: Context) -> dict[str, int]:
+def _updates(context: Context) -> dict[str, Updates]:
     """Updates of the optimizer, by the name of the checkpoint that says so.
 
     A counter counts where the weights are trained by what that optimizer shows: a new one on
     trained weights counts from 0, and one that accumulates gradients counts batches.
     """
-    found: dict[str, Any] = {}
+    found: dict[str, tuple[Any, Any]] = {}
     provenance, comparison = context.network.provenance, context.checkpoint_if_compared
     if provenance is not None and provenance.checkpoint is not None:
         noted = provenance.checkpoint
@@ -142,13 +156,19 @@ def _updates(context: Context) -> dict[str, int]:
         if not isinstance(own, Mapping) or (
             own.get("rests_on") == "optimizer" and own.get("counts") == "updates"
         ):
-            found[str(noted.get("name", "checkpoint"))] = noted.get("iterations")
+            name = str(noted.get("name", "checkpoint"))
+            found[name] = noted.get("iterations"), noted.get("learning_rate")
     if comparison is not None:
         found.pop(Path(comparison.checkpoint).name, None)
         recurrent = comparison.claims["recurrent"]
         if recurrent.rests_on == "optimizer" and not recurrent.evidence.counts_batches:
-            found[comparison.checkpoint] = comparison.evidence.iterations
-    return {name: n for name, n in found.items() if isinstance(n, int)}
+            evidence = comparison.evidence
+            found[comparison.checkpoint] = evidence.iterations, evidence.learning_rate
+    return {
+        name: Updates(n, float(rate) if isinstance(rate, int | float) else None)
+        for name, (n, rate) in found.items()
+        if isinstance(n, int)
+    }
 
 
 @check(
