@@ -111,6 +111,19 @@ def test_imports_point_one_way():
     assert [w for w in wrong if not w.startswith("errors.py")] == []
 
 
+def test_given_files_are_opened_in_one_place():
+    """Where their storage is looked at (`v1sim.files`); others write, or read what they wrote."""
+    found = [
+        f"{path.relative_to(PACKAGE)}: {line.strip()}"
+        for path in sorted(PACKAGE.rglob("*.py"))
+        for line in path.read_text().splitlines()
+        if re.search(r"h5py\.File\(|np\.load\(", line) and path.parent.name != "files"
+    ]
+    assert all('"w"' in line or "h5py.h5f.open" in line for line in found if "np.load" not in line)
+    readers = {line.partition(":")[0] for line in found if "np.load" in line}
+    assert readers == {str(Path("inputs", "shared.py")), str(Path("stimulus", "pictures.py"))}
+
+
 def test_nothing_names_a_kind_of_stimulus():
     """Kinds are found by being in their folder, so that a new one is one file."""
     kinds = "v1sim.stimulus.kinds."

@@ -169,6 +169,24 @@ def test_video_without_its_extra(tmp_path, monkeypatch):
         read_movie(tmp_path / "m.mp4", FIELD, None)
 
 
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "a Git LFS pointer"),
+        (b"<!DOCTYPE html><html></html>", "an HTML or XML page"),
+        (b"", "empty"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.png", "a.mp4"])
+def test_what_is_in_place_of_a_picture_is_named(tmp_path, content, what, name):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(StimulusError, match=what):
+        if name == "a.png":
+            read_image(tmp_path / name, FIELD)
+        else:
+            read_movie(tmp_path / name, FIELD, None)
+
+
 # --- as viewers show them --------------------------------------------------------------------
 
 #: Bright above, dark below, and brighter to the right.

@@ -56,7 +56,6 @@ def test_describes_the_file(tmp_path, good):
     file = open_stimulus_file(write(tmp_path / "s.h5", good), N_INPUT)
     assert (file.n_samples, file.n_steps, file.n_input) == (N_SAMPLES, N_STEPS, N_INPUT)
     assert file.label.tolist() == [4, 0, 9]
-    assert file.time_windows_ms == ((0, 10), (10, 20))
 
 
 def test_the_small_datasets_may_be_absent(tmp_path, good):
@@ -165,7 +164,6 @@ def test_rates_are_refused(tmp_path, good, factor):
         (lambda d: d.update(labels=np.array([b"a"] * 3)), "labels"),
         (lambda d: d.update(response_window=np.array([15, 10])), "window from 15 to 10"),
         (lambda d: d.update(response_window=np.array([10, 21])), "within the 20 ms"),
-        (lambda d: d.update(time_windows=np.zeros((2, 3))), "time_windows"),
     ],
 )
 def test_refuses_files(tmp_path, good, change, message):
@@ -222,6 +220,15 @@ def test_a_window_off_the_steps_is_refused_as_in_yaml(tmp_path, good, window):
     path = write(tmp_path / "s.h5", good | {"response_window": np.array(window)})
     with pytest.raises(StimulusError, match="whole ms"):
         shown_from(path)
+
+
+def test_whole_seconds_are_no_window_of_a_millisecond(tmp_path):
+    values = np.full((1, 2000, N_INPUT), 0.01, dtype=np.float32)
+    window = np.array([1, 2], dtype=np.int32)
+    path = write(tmp_path / "s.h5", {"spike_trains": values, "response_window": window})
+    with pytest.raises(StimulusError, match=r"look like seconds(?s:.*)\[1000, 2000\]"):
+        shown_from(path)
+    assert shown_from(path, response_window_ms=(1.0, 2.0)).trials[0].window_ms == (1, 2)
 
 
 def test_the_window_in_seconds_of_the_examples(shared_data):

@@ -21,6 +21,7 @@ class Identity(NamedTuple):
     what: str
     hint: str
     is_network: bool = False
+    is_picture: bool = False
 
 
 #: HDF5's signature, at byte 0 or after a user block.
@@ -29,6 +30,7 @@ HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _TABLE_MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")
 
 _SAVE_CHECKPOINT = "save the weights as a TensorFlow checkpoint, then v1sim convert"
+_SHOW = "pictures are stimulus.kind: images"
 _FETCH = "fetch the file itself: git lfs pull"
 _OPEN_PAGE = "open it in a browser: it says why the file was not sent, often that a login is needed"
 _CHECKPOINT = Identity(
@@ -52,8 +54,8 @@ _STARTS: tuple[tuple[bytes, Identity], ...] = (
     (b"\xfd7zXZ", Identity("a file compressed with xz", "unxz it")),
     (b"\x28\xb5\x2f\xfd", Identity("a file compressed with zstd", "unzstd it")),
     (b"CDF\x01", Identity("a netCDF 3 file", "nccopy -k nc4 IN OUT makes an HDF5 file of it")),
-    (b"\x89PNG", Identity("a PNG image", "pictures are stimulus.kind: images")),
-    (b"\xff\xd8\xff", Identity("a JPEG image", "pictures are stimulus.kind: images")),
+    (b"\x89PNG", Identity("a PNG image", _SHOW, is_picture=True)),
+    (b"\xff\xd8\xff", Identity("a JPEG image", _SHOW, is_picture=True)),
     (b"%PDF", Identity("a PDF document", "give the data, not a document about them")),
     (b"\x80\x04", Identity("a pickle", "training data are a folder: v1sim baseline --data-dir")),
 )

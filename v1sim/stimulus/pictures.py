@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from v1sim.errors import MissingExtraError, StimulusError
+from v1sim.files.identify import identify
 from v1sim.files.numpy_array import read_array
 from v1sim.stimulus.decoding import Decoded
 from v1sim.stimulus.luminance import filled, luminance
@@ -160,6 +161,14 @@ def _decoded(kind: str, paths: Sequence[Path], field_px: tuple[int, int]) -> lis
             seen = "is a folder" if path.is_dir() else "no such file"
             raise StimulusError(
                 f"cannot be read: {seen}", where=str(path), expected="an image or a movie file"
+            )
+        identity = identify(path)
+        if identity is not None and not identity.is_picture:
+            raise StimulusError(
+                f"cannot be read: it is {identity.what}",
+                where=str(path),
+                expected="an image or a movie file",
+                hint=identity.hint,
             )
     width, height = field_px
     with tempfile.TemporaryDirectory() as folder:

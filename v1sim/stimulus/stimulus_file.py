@@ -76,8 +76,7 @@ class StimulusFile:
     """What a stimulus file holds; samples are read one at a time.
 
     ``label`` (samples,); ``response_window_ms`` is what the file says, None where
-    it says nothing; ``time_windows_ms`` (chunks, 2) are the parts of a sample;
-    ``stimulus`` says what each sample shows, in plain values. ``divide_by`` is the
+    it says nothing; ``stimulus`` says what each sample shows, in plain values. ``divide_by`` is the
     stored value of a certain spike; ``analog`` says that the quotients are not for drawing
     spikes, so that they may be above 1.
     """
@@ -89,7 +88,6 @@ class StimulusFile:
     label: NDArray[np.int64] | None
     response_window_ms: tuple[float, float] | None
     response_window_where: str
-    time_windows_ms: tuple[tuple[float, float], ...]
     stimulus: tuple[Mapping[str, float | int | str], ...]
     divide_by: float = SCALE
     analog: bool = False
@@ -255,10 +253,6 @@ def _describe(path: Path, file: GivenHdf5, n_input: int) -> StimulusFile:
             expected="the class of each sample, counted from 0",
         )
     window = _column(file, "response_window", (2,))
-    windows = _column(file, "time_windows", (None, 2))
-    if windows is not None:
-        for start, stop in windows:
-            _refuse_other_times(file.where("time_windows"), start, stop, n_steps)
     return StimulusFile(
         path=path,
         n_samples=n_samples,
@@ -267,9 +261,6 @@ def _describe(path: Path, file: GivenHdf5, n_input: int) -> StimulusFile:
         label=label.astype(np.int64) if label is not None else None,
         response_window_ms=(float(window[0]), float(window[1])) if window is not None else None,
         response_window_where=file.where("response_window"),
-        time_windows_ms=tuple(
-            (float(start), float(stop)) for start, stop in (windows if windows is not None else ())
-        ),
         stimulus=_stimuli(file, n_samples, label),
     )
 
@@ -279,9 +270,9 @@ def _refuse_other_times(where: str, start: float, stop: float, n_steps: int) -> 
     seen = f"a window from {start:g} to {stop:g} ms"
     if not 0 <= start < stop <= n_steps:
         raise StimulusError(seen, where=where, expected=f"within the {n_steps} ms of a sample")
-    if start % MODEL_STEP_MS or stop % MODEL_STEP_MS:
+    are_seconds = stop * 1000 <= n_steps  # a window of a ms or two at the very beginning is none
+    if are_seconds or start % MODEL_STEP_MS or stop % MODEL_STEP_MS:
         in_ms = f"[{start * 1000:g}, {stop * 1000:g}]"
-        are_seconds = stop * 1000 <= n_steps
         raise StimulusError(
             f"{seen}: these look like seconds" if are_seconds else seen,
             where=where,
