@@ -19,7 +19,7 @@ def test_they_are_those_of_a_plain_count(block, monkeypatch):
     table, n = NET.recurrent, NET.n_neurons
     found = cell_counts(table, NET, n)
     zero = (table.weight == 0).astype(int)
-    onto, sent = np.zeros((n, 4, 2), int), np.zeros((n, 3, 2), int)
+    onto, sent = np.zeros((n, 4, 2), int), np.zeros((n, 2, 2), int)
     np.add.at(onto, (table.post, table.receptor, zero), 1)
     np.add.at(sent, (table.pre, np.isin(table.receptor, (1, 3)).astype(int), zero), 1)
     np.testing.assert_array_equal(found.onto, onto)
