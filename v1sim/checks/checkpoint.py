@@ -161,7 +161,7 @@ def _updates(context: Context) -> dict[str, Updates]:
     if comparison is not None:
         found.pop(Path(comparison.checkpoint).name, None)
         recurrent = comparison.claims["recurrent"]
-        if recurrent.rests_on == "optimizer" and not recurrent.evidence.counts_batches:
+        if recurrent.rests_on == "optimizer" and recurrent.evidence.counts == "updates":
             evidence = comparison.evidence
             found[comparison.checkpoint] = evidence.iterations, evidence.learning_rate
     return {

@@ -284,11 +284,9 @@ def _reason(evidence: Evidence, claims: Mapping[Table, Claim]) -> str:
     """Why the weights are called what they are, in words."""
     parts = []
     if evidence.iterations:
-        batches = evidence.recurrent.counts_batches
-        parts.append(
-            f"the optimizer {'saw' if batches else 'made'} {evidence.iterations:,} "
-            f"{'batches' if batches else 'updates'}"
-        )
+        counts = evidence.recurrent.counts
+        verb = "saw" if counts == "batches" else "made"
+        parts.append(f"the optimizer {verb} {evidence.iterations:,} {counts}")
     parts += [f"{table} weights: {claims[table].why}" for table in _SAID if table in claims]
     return "; ".join(parts)
 

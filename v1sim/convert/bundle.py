@@ -32,6 +32,7 @@ from v1sim.convert.checksums import (
     repeated_crc32c,
     unmask,
 )
+from v1sim.convert.keras_files import keras_advice, keras_kind
 from v1sim.convert.object_graph import ObjectGraph, graph_of_keys, parse_graph
 from v1sim.convert.stored import numpy_dtype, stored, widened
 from v1sim.digests import file_sha256
@@ -231,7 +232,9 @@ def _shard_path(prefix: Path, shard: int, n_shards: int) -> Path:
 
 
 def checkpoint_prefix(path: Path) -> Path:
-    """The prefix of the checkpoint that ``path`` means: a prefix, its index, or one of its shards.
+    """The prefix of the checkpoint that ``path`` means.
+
+    A prefix, its index, one of its shards, or a SavedModel: its folder, or ``saved_model.pb``.
 
     Raises
     ------
@@ -245,6 +248,18 @@ def checkpoint_prefix(path: Path) -> Path:
     prefix = path.with_name(name) if name else path
     if name and prefix.with_name(f"{name}.index").is_file():
         return prefix
+    inside = _saved_model(path)
+    if inside is not None:
+        return inside
+    kind = keras_kind(path) if path.exists() else ""
+    if kind:
+        raise CheckpointError(
+            f"{kind}, not a TensorFlow checkpoint: it names no variable, and leaves out every "
+            "tf.Variable, which wiring and neuron parameters are in the published code",
+            where=shown,
+            expected="a checkpoint of tf.train.Checkpoint, or a SavedModel",
+            hint=keras_advice(path),
+        )
     if path.is_dir():
         raise CheckpointError(
             "is a folder, not a checkpoint",
@@ -268,6 +283,24 @@ def checkpoint_prefix(path: Path) -> Path:
     raise CheckpointError("no such checkpoint", where=shown, hint=_nearby(path.parent))
 
 
+def _saved_model(path: Path) -> Path | None:
+    """The prefix of the variables of a SavedModel; None of anything else."""
+    folder = path.parent if path.name == "saved_model.pb" else path
+    if path.name == "variables" and (path.parent / "saved_model.pb").is_file():
+        folder = path.parent
+    if not (folder / "saved_model.pb").is_file():
+        return None
+    prefix = folder / "variables" / "variables"
+    if not prefix.with_name("variables.index").is_file():
+        raise CheckpointError(
+            "is a SavedModel without its variables",
+            where=str(path),
+            expected="variables/variables.index and its data file in the same folder",
+            hint="copy the whole folder again",
+        )
+    return prefix
+
+
 def _escaped(name: str) -> str:
     return re.sub(r"([*?\[])", r"[\1]", name)
 
@@ -288,7 +321,7 @@ def _what_it_is(path: Path) -> str:
     if start == b"\x89HDF\r\n\x1a\n":
         return "is an HDF5 file, not a TensorFlow checkpoint"
     if start[:4] == b"PK\x03\x04":
-        return "is a zip archive (a .keras file?), not a TensorFlow checkpoint"
+        return "is a zip archive, not a TensorFlow checkpoint"
     if path.name == "checkpoint":
         return "names the latest checkpoint of this folder, but is not one itself"
     return "is not a TensorFlow checkpoint"

@@ -88,10 +88,13 @@ def claim(evidence: TableEvidence, looks: Looks | None = None) -> Claim:
     if says == "zeros":
         return Claim(evidence, "trained", "exact zeros", also)
     if says == "unchanged":
-        unasked = state == "frozen" or (state == "nothing" and not evidence.holds)
-        kept: Origin = "frozen" if unasked and evidence.table != "recurrent" else "initial"
+        unasked = state == "frozen" and evidence.table != "recurrent"
+        kept: Origin = "frozen" if unasked else "initial"
         return Claim(evidence, kept, "initial weights", also)
     if state in ("frozen", "no gradient"):
+        blank = looks is not None and 0 < looks.n == looks.n_zero
+        if blank and evidence.table == "recurrent":
+            return Claim(evidence, "undetermined", "", f"{why}; they are all zero", _DECIDE)
         if looks is None and evidence.table == "recurrent":
             return Claim(evidence, "undetermined", "", f"{why}; {_EARLIER}", _WEIGHTS_TELL)
         return Claim(evidence, "frozen" if state == "frozen" else "initial", "optimizer", why)
@@ -122,7 +125,8 @@ def kind_of(claims: Mapping[Any, Claim]) -> Kind:
         return "undetermined"
     if recurrent.origin == "trained":
         return "mixed" if lgn.origin == "initial" else "trained"
-    updated = lgn.evidence.holds and lgn.evidence.state == "nothing"
+    may_be = lgn.origin == "undetermined" and lgn.evidence.holds
+    updated = may_be and lgn.evidence.state == "nothing"
     return "mixed" if lgn.origin == "trained" or updated else "untrained"
 
 
@@ -137,7 +141,7 @@ def claim_to_json(claimed: Claim, *, average: bool = False) -> dict[str, Any]:
         "optimizer": evidence.optimizer or None,
         "family": evidence.family or None,
         "iterations": evidence.iterations,
-        "counts": "batches" if evidence.counts_batches else "updates",
+        "counts": evidence.counts,
         "learning_rate": evidence.learning_rate,
         "slots": {
             slot.name: {"kind": slot.kind, "value": slot.value, "says": slot.says}

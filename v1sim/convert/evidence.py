@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import Literal
 
@@ -24,7 +24,7 @@ from v1sim.convert.numbered_slots import readings
 from v1sim.convert.optimizer_slots import Says, SlotKind, Value, named_kind
 from v1sim.convert.optimizers import KeptSlot, Optimizer
 from v1sim.convert.stored import stored
-from v1sim.convert.variables import Variables
+from v1sim.convert.variables import FLOATS, Variables
 
 __all__ = [
     "ARRAY_OF",
@@ -64,6 +64,8 @@ TABLES: Mapping[Table, str] = MappingProxyType(
 #: What the optimizers say of a table: a gradient reached it; none did, though it was to be
 #: trained; no update was made; no optimizer holds it; nothing is proven.
 State = Literal["gradient", "no gradient", "no step", "frozen", "nothing"]
+#: What an optimizer's counter counts.
+Counts = Literal["updates", "batches", "steps"]
 #: Counters beyond this are no counters: a checksum always gives some number.
 _MAX_COUNT = 1 << 31
 
@@ -96,8 +98,9 @@ class TableEvidence:
         Where the optimizer that holds it is tracked, and what it is; empty where none is known.
     iterations : int or None
         That optimizer's counter.
-    counts_batches : bool
-        Whether it counts batches, as it does where gradients are accumulated.
+    counts : str
+        What it counts: "updates"; "batches" where gradients are accumulated; "steps" where a
+        loss scale may have skipped some.
     learning_rate : float or None
         That optimizer's; None where it has none, or a schedule.
     slots : tuple of SlotEvidence
@@ -115,7 +118,7 @@ class TableEvidence:
     optimizer: str = ""
     family: str = ""
     iterations: int | None = None
-    counts_batches: bool = False
+    counts: Counts = "updates"
     learning_rate: float | None = None
     slots: tuple[SlotEvidence, ...] = ()
     average: TensorEntry | None = None
@@ -211,7 +214,10 @@ class _Reader:
         if self.index.graph.complete and self.index.graph.has_child("optimizer"):
             why = "its optimizer has no variables, which the first step makes"
             return TableEvidence(table, entry, "no step", why)
-        return TableEvidence(table, entry, "nothing", "it has no optimizer")
+        why = "it has no optimizer"
+        if not self.index.graph.complete:
+            why = "its index has no variables of an optimizer"
+        return TableEvidence(table, entry, "nothing", why)
 
     def by(self, optimizer: Optimizer, table: Table, entry: TensorEntry) -> TableEvidence | None:
         """What one optimizer says of a table; None where it is known not to hold it."""
@@ -227,7 +233,7 @@ class _Reader:
         state, why = self.judge(optimizer, slots, count, rate, holds=holds)
         return TableEvidence(
             table, entry, state, why, optimizer.path, optimizer.family, count,
-            optimizer.accumulates, rate, slots, average, holds,
+            _counts(optimizer), rate, slots, average, holds,
         )  # fmt: skip
 
     def judge(
@@ -247,6 +253,13 @@ class _Reader:
         if optimizer.accumulates and holds and not self.updated(optimizer):
             return "no step", f"{name} saw {steps}, but made no update yet: its moments are all 0"
         says = _together(slots)
+        if slots and all(s.kind == "last update" and s.value == "zero" for s in slots):
+            others = [s for s in optimizer.slots if s.kind and s.kind.name == "last update"]
+            if any(self.value(s.entry, s.kind) == "other" for s in others):
+                return "no gradient", (
+                    f"their last update is all 0 after {steps}, and that of other weights is not, "
+                    "so no gradient reached them"
+                )
         if says == "gradient" and count == 0:
             return "nothing", f"{name} counts 0 steps, but {_listed(slots, 'gradient')}"
         if says == "gradient" and rate == 0:
@@ -303,7 +316,7 @@ class _Reader:
             trained = [self.index.entries[key] for key in _in_order(optimizer.holds)]
         numbered = [slot.entry for slot in optimizer.slots if slot.numbered]
         found: dict[State, tuple[str, tuple[SlotEvidence, ...], list[str]]] = {}
-        for reading in readings(numbered, trained):
+        for reading in readings(numbered, trained, self.others):
             kept = tuple(
                 KeptSlot(e, entry.key, kind, kind.name) for e, kind in reading.slots_of(entry)
             )
@@ -341,9 +354,19 @@ class _Reader:
                 ),
             )
         return TableEvidence(
-            table, entry, state, why, optimizer.path, family, count, False, rate, kept_slots,
+            table, entry, state, why, optimizer.path, family, count, "updates", rate, kept_slots,
             holds=optimizer.holds is not None,
         )  # fmt: skip
+
+    @cached_property
+    def others(self) -> list[TensorEntry]:
+        """The variables that an optimizer could keep slots for."""
+        slots = {slot.entry.key for other in self.optimizers for slot in other.slots}
+        return [
+            entry
+            for entry in self.index.entries.values()
+            if entry.key not in slots and entry.shape and entry.dtype in FLOATS
+        ]
 
     def possible(self, optimizer: Optimizer, entry: TensorEntry, count: int | None) -> bool:
         """Whether slots could hold what they do, were they of these kinds."""
@@ -358,7 +381,19 @@ class _Reader:
             telling = slot.kind.changed == "gradient" and slot.kind.starts_at == "0"
             if value == "one value" and telling:
                 return False
-        return True
+        # Slots of one variable change together, but for squares that float16 cannot hold.
+        if entry.dtype not in ("float32", "float64"):
+            return True
+        by_shape: dict[tuple[int, ...], dict[str, Value]] = {}
+        for slot in optimizer.slots:
+            assert slot.kind is not None
+            if slot.kind.changed == "gradient" or slot.kind.name == "linear":
+                value = self.value(slot.entry, slot.kind)
+                by_shape.setdefault(slot.entry.shape, {})[slot.kind.name] = value
+        return all(
+            len({value == "other" for value in values.values()}) == 1
+            for values in by_shape.values()
+        )
 
 
 def _together(slots: tuple[SlotEvidence, ...]) -> Says:
@@ -385,11 +420,18 @@ def _listed(slots: tuple[SlotEvidence, ...], says: Says) -> str:
     return f"their {' and '.join(kinds)} {are} {what}"
 
 
+def _counts(optimizer: Optimizer) -> Counts:
+    if optimizer.accumulates:
+        return "batches"
+    return "steps" if optimizer.scales_loss else "updates"
+
+
 def _steps(count: int | None, optimizer: Optimizer) -> str:
     if count is None:
         return "training"
-    what = "batch" if optimizer.accumulates else "update"
-    return f"{count:,} {what}{'' if count == 1 else 'es' if what == 'batch' else 's'}"
+    what = _counts(optimizer)
+    one = {"updates": "update", "batches": "batch", "steps": "step"}[what]
+    return f"{count:,} {one if count == 1 else what}"
 
 
 def _in_order(keys: frozenset[str]) -> list[str]:

@@ -7,6 +7,7 @@ that could have left them. With the data file, the object graph names each.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -57,22 +58,38 @@ class Reading:
 
 
 def readings(
-    slots: Sequence[TensorEntry], trained: Sequence[TensorEntry] | None
+    slots: Sequence[TensorEntry],
+    trained: Sequence[TensorEntry] | None,
+    others: Sequence[TensorEntry],
 ) -> Iterator[Reading]:
     """Every way to read slots, given in the order of their numbers.
 
-    ``trained`` are the variables that they are kept for, in order; None where that is not
-    known, as with tf_keras.
+    Parameters
+    ----------
+    slots : sequence of TensorEntry
+        The slots.
+    trained : sequence of TensorEntry, or None
+        The variables that they are kept for, in order; None with tf_keras, which does not list
+        them, and accumulates no gradients.
+    others : sequence of TensorEntry
+        All variables that they could be kept for.
     """
     shapes = [entry.shape for entry in slots]
+    there = Counter(entry.shape for entry in others)
     for family, orders in _ORDERS:
+        if trained is not None and family == "SGD of tf_keras":
+            continue
         for before in _BEFORE:
+            if trained is None and "gradient_accumulator" in before:
+                continue
             blocks = (*((name,) for name in before), *orders)
             per_variable = sum(len(block) for block in blocks)
             if not per_variable:
                 continue
             variables = _variables(shapes, blocks, per_variable, trained)
             kinds = [(shape, name) for block in blocks for shape in variables for name in block]
+            if trained is None and Counter(variables) - there:
+                continue
             if variables and [shape for shape, _ in kinds] == shapes:
                 read = zip(slots, (named_kind(name) for _, name in kinds), strict=True)
                 yield Reading(_named(family, before), tuple(read))

@@ -4,12 +4,15 @@ A slot is what an optimizer keeps for a variable. Its value after some updates p
 a gradient reached the variable, that none did, or nothing at all: that depends on what it
 starts at and on what changes it. Read off the optimizers of Keras 3.15 and tf_keras 2.21, the
 legacy ones included, and tried with each (tests/checkpoints).
+``python -m v1sim.convert.optimizer_slots docs/conversion.md`` renews the table there.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 __all__ = [
@@ -23,6 +26,7 @@ __all__ = [
     "kind_of",
     "named_kind",
     "slot_table",
+    "write_table",
 ]
 
 #: What a slot's checksum shows: all zero, one other value everywhere, the values of the variable
@@ -80,7 +84,9 @@ SLOT_KINDS: tuple[SlotKind, ...] = (
     ),
     SlotKind(
         "last update", (), (), "SGD of tf_keras, which keeps it without momentum, too",
-        "0", "nothing", "gradient", "without momentum it is the last gradient alone",
+        "0", "nothing", "gradient",
+        "without momentum it is the last gradient alone: 0 says none came only where that of other "
+        "weights is not 0",
     ),
     SlotKind(
         "auxiliary weights", (), (), "ScheduleFreeAdamW (its `_momentums`)",
@@ -150,7 +156,6 @@ _BY_LEGACY = {name: kind for kind in SLOT_KINDS for name in kind.legacy}
 _FAMILIES: tuple[tuple[frozenset[str], str], ...] = tuple(
     (frozenset(kinds), family)
     for kinds, family in (
-        (("momentum", "velocity"), "Adam"),
         (("momentum", "velocity", "velocity_hat"), "Adam"),
         (("auxiliary weights", "velocity"), "ScheduleFreeAdamW"),
         (("momentum", "norm"), "Adamax"),
@@ -162,13 +167,13 @@ _FAMILIES: tuple[tuple[frozenset[str], str], ...] = tuple(
         (("momentum", "velocity", "average_gradient"), "RMSprop"),
         (("second moment",), "Adafactor"),
         (("second moment", "factor"), "Adafactor"),
-        (("last update",), "SGD"),
     )
 )
 #: Names that the programs give optimizers by their classes, and so in the names of variables.
 _CLASSES = {
     "adam": "Adam", "adamw": "AdamW", "adam_w": "AdamW", "nadam": "Nadam", "adamax": "Adamax",
-    "lamb": "Lamb", "lion": "Lion", "muon": "Muon", "rmsprop": "RMSprop", "adadelta": "Adadelta",
+    "lamb": "Lamb", "lion": "Lion", "muon": "Muon", "rmsprop": "RMSprop", "rm_sprop": "RMSprop",
+    "adadelta": "Adadelta",
     "adagrad": "Adagrad", "ftrl": "Ftrl", "adafactor": "Adafactor", "sgd": "SGD",
     "schedule_free_adam_w": "ScheduleFreeAdamW", "schedule_free_adamw": "ScheduleFreeAdamW",
     "multi_optimizer": "MultiOptimizer", "loss_scale_optimizer": "LossScaleOptimizer",
@@ -201,12 +206,19 @@ def kind_of(name: str, *, legacy: bool, tf_keras: bool, family: str) -> SlotKind
 def kind_by_own_name(full_name: str, family: str) -> SlotKind | None:
     """The kind that the end of a slot's own name tells, of an optimizer of a known family.
 
-    Muon's lists have gaps, and TensorFlow does not track such lists.
+    Muon's and Adafactor's lists have gaps, and TensorFlow does not track such lists.
     """
     if not family:
         return None
     fitting = [kind for kind in SLOT_KINDS if full_name.endswith(f"_{kind.name}")]
-    return max(fitting, key=lambda kind: len(kind.name), default=None)
+    kind = max(fitting, key=lambda kind: len(kind.name), default=None)
+    if family == "Adafactor":
+        shared = kind is not None and kind.name in ("average", "gradient_accumulator")
+        second = kind is not None and kind.name == "velocity"
+        return kind if shared else _BY_NAME["second moment" if second else "factor"]
+    if family == "ScheduleFreeAdamW" and kind is not None and kind.name == "momentum":
+        return _BY_NAME["auxiliary weights"]
+    return kind
 
 
 def named_kind(name: str) -> SlotKind:
@@ -239,3 +251,20 @@ def slot_table() -> str:
         for kind in SLOT_KINDS
     ]
     return "\n".join(lines)
+
+
+def write_table(page: Path) -> None:
+    """Renew the table in a page, between its marks."""
+    text = page.read_text(encoding="utf-8")
+    before, mark, rest = text.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not (mark and end):
+        msg = f"{page} has no {_BEGIN} ... {_END}"
+        raise ValueError(msg)
+    page.write_text(f"{before}{mark}\n{slot_table()}\n{end}{after}", encoding="utf-8")
+
+
+_BEGIN, _END = "<!--slots-->", "<!--/slots-->"
+
+if __name__ == "__main__":
+    write_table(Path(sys.argv[1]))

@@ -60,6 +60,8 @@ class Optimizer:
         Keys of the variables that it trains; None where that is not told, as before it is built.
     slots : tuple of KeptSlot
         What it keeps.
+    scales_loss : bool
+        Whether it is one of tf_keras that scales the loss, and counts steps that it skipped.
     """
 
     path: str
@@ -68,6 +70,7 @@ class Optimizer:
     learning_rate: TensorEntry | None
     holds: frozenset[str] | None
     slots: tuple[KeptSlot, ...]
+    scales_loss: bool = False
 
     @property
     def accumulates(self) -> bool:
@@ -124,7 +127,7 @@ def _optimizer(index: CheckpointIndex, number: int) -> Optimizer:
 
     counter = variable(*_COUNTERS)
     own_name = graph.full_names.get(counter.key, "").rpartition("/")[0] if counter else ""
-    family = family_of(own_name)
+    family = family_of(own_name) or _family_in_slots(graph, number)
     trained = [
         (place, graph.nodes[member].key)
         for place, member in _members(graph, number, _TRAINABLE)
@@ -144,7 +147,16 @@ def _optimizer(index: CheckpointIndex, number: int) -> Optimizer:
     path = graph.paths[number]
     if counter is not None:
         path = counter.name.rpartition("/")[0] or path
-    return Optimizer(path, family, counter, variable(*_RATES), holds, tuple(slots))
+    scales = "loss_scale" in node.children
+    return Optimizer(path, family, counter, variable(*_RATES), holds, tuple(slots), scales)
+
+
+def _family_in_slots(graph: ObjectGraph, number: int) -> str:
+    """The class of a tf_keras optimizer, by which the names of its slots begin ("AdamW/m/...")."""
+    names = [graph.nodes[member].full_name for _, member in _members(graph, number, _ALL)]
+    names += [graph.nodes[slot.kept].full_name for slot in graph.nodes[number].slots]
+    families = {family_of(name.partition("/")[0]) for name in names if "/" in name}
+    return families.pop() if len(families) == 1 else ""
 
 
 def _members(graph: ObjectGraph, number: int, name: str) -> list[tuple[int, int]]:

@@ -17,7 +17,7 @@ from v1sim.convert.optimizers import Optimizer, find_optimizers
 from v1sim.errors import CheckpointError
 from v1sim.receptors import BILLEH_RECEPTORS
 
-__all__ = ["LAYER_OF_TABLE", "N_RECEPTORS", "PARAMETERS", "Variables", "find_variables"]
+__all__ = ["FLOATS", "LAYER_OF_TABLE", "N_RECEPTORS", "PARAMETERS", "Variables", "find_variables"]
 
 #: Layer of the trained model that holds each synapse table of a network.
 LAYER_OF_TABLE: Mapping[str, Literal["recurrent", "input"]] = MappingProxyType(
@@ -65,7 +65,8 @@ _SHOWN = {
 }
 _OPTIONAL = ("background", "readout_kernel", "readout_bias")
 _INTEGERS = ("int64", "int32", "int16", "uint32", "uint64", "uint16")
-_FLOATS = ("float32", "float64", "float16", "bfloat16")
+#: Dtypes that weights have.
+FLOATS = ("float32", "float64", "float16", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ class _Finder:
         self.input_indices(recurrent)
         if scale is not None:
             for role, row in PARAMETERS.items():
-                self.shaped(role, (role,), (scale.shape[0], *row), _FLOATS)
+                self.shaped(role, (role,), (scale.shape[0], *row), FLOATS)
             self.background(scale.shape[0])
             self.readout(scale.shape[0])
         for table in ("recurrent", "input"):
@@ -245,7 +246,7 @@ class _Finder:
     def weights(self, table: str, rows: tuple[int, ...]) -> None:
         """Float values of the length of an edge list, beside it or named as weights."""
         role = f"{table}_weights"
-        fitting = [e for e in self.candidates if e.shape == rows and e.dtype in _FLOATS]
+        fitting = [e for e in self.candidates if e.shape == rows and e.dtype in FLOATS]
         named = [e for e in fitting if set(_NAMES[role]) & self.names[e.key]]
         parent = _parent(self.found[f"{table}_indices"])
         beside = [e for e in (named or fitting) if _parent(e) == parent]
@@ -259,8 +260,8 @@ class _Finder:
         shapes = ((n_neurons * N_RECEPTORS,), (n_neurons, N_RECEPTORS))
         hits = self.by_name(_NAMES["background"])
         if not hits:  # numbered, as Keras 3 does: nothing else has this length
-            hits = [e for e in self.candidates if e.shape == shapes[0] and e.dtype in _FLOATS]
-        fitting = [e for e in hits if e.shape in shapes and e.dtype in _FLOATS]
+            hits = [e for e in self.candidates if e.shape == shapes[0] and e.dtype in FLOATS]
+        fitting = [e for e in hits if e.shape in shapes and e.dtype in FLOATS]
         expected = (
             f"floats [{n_neurons * N_RECEPTORS}] ({N_RECEPTORS} receptors of {n_neurons} neurons)"
         )

@@ -44,7 +44,8 @@ class TableDocument(Document):
     iterations: int | None
     """Counter of that optimizer."""
     counts: str
-    """What it counts: updates, or batches where gradients are accumulated."""
+    """What it counts: updates; batches where gradients are accumulated; steps where a loss scale
+    may have skipped some."""
     learning_rate: float | None
     slots: dict[str, SlotDocument]
     """What that optimizer keeps for it, by variable."""

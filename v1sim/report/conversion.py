@@ -24,7 +24,8 @@ def inspection_text(inspection: Inspection) -> str:
     evidence = inspection.evidence
     if evidence is not None:
         count = evidence.iterations
-        what = "batches" if evidence.recurrent.counts_batches else "iter"
+        counts = evidence.recurrent.counts
+        what = "iter" if counts == "updates" else counts
         iterations = "no step counter" if count is None else f"{what} {count:,}"
         rate = evidence.learning_rate
         shown_rate = "" if rate is None else f", learning rate {rate:.6g}"
@@ -57,7 +58,7 @@ def _claim_line(table: str, claim: Claim) -> str:
     if evidence.optimizer:
         by = f", {evidence.family or 'an optimizer'} at {evidence.optimizer}"
         if evidence.iterations is not None:
-            by += f", {evidence.iterations:,} {'batches' if evidence.counts_batches else 'updates'}"
+            by += f", {evidence.iterations:,} {evidence.counts}"
     return f"  {table} weights: {claim.origin}{by}: {claim.why}"
 
 
