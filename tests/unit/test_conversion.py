@@ -566,7 +566,7 @@ def test_the_weights_before_training_decide_where_no_optimizer_does(tmp_path, ne
     message = refused(same)
     assert "does not tell of which weights" in message
     message = refused(same, initial=first)
-    assert "the recurrent weights were not trained" in message
+    assert "the recurrent and input weights were not trained" in message
     assert "those of ckpt-0" in message
     moved = initial.recurrent.weight * np.linspace(1, 2, len(initial.recurrent)).astype("f4")
     later = replace(initial, recurrent=replace(initial.recurrent, weight=moved))

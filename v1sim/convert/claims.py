@@ -124,7 +124,8 @@ def kind_of(claims: Mapping[Any, Claim]) -> Kind:
     if recurrent.origin == "undetermined":
         return "undetermined"
     if recurrent.origin == "trained":
-        return "mixed" if lgn.origin == "initial" else "trained"
+        asked = lgn.evidence.holds or lgn.evidence.state == "no gradient"
+        return "mixed" if lgn.origin == "initial" and asked else "trained"
     may_be = lgn.origin == "undetermined" and lgn.evidence.holds
     updated = may_be and lgn.evidence.state == "nothing"
     return "mixed" if lgn.origin == "trained" or updated else "untrained"

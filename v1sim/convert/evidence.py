@@ -214,8 +214,8 @@ class _Reader:
         if self.index.graph.complete and self.index.graph.has_child("optimizer"):
             why = "its optimizer has no variables, which the first step makes"
             return TableEvidence(table, entry, "no step", why)
-        why = "it has no optimizer"
-        if not self.index.graph.complete:
+        why = "no optimizer left anything in it"
+        if not self.index.has_data:
             why = "its index has no variables of an optimizer"
         return TableEvidence(table, entry, "nothing", why)
 
@@ -224,13 +224,15 @@ class _Reader:
         if optimizer.numbered:
             return self.by_numbers(optimizer, table, entry)
         if optimizer.holds is not None and entry.key not in optimizer.holds:
-            return None
+            if not self.hidden(optimizer, entry):
+                return None
+            return self.untold(optimizer, table, entry)
         kept = optimizer.slots_of(entry.key)
         slots = tuple(self.slot(slot, entry) for slot in kept)
         average = next((s.entry for s in kept if s.kind and s.kind.name == "average"), None)
         count, rate = _count(optimizer), _rate(optimizer)
         holds = optimizer.holds is not None
-        state, why = self.judge(optimizer, slots, count, rate, holds=holds)
+        state, why = self.judge(optimizer, slots, count, rate, entry.dtype, holds=holds)
         return TableEvidence(
             table, entry, state, why, optimizer.path, optimizer.family, count,
             _counts(optimizer), rate, slots, average, holds,
@@ -242,6 +244,7 @@ class _Reader:
         slots: tuple[SlotEvidence, ...],
         count: int | None,
         rate: float | None,
+        dtype: str,
         *,
         holds: bool,
     ) -> tuple[State, str]:
@@ -262,6 +265,11 @@ class _Reader:
                 )
         if says == "gradient" and count == 0:
             return "nothing", f"{name} counts 0 steps, but {_listed(slots, 'gradient')}"
+        if says == "gradient" and dtype == "bfloat16":
+            return "nothing", (
+                f"{_listed(slots, 'gradient')} after {steps}, but bfloat16 may lose all that a "
+                "step adds to them"
+            )
         if says == "gradient" and rate == 0:
             return "nothing", f"gradients reached them, but the learning rate of {name} is 0"
         if says == "gradient":
@@ -309,14 +317,19 @@ class _Reader:
     ) -> TableEvidence | None:
         """The same where slots have numbers only: what all readings of them agree on."""
         count, rate = _count(optimizer), _rate(optimizer)
-        if optimizer.holds is not None and entry.key not in optimizer.holds:
+        told = optimizer.holds is not None and not any(
+            self.hidden(optimizer, other) for other in self.others
+        )
+        if told and optimizer.holds is not None and entry.key not in optimizer.holds:
             return None
         trained = None
-        if optimizer.holds is not None:
+        if optimizer.holds is not None and told:
             trained = [self.index.entries[key] for key in _in_order(optimizer.holds)]
         numbered = [slot.entry for slot in optimizer.slots if slot.numbered]
         found: dict[State, tuple[str, tuple[SlotEvidence, ...], list[str]]] = {}
-        for reading in readings(numbered, trained, self.others):
+        for reading in readings(
+            numbered, trained, self.others, keras_3=optimizer.holds is not None
+        ):
             kept = tuple(
                 KeptSlot(e, entry.key, kind, kind.name) for e, kind in reading.slots_of(entry)
             )
@@ -332,10 +345,12 @@ class _Reader:
             state: State = "frozen"
             why = ""
             if kept:
-                state, why = self.judge(as_read, own, count, rate, holds=True)
+                state, why = self.judge(as_read, own, count, rate, entry.dtype, holds=True)
             found.setdefault(state, (why, own, []))[2].append(reading.family)
         if set(found) == {"frozen"}:
             return None
+        if "frozen" in found and not told and optimizer.holds is not None:
+            return self.untold(optimizer, table, entry)
         family = ""
         kept_slots: tuple[SlotEvidence, ...] = ()
         if len(found) == 1:
@@ -357,6 +372,30 @@ class _Reader:
             table, entry, state, why, optimizer.path, family, count, "updates", rate, kept_slots,
             holds=optimizer.holds is not None,
         )  # fmt: skip
+
+    def hidden(self, optimizer: Optimizer, entry: TensorEntry) -> bool:
+        """Whether an optimizer may hold a variable whose key does not say so.
+
+        A key is the shortest path to a variable. Without the graph, one that leads there without
+        the optimizer, and is no longer than that through it, tells nothing.
+        """
+        through = optimizer.path.count("/") + 3
+        listed = any("_trainable_variables" in key for key in optimizer.holds or ())
+        return (
+            listed
+            and not self.index.graph.complete
+            and entry.key not in (optimizer.holds or ())
+            and "_trainable_variables" not in entry.name
+            and entry.name.count("/") + 1 <= through
+        )
+
+    def untold(self, optimizer: Optimizer, table: Table, entry: TensorEntry) -> TableEvidence:
+        """The evidence where the index does not tell whether an optimizer holds a table."""
+        why = (
+            f"the index does not tell whether {optimizer.path} holds them: the data file beside it "
+            "would"
+        )
+        return TableEvidence(table, entry, "nothing", why)
 
     @cached_property
     def others(self) -> list[TensorEntry]:

@@ -61,6 +61,8 @@ def readings(
     slots: Sequence[TensorEntry],
     trained: Sequence[TensorEntry] | None,
     others: Sequence[TensorEntry],
+    *,
+    keras_3: bool,
 ) -> Iterator[Reading]:
     """Every way to read slots, given in the order of their numbers.
 
@@ -69,18 +71,19 @@ def readings(
     slots : sequence of TensorEntry
         The slots.
     trained : sequence of TensorEntry, or None
-        The variables that they are kept for, in order; None with tf_keras, which does not list
-        them, and accumulates no gradients.
+        The variables that they are kept for, in order; None where the index does not tell.
     others : sequence of TensorEntry
         All variables that they could be kept for.
+    keras_3 : bool
+        Whether the optimizer is one of Keras 3, or of tf_keras, which accumulates no gradients.
     """
     shapes = [entry.shape for entry in slots]
     there = Counter(entry.shape for entry in others)
     for family, orders in _ORDERS:
-        if trained is not None and family == "SGD of tf_keras":
+        if keras_3 and family == "SGD of tf_keras":
             continue
         for before in _BEFORE:
-            if trained is None and "gradient_accumulator" in before:
+            if not keras_3 and "gradient_accumulator" in before:
                 continue
             blocks = (*((name,) for name in before), *orders)
             per_variable = sum(len(block) for block in blocks)

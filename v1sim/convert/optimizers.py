@@ -148,7 +148,9 @@ def _optimizer(index: CheckpointIndex, number: int) -> Optimizer:
     if counter is not None:
         path = counter.name.rpartition("/")[0] or path
     scales = "loss_scale" in node.children
-    return Optimizer(path, family, counter, variable(*_RATES), holds, tuple(slots), scales)
+    # What MultiOptimizer shares out has rates of its own, which it does not save.
+    rate = None if family == "MultiOptimizer" else variable(*_RATES)
+    return Optimizer(path, family, counter, rate, holds, tuple(slots), scales)
 
 
 def _family_in_slots(graph: ObjectGraph, number: int) -> str:
