@@ -11,7 +11,8 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-import h5py
+from v1sim.errors import InputError
+from v1sim.files.hdf5 import open_hdf5
 
 __all__ = ["keras_advice", "keras_kind"]
 
@@ -31,13 +32,15 @@ def keras_kind(path: Path) -> str:
                 held = archive.namelist()
             inside = "model.weights.h5" in held or "config.json" in held
             return "is a model file of Keras (.keras)" if inside else ""
-        if h5py.is_hdf5(path):
-            with h5py.File(path, "r") as file:
+        with path.open("rb") as stream:
+            is_hdf5 = stream.read(8) == b"\x89HDF\r\n\x1a\n"
+        if is_hdf5:
+            with open_hdf5(path) as file:
                 if "layers" in file or name.endswith(".weights.h5"):
                     return "is a weights file of Keras (.weights.h5)"
                 if "model_weights" in file or "layer_names" in file.attrs:
                     return "is a model or weights file of Keras (.h5)"
-    except (OSError, zipfile.BadZipFile, RuntimeError):
+    except (OSError, zipfile.BadZipFile, RuntimeError, InputError):
         return ""
     return ""
 
