@@ -150,7 +150,40 @@ def _population_class() -> Any:
         def node_collection(self) -> Any:
             return nest.NodeCollection([int(self)])
 
-    class _Population(pynn.Population):  # type: ignore[misc, name-defined]
+    class _Assembly(pynn.Assembly):  # type: ignore[misc, name-defined]
+        """An assembly that does not drop what overlaps (PyNN 0.13 logs a line, and drops it)."""
+
+        def _insert(self, element: Any) -> None:
+            for other in self.populations:
+                shared = np.intersect1d(other.all_cells.astype(int), element.all_cells.astype(int))
+                if shared.size:
+                    msg = (
+                        f"{other.label} and {element.label} share {shared.size} cells: a cell is "
+                        "in an assembly once; leave them out of one of the two"
+                    )
+                    raise ValueError(msg)
+            super()._insert(element)
+
+    class _ViewsAsAsked:
+        """Views have the cells that were asked for, in that order, or are refused."""
+
+        _assembly_class = _Assembly
+
+        def _get_view(self, selector: Any, label: str | None = None) -> Any:
+            size = self.size  # type: ignore[attr-defined]
+            index = np.arange(size)[selector if isinstance(selector, slice) else np.array(selector)]
+            if np.any(np.diff(index) <= 0):  # PyNN would sort them, and drop what is there twice
+                msg = (
+                    "a view's cells must be given in ascending order, each once: PyNN sorts them, "
+                    f"so that results would not be in the order of {selector!r}"
+                )
+                raise ValueError(msg)
+            return _View(self, selector, label)
+
+    class _View(_ViewsAsAsked, pynn.PopulationView):  # type: ignore[misc, name-defined]
+        pass
+
+    class _Population(_ViewsAsAsked, pynn.Population):  # type: ignore[misc, name-defined]
         def __init__(self, size: int, cell: Any, creations: list[Creation], label: str) -> None:
             self._creations = creations
             super().__init__(size, cell, label=label)
@@ -158,6 +191,8 @@ def _population_class() -> Any:
         def _create_cells(self) -> None:
             parts = [nest.Create(model, n, params=p) for model, p, n in self._creations]
             self.node_collection = sum(parts[1:], start=parts[0])
+            starts = [part[0].get().get("V_m", 0.0) for part in parts]
+            self._start_mv = np.repeat(starts, [len(part) for part in parts])
             del self._creations
             # Asking NEST for each node's id and place takes seconds at full size; nodes that
             # are created one after the other have consecutive ids, all of them here.
@@ -167,5 +202,11 @@ def _population_class() -> Any:
             self.all_cells = np.array([_CellId(i) for i in self.node_id.tolist()], dtype=object)
             for cell in self.all_cells:
                 cell.parent = self
+
+        def _get_cell_initial_value(self, id: Any, variable: str) -> Any:
+            """What recorded traces begin with, as NEST records from the first step's end on."""
+            if variable == "V_m" and variable not in self.initial_values:
+                return self._start_mv[self.id_to_index(id)]
+            return super()._get_cell_initial_value(id, variable)
 
     return _Population

@@ -66,6 +66,8 @@ def connect_projection(
     connect_blocks = _fill_blocks if normalised else _connect_blocks
 
     class _WholeArrayConnector(Connector):  # type: ignore[misc]
+        parameter_names = ()  # for PyNN's description
+
         def connect(self, projection: Any) -> None:
             connect_blocks(plan, model, pre_node, post_node, on_block, group)
 
@@ -79,7 +81,13 @@ def connect_projection(
 
         @property
         def nest_connections(self) -> Any:
-            return nest.GetConnections(synapse_model=model)
+            """By source, target and delay: NEST's own order changes with threads and time."""
+            found = nest.GetConnections(synapse_model=model)
+            if len(found) < 2:
+                return found
+            held = found.get(["source", "target", "delay"])
+            order = np.lexsort((held["delay"], held["target"], held["source"]))
+            return nest.SynapseCollection([found._datum[i] for i in order.tolist()])
 
         def _set_attributes(self, parameter_space: Any) -> None:
             """Set all connections in one call; PyNN's goes by target cells and by labels."""
