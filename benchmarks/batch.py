@@ -79,11 +79,11 @@ def write_bare(path: Path, config: RunConfig, network: NetworkModel) -> None:
         (nest_parameters(network.cell_types, int(index), "glif_psc"), int(count))
         for index, count in zip(*np.unique(types, return_counts=True), strict=True)
     ]
-    arrays: dict[str, Any] = {"n_neurons": len(types), "n_lgn": network.n_lgn}
+    arrays: dict[str, Any] = {"n_neurons": len(types), "n_lgn": network.lgn.size}
     arrays["cells"] = json.dumps(cells, default=lambda value: np.asarray(value).tolist())
     for name, table, pre in (
-        ("recurrent", network.recurrent, node[network.recurrent.pre]),
-        ("lgn", network.lgn, network.lgn.pre + np.int64(len(types) + 1)),
+        ("recurrent", network.tables["recurrent"], node[network.tables["recurrent"].pre]),
+        ("lgn", network.tables["lgn"], network.tables["lgn"].pre + np.int64(len(types) + 1)),
     ):
         arrays |= {
             f"{name}_pre": pre,
@@ -96,7 +96,7 @@ def write_bare(path: Path, config: RunConfig, network: NetworkModel) -> None:
     post, receptor = np.nonzero(network.background_weight)
     weight = 0.1 * network.background_weight[post, receptor] * network.voltage_scale_mv[post]
     arrays |= {
-        "background_pre": np.full(len(post), len(types) + network.n_lgn + 1, dtype=np.int64),
+        "background_pre": np.full(len(post), len(types) + network.lgn.size + 1, dtype=np.int64),
         "background_post": node[post],
         "background_weight_pa": weight.astype(np.float64),
         "background_delay_ms": np.ones(len(post)),
@@ -115,7 +115,7 @@ def write_bare(path: Path, config: RunConfig, network: NetworkModel) -> None:
     )
     arrays |= {
         "lgn_time_ms": step[order].astype(np.float64),
-        "lgn_first": np.searchsorted(source[order], np.arange(1, network.n_lgn)),
+        "lgn_first": np.searchsorted(source[order], np.arange(1, network.lgn.size)),
         "background_time_ms": np.flatnonzero(events) + 1.0,
         "background_events": events[events > 0],
         "duration_ms": float(sum(n_steps)),

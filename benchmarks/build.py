@@ -50,12 +50,12 @@ def bare_nest(network: NetworkModel, threads: int) -> dict[str, float]:
         )
     node = np.empty(len(types), dtype=np.int64)
     node[order] = np.arange(1, len(types) + 1)
-    first_lgn = nest.Create("spike_train_injector", network.n_lgn)[0].global_id
+    first_lgn = nest.Create("spike_train_injector", network.lgn.size)[0].global_id
     created = time.perf_counter()
     seconds = {"create": created - since, "connect": 0.0}
     for table, pre in (
-        (network.recurrent, node[network.recurrent.pre]),
-        (network.lgn, network.lgn.pre + np.int64(first_lgn)),
+        (network.tables["recurrent"], node[network.tables["recurrent"].pre]),
+        (network.tables["lgn"], network.tables["lgn"].pre + np.int64(first_lgn)),
     ):
         post, weight = node[table.post], table.weight_pa(network)
         delay, receptor = table.delay_ms.astype(float), table.receptor + np.int64(1)
@@ -128,7 +128,7 @@ def measure(n_synapses: float, repeats: int, threads: int, folder: Path) -> dict
     bare_build = sum(bare_s.values())
     return {
         "neurons": column.n_neurons,
-        "synapses": len(column.recurrent) + len(column.lgn),
+        "synapses": len(column.tables["recurrent"]) + len(column.tables["lgn"]),
         "bare_nest_s": bare_s,
         "v1sim_s": ours_s,
         "bare_read_s": median(read),

@@ -98,7 +98,7 @@ def random_network(n_neurons: int, n_synapses: int) -> NetworkModel:
         delay = rng.integers(1, 5, n).astype(np.float32)
         return SynapseTable(pre, post, receptor, delay, weight)
 
-    return NetworkModel(
+    return NetworkModel.billeh(
         neurons=NeuronTable(cell_type),
         cell_types=tiny_types(),
         recurrent=table(n_synapses, n_neurons, inhibitory),

@@ -64,22 +64,25 @@ def bare_nest(path: Path, threads: int, duration_ms: float, rate_hz: float) -> d
     node[order] = np.arange(1, len(types) + 1)
     tables = [
         (
-            [node[network.recurrent.pre], network.lgn.pre + np.int64(len(types) + 1)][i],
+            [
+                node[network.tables["recurrent"].pre],
+                network.tables["lgn"].pre + np.int64(len(types) + 1),
+            ][i],
             node[table.post],
             table.weight_pa(network),
             table.delay_ms.astype(np.float64),
             table.receptor + np.int64(1),
         )
-        for i, table in enumerate((network.recurrent, network.lgn))
+        for i, table in enumerate((network.tables["recurrent"], network.tables["lgn"]))
     ]
     post, receptor = np.nonzero(network.background_weight)
     background_pa = (
         0.1 * network.background_weight[post, receptor] * network.voltage_scale_mv[post]
     ).astype(np.float64)
-    show = one_rate(network.n_lgn, duration_ms, rate_hz)
+    show = one_rate(network.lgn.size, duration_ms, rate_hz)
     lgn = show.input(0, SEED)
     unique, counts = np.unique(types, return_counts=True)
-    n_lgn, n = network.n_lgn, len(types)
+    n_lgn, n = network.lgn.size, len(types)
     del network
     reset_kernel(dt_ms=MODEL_STEP_MS, threads=threads, seed=1, max_delay_ms=4.0)
     result: dict[str, Any] = {}

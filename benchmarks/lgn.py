@@ -36,7 +36,7 @@ GRATING = Grating(45.0, grey_ms=500.0, grating_ms=2000.0)
 def cells_of(table: Path | None) -> LgnCellTable:
     if table is not None:
         return lgn.read_lgn_table(table)
-    cells = build_column(2000, N_CELLS, seed=1).lgn_cells
+    cells = build_column(2000, N_CELLS, seed=1).lgn.cells
     assert cells is not None
     return cells
 

@@ -36,10 +36,10 @@ def measure(path: Path, threads: int) -> dict[str, Any]:
         for index, count in zip(*np.unique(types, return_counts=True), strict=True)
     ]
     v1 = create_population("v1", creations)
-    lgn = create_population("lgn", [("spike_train_injector", {}, network.n_lgn)])
+    lgn = create_population("lgn", [("spike_train_injector", {}, network.lgn.size)])
     for pre, table, pre_cell in (
-        (v1, network.recurrent, cell[network.recurrent.pre]),
-        (lgn, network.lgn, network.lgn.pre),
+        (v1, network.tables["recurrent"], cell[network.tables["recurrent"].pre]),
+        (lgn, network.tables["lgn"], network.tables["lgn"].pre),
     ):
         weight_na = table.weight_pa(network) / 1000
         columns = np.column_stack([pre_cell, cell[table.post], weight_na, table.delay_ms])
@@ -56,7 +56,7 @@ def measure(path: Path, threads: int) -> dict[str, Any]:
     nest.Prepare()
     nest.Cleanup()
     ready = {"ready": clock.wall_s(), "ready_cpu": clock.cpu_s()}
-    n_synapses = len(network.recurrent) + len(network.lgn)
+    n_synapses = len(network.tables["recurrent"]) + len(network.tables["lgn"])
     if nest.num_connections != n_synapses:
         raise AssertionError(f"{nest.num_connections:,} of {n_synapses:,} synapses")
     return {**ready, "peak_ready_mb": peak_mb(), "peak_mb": peak_mb()}

@@ -79,12 +79,12 @@ def make_network(n_neurons: int, folder: Path) -> Path:
 
 def case(path: Path, arguments: argparse.Namespace, folder: Path) -> Case:
     network = open_network(path)
-    n_synapses = len(network.recurrent) + len(network.lgn)
+    n_synapses = len(network.tables["recurrent"]) + len(network.tables["lgn"])
     sonata = None
     if arguments.bmtk_python and n_synapses <= _ONCE_ABOVE:
         files = folder / f"{path.stem}_sonata"
         files.mkdir()
-        shown = full_size.one_rate(network.n_lgn, arguments.simulate_ms, arguments.rate_hz)
+        shown = full_size.one_rate(network.lgn.size, arguments.simulate_ms, arguments.rate_hz)
         lgn = shown.input(0, full_size.SEED)
         sonata = write_sonata_network(network, lgn, arguments.simulate_ms, files)
     return Case(path, n_synapses, sonata)

@@ -33,12 +33,17 @@ def write_sonata_network(
         models.append((index, "point_neuron", "nest:glif_psc", name))
     nodes = [
         _nodes(folder, "v1", network.neurons.cell_type, models),
-        _nodes(folder, "lgn", np.zeros(network.n_lgn), [(0, "virtual")]),
+        _nodes(folder, "lgn", np.zeros(network.lgn.size), [(0, "virtual")]),
         _nodes(folder, "background", np.zeros(1), [(0, "virtual")]),
     ]
     edges = [
-        _edges(folder, "v1", network.recurrent, network.recurrent.weight_pa(network)),
-        _edges(folder, "lgn", network.lgn, network.lgn.weight_pa(network)),
+        _edges(
+            folder,
+            "v1",
+            network.tables["recurrent"],
+            network.tables["recurrent"].weight_pa(network),
+        ),
+        _edges(folder, "lgn", network.tables["lgn"], network.tables["lgn"].weight_pa(network)),
     ]
     weight = network.background_weight
     assert weight is not None

@@ -61,7 +61,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
     network = open_network(arguments.network)
     # Without its provenance, whose digests are of the whole network.
-    network = replace(network, recurrent=thinned(network.recurrent), provenance=None)
+    network = replace(network, provenance=None).with_tables(
+        recurrent=thinned(network.tables["recurrent"])
+    )
     checked = guard.admit(network, guard.Policy(require="any"))
     stimulated = Stimulate(
         kind="stimulate",

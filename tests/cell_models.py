@@ -161,11 +161,14 @@ def bare_nest_spikes(
         ]
     )
     scale = (types.v_th_mv - types.e_l_mv)[cell_type]
-    generators = nest.Create("spike_generator", network.n_lgn)
-    for cell in range(network.n_lgn):
+    generators = nest.Create("spike_generator", network.lgn.size)
+    for cell in range(network.lgn.size):
         # A device's spike with the stamp of a step's end is sent in that step.
         generators[cell].set(spike_times=(np.sort(step[source == cell]) + 1) * dt_ms)
-    for table, pre_node in ((network.recurrent, nodes), (network.lgn, generators.tolist())):
+    for table, pre_node in (
+        (network.tables["recurrent"], nodes),
+        (network.tables["lgn"], generators.tolist()),
+    ):
         for pre, post, receptor, delay, weight in zip(
             table.pre, table.post, table.receptor, table.delay_ms, table.weight, strict=True
         ):

@@ -1055,13 +1055,13 @@ def one_weight_times_1000(
 ) -> tuple[float, float, float]:
     """Shares of single recurrent weights times 1,000: see `Result.one_weight`."""
     rng = np.random.default_rng(SEED)
-    table, checks = network.recurrent, registered_checks()
+    table, checks = network.tables["recurrent"], registered_checks()
     size = np.abs(table.weight)
     alone = with_baseline = largest = 0
     for index in rng.choice(np.flatnonzero(size), n):
         weight = table.weight.copy()
         weight[index] *= np.float32(1e3)
-        damaged = replace(network, recurrent=replace(table, weight=weight))
+        damaged = network.with_tables(recurrent=replace(table, weight=weight))
         context = Context(damaged, 1.0, baseline=untrained)
         names = ("patterns.outlier", "units.largest_psp")
         found = any(list(checks[name].function(context)) for name in names)

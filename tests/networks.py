@@ -116,7 +116,7 @@ def tiny_network(seed: int = 1, *, zeros: float = 0.0, lgn_cells: bool = True) -
     background = np.zeros((N_NEURONS, 4), dtype=np.float32)
     background[np.arange(N_NEURONS), np.where(inhibitory, 2, 0)] = 3.0
     excitatory = np.flatnonzero(cell_type == 4).astype(np.int32)
-    network = NetworkModel(
+    network = NetworkModel.billeh(
         neurons=NeuronTable(cell_type, position),
         cell_types=types,
         recurrent=recurrent,
@@ -135,10 +135,27 @@ def sealed(network: NetworkModel, **draft: Any) -> NetworkModel:
     return replace(network, provenance=replace(DRAFT, **draft).seal(network))
 
 
+#: Parts of a network that `with_parts` knows beside its fields.
+_PARTS = {"recurrent", "lgn", "n_lgn", "lgn_cells", "background_weight"}
+
+
+def with_parts(network: NetworkModel, **parts: Any) -> NetworkModel:
+    """A copy with other fields, tables ("recurrent", "lgn"), LGN or background weights."""
+    rest = {name: value for name, value in parts.items() if name not in _PARTS}
+    tables = {name: parts[name] for name in ("recurrent", "lgn") if name in parts}
+    network = replace(network, **rest).with_tables(**tables)
+    for part, field in (("n_lgn", "size"), ("lgn_cells", "cells")):
+        if part in parts:
+            network = network.with_lgn(**{field: parts[part]})
+    if "background_weight" in parts:
+        network = network.with_background(parts["background_weight"])
+    return network
+
+
 def damaged(network: NetworkModel, group: str, **columns: Any) -> NetworkModel:
     """A copy without provenance, with other columns in the table "recurrent" or "lgn"."""
-    table = replace(getattr(network, group), **columns)
-    return replace(network, provenance=None, **{group: table})
+    table = replace(network.tables[group], **columns)
+    return replace(network, provenance=None).with_tables(**{group: table})
 
 
 def admitted(network: NetworkModel) -> guard.CheckedNetwork:

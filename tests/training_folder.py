@@ -41,7 +41,7 @@ def write_training_folder(folder: Path, network: NetworkModel, *, protocol: int 
     position = np.empty((total, 3))
     position[node_of] = network.neurons.position_um
     position[far] = rng.uniform(500, 600, (N_FAR, 3))
-    types, rec, lgn = network.cell_types, network.recurrent, network.lgn
+    types, rec, lgn = network.cell_types, network.tables["recurrent"], network.tables["lgn"]
     nodes = [
         {
             "ids": np.flatnonzero(type_of == i),
@@ -85,7 +85,7 @@ def write_training_folder(folder: Path, network: NetworkModel, *, protocol: int 
         for r in range(4)
     ]  # fmt: skip
     inputs = [
-        ({"ids": np.arange(network.n_lgn), "spikes": []}, groups(lgn, lgn.pre)),
+        ({"ids": np.arange(network.lgn.size), "spikes": []}, groups(lgn, lgn.pre)),
         ({"ids": np.arange(1), "spikes": []}, background),
     ]
     (folder / "network").mkdir(parents=True)

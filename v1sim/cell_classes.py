@@ -59,8 +59,11 @@ def _excitatory_types(network: NetworkModel) -> NDArray[np.bool_]:
         post_type = type_of[table.post]
         return votes_of(post_type, receptors.postsynaptic_kind(table.receptor, post_type))
 
-    sent = votes_of(type_of[network.recurrent.pre], network.presynaptic_kind(network.recurrent))
-    got = received(network.recurrent) + received(network.lgn)
+    sent, got = np.zeros((2, n_types, len(known)), dtype=np.int64)
+    for table in network.tables_of("recurrent").values():
+        sent += votes_of(type_of[table.pre], network.presynaptic_kind(table))
+    for table in network.tables_of("recurrent", "lgn", "other").values():
+        got += received(table)
     votes = np.where(sent.sum(axis=1, keepdims=True) > 0, sent, got)
     return votes[:, Kind.EXCITATORY] >= votes[:, Kind.INHIBITORY]
 

@@ -332,9 +332,9 @@ def build_column(
     column = BuiltInColumn(neurons=neurons, lgn=lgn, seed=seed)
     network = write_network(open_column(column, command=shlex.join(sys.argv)), out)
     _out.print(
-        f"{out}: {network.n_neurons:,} neurons, {network.n_lgn:,} LGN cells, "
-        f"{len(network.recurrent):,} recurrent and {len(network.lgn):,} LGN synapses "
-        "(constructed, not trained)"
+        f"{out}: {network.n_neurons:,} neurons, {network.lgn.size:,} LGN cells, "
+        f"{len(network.tables['recurrent']):,} recurrent and "
+        f"{len(network.tables['lgn']):,} LGN synapses (constructed, not trained)"
     )
 
 
@@ -456,9 +456,9 @@ def baseline(
     )
     made = done.network
     _print(
-        f"{out}: {made.n_neurons:,} neurons (selected: {done.selection}), {made.n_lgn:,} LGN "
-        f"cells, {len(made.recurrent):,} recurrent and {len(made.lgn):,} LGN synapses, "
-        f"delays: {done.delays} (untrained)"
+        f"{out}: {made.n_neurons:,} neurons (selected: {done.selection}), {made.lgn.size:,} LGN "
+        f"cells, {len(made.tables['recurrent']):,} recurrent and "
+        f"{len(made.tables['lgn']):,} LGN synapses, delays: {done.delays} (untrained)"
     )
 
 

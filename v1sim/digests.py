@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from v1sim.cell_types import GLIF3_COLUMNS
-from v1sim.model import NetworkModel, SynapseTable
+from v1sim.model import V1, NetworkModel, SynapseTable
 
 __all__ = [
     "SynapseDigest",
@@ -117,7 +117,7 @@ def table_digest(table: SynapseTable) -> SynapseDigest:
     for start in range(0, len(table), _BLOCK):
         part = slice(start, start + _BLOCK)
         # The delay enters by its bits: a digest must exist for any value, on the grid or not.
-        delay_bits = table.delay_ms[part].view(np.uint32)
+        delay_bits = table.delay_ms[part].astype(np.float32, copy=False).view(np.uint32)
         folded = ((delay_bits >> np.uint32(16)) ^ delay_bits) & np.uint32(0xFFFF)
         total += synapse_digest(
             table.pre[part], table.post[part], table.receptor[part], folded, table.weight[part]
@@ -128,7 +128,24 @@ def table_digest(table: SynapseTable) -> SynapseDigest:
 def network_sha256(network: NetworkModel) -> str:
     """Digest of what a network holds: not of compression, dtypes, or the order of its synapses."""
     digest = hashlib.sha256()
-    types = network.cell_types
+    types, background = network.cell_types, network.background_weight
+    # The sizes and digests of the Billeh model's files; what other networks add is named.
+    counted = {
+        name: population.size
+        for name, population in network.source_populations.items()
+        if background is None or population.role != "background"
+    }
+    tables = network.tables_of(
+        "recurrent", "lgn", "other", *(("background",) if background is None else ())
+    )
+    named = {
+        "populations": [(p.name, len(p)) for p in network.populations if p.name != V1],
+        "sources": [name for name in counted if name != "lgn"],
+        "projections": [name for name in tables if name not in ("recurrent", "lgn")],
+        "units": sorted(name for name, table in tables.items() if table.unit != "normalised"),
+    }
+    if any(named.values()):
+        digest.update(repr(named).encode())
     columns: tuple[str, ...]
     if set(types.columns) == set(GLIF3_COLUMNS) and set(types.model) == {"glif_psc"}:
         columns = GLIF3_COLUMNS
@@ -137,11 +154,11 @@ def network_sha256(network: NetworkModel) -> str:
         digest.update(repr((types.model, columns)).encode())
     for values in (
         *(types.columns[name] for name in columns), network.neurons.cell_type,
-        np.array([network.n_neurons, network.n_lgn]),
-        *((network.background_weight,) if network.background_weight is not None else ()),
+        np.array([network.n_neurons, *counted.values()]),
+        *((background,) if background is not None else ()),
         *network.readout,
     ):  # fmt: skip
         digest.update(array_sha256(values).encode())
-    digest.update(str(table_digest(network.recurrent)).encode())
-    digest.update(str(table_digest(network.lgn)).encode())
+    for table in tables.values():
+        digest.update(str(table_digest(table)).encode())
     return digest.hexdigest()

@@ -102,13 +102,12 @@ def examine(network: NetworkModel, policy: Policy) -> CheckReport:
 
 
 def _statistics(network: NetworkModel) -> dict[str, dict[str, Any]]:
-    """Statistics of both tables; empty where indices or receptors are out of range."""
+    """Statistics of the tables; empty where indices or receptors are out of range."""
     types = network.neurons.cell_type
     usable = not len(types) or int(types.max()) < len(network.cell_types)
-    tables = {"recurrent": network.recurrent, "lgn": network.lgn}
-    for table, n_pre in ((network.recurrent, network.n_neurons), (network.lgn, network.n_lgn)):
-        for index, n in ((table.pre, n_pre), (table.post, network.n_neurons)):
-            usable = usable and (not len(index) or bool(index.min() >= 0 and index.max() < n))
+    usable = usable and all(column.in_range for column in network.index_columns())
+    tables = network.tables_of("recurrent", "lgn", "other")
+    for table in tables.values():
         usable = usable and (not len(table) or int(table.receptor.max()) < network.receptors.n)
     if not usable:
         return {}

@@ -5,7 +5,7 @@ Letters in shapes: n neurons, t cell types, s synapses, q spikes, c LGN cells.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from functools import cached_property
@@ -24,21 +24,27 @@ __all__ = [
     "CRASHED",
     "MIN_CHANGE",
     "MIN_UPDATES",
+    "V1",
     "ArrayOrigin",
     "ArrayRequirements",
     "ArrayVerdict",
     "CellTypeTable",
     "CheckReport",
     "Finding",
+    "IndexColumn",
     "LgnCellTable",
     "NetworkModel",
+    "NeuronPopulation",
     "NeuronTable",
     "Presentation",
+    "Projection",
     "Proof",
     "Provenance",
     "Requirement",
+    "Role",
     "Severity",
     "SourceFile",
+    "SourcePopulation",
     "SpikeTable",
     "SynapseTable",
     "TrainingMinimum",
@@ -46,6 +52,9 @@ __all__ = [
     "Verdict",
     "VoltageTraces",
 ]
+
+#: Name of the neurons' population in files that name none.
+V1 = "v1"
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -60,14 +69,37 @@ def _freeze(obj: object) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class NeuronTable:
-    """Cell type (u2) and position in um (n, 3: x, y, z; |y| is depth) of each neuron."""
+class NeuronPopulation:
+    """A population as the network's source names it, and the id of each of its neurons there."""
 
-    cell_type: NDArray[np.uint16]
-    position_um: NDArray[np.floating] | None = None
+    name: str
+    node_id: NDArray[np.int64]
 
     def __post_init__(self) -> None:
         _freeze(self)
+
+    def __len__(self) -> int:
+        return len(self.node_id)
+
+
+@dataclass(frozen=True, eq=False)
+class NeuronTable:
+    """Cell type (u2) and position in um (n, 3: x, y, z; |y| is depth) of each neuron.
+
+    Neurons of all populations share one index: those of the first of ``populations`` come first.
+    There are none where the source has one population without a name, whose ids are the indices.
+    """
+
+    cell_type: NDArray[np.uint16]
+    position_um: NDArray[np.floating] | None = None
+    populations: tuple[NeuronPopulation, ...] = ()
+
+    def __post_init__(self) -> None:
+        _freeze(self)
+        n = sum(map(len, self.populations))
+        if self.populations and n != len(self):
+            msg = f"populations of {n} neurons for {len(self)}"
+            raise ValueError(msg)
 
     def __len__(self) -> int:
         return len(self.cell_type)
@@ -75,13 +107,18 @@ class NeuronTable:
 
 @dataclass(frozen=True, eq=False)
 class SynapseTable:
-    """Synapses as columns in the file's order; the weight is normalised as in the file."""
+    """Synapses as columns in the file's order.
+
+    ``weight`` is in the ``unit`` of the file: pA, or normalised, which is pA divided by the
+    target's ``V_th - E_L`` in mV.
+    """
 
     pre: NDArray[np.int32]
     post: NDArray[np.int32]
     receptor: NDArray[np.uint8]
-    delay_ms: F32
-    weight: F32
+    delay_ms: NDArray[np.floating]
+    weight: NDArray[np.floating]
+    unit: Literal["normalised", "pA"] = "normalised"
 
     def __post_init__(self) -> None:
         _freeze(self)
@@ -95,10 +132,34 @@ class SynapseTable:
         index, number = np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
         return cls(index, index, np.empty(0, dtype=np.uint8), number, number)
 
+    @classmethod
+    def from_matrix(cls, weight: NDArray[np.floating], delay_ms: float) -> SynapseTable:
+        """Synapses of one cell onto every neuron and receptor, from weights (n, receptors)."""
+        n_neurons, n_receptors = weight.shape
+        return cls(
+            pre=np.zeros(weight.size, dtype=np.int32),
+            post=np.repeat(np.arange(n_neurons, dtype=np.int32), n_receptors),
+            receptor=np.tile(np.arange(n_receptors, dtype=np.uint8), n_neurons),
+            delay_ms=np.full(weight.size, delay_ms, dtype=np.float32),
+            weight=weight.reshape(-1),
+        )
+
+    def as_matrix(self, n_neurons: int, n_receptors: int) -> NDArray[Any] | None:
+        """The weights that `from_matrix` made a table of; None where it is no such table."""
+        if len(self) != n_neurons * n_receptors or self.pre.any():
+            return None
+        post = self.post.reshape(n_neurons, n_receptors)
+        receptor = self.receptor.reshape(n_neurons, n_receptors)
+        if (post != np.arange(n_neurons)[:, np.newaxis]).any():
+            return None
+        if (receptor != np.arange(n_receptors)).any():
+            return None
+        return self.weight.reshape(n_neurons, n_receptors)
+
     @property
     def columns(self) -> dict[str, NDArray[Any]]:
         """The columns by name."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "unit"}
 
     def forget(self) -> None:
         """Drop columns that lie in scratch files from memory until they are next read."""
@@ -107,6 +168,8 @@ class SynapseTable:
 
     def weight_pa(self, network: NetworkModel) -> F64:
         """Physical weight of each synapse, pA, shape (s,)."""
+        if self.unit == "pA":
+            return self.weight.astype(np.float64)
         return units.to_pa(self.weight, self.post, network.voltage_scale_mv)
 
 
@@ -198,29 +261,77 @@ class SourceFile:
     name_of: Callable[[str], str] = str
 
 
+#: What the cells are that a projection comes from: the network's own, or a source population.
+Role = Literal["recurrent", "lgn", "background", "other"]
+
+
+@dataclass(frozen=True, eq=False)
+class SourcePopulation:
+    """Cells outside of the network that send to it: what they send is given, not simulated.
+
+    ``node_id`` (size,) are their ids in the network's source, where these are not the indices;
+    ``cells`` are the filters of LGN cells.
+    """
+
+    role: Literal["lgn", "background", "other"]
+    size: int
+    node_id: NDArray[np.int64] | None = None
+    cells: LgnCellTable | None = None
+
+    def __post_init__(self) -> None:
+        _freeze(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """Synapses from a source population, or, where ``source`` is None, from neuron to neuron."""
+
+    synapses: SynapseTable
+    source: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class IndexColumn:
+    """The sources ("pre") or targets ("post") of a projection, and how many cells there are."""
+
+    projection: str
+    column: Literal["pre", "post"]
+    index: NDArray[np.int32]
+    n_cells: int
+
+    @property
+    def array(self) -> str:
+        """Its name."""
+        return f"{self.projection}.{self.column}"
+
+    @property
+    def in_range(self) -> bool:
+        """Whether every index is that of a cell."""
+        index = self.index
+        return not len(index) or bool(index.min() >= 0 and index.max() < self.n_cells)
+
+
 @dataclass(frozen=True, eq=False)
 class NetworkModel:
-    """A network as its file says it is: nothing converted, nothing checked.
+    """A network as its source says it is: nothing converted, nothing checked.
 
-    ``background_weight`` (n, receptors) is normalised and ten times the training's
-    per-draw weight (see the file format); ``readout`` has one array of neuron
-    indices a class; ``readout_weight`` (cells, classes) and ``readout_bias`` (classes,)
-    are there where training used a dense readout. ``provenance_problem`` says why a
-    provenance that the file has could not be read. ``step_ms`` is the time step that the
-    network was made for, training's for those of training.
+    Projections end on the network's own neurons. Their names and those of ``source_populations``
+    are the source's; in the Billeh model's files they are ``recurrent``, ``lgn`` and
+    ``background`` (`billeh`). ``readout`` has one array of neuron indices a class;
+    ``readout_weight`` (cells, classes) and ``readout_bias`` (classes,) are there where training
+    used a dense readout. ``provenance_problem`` says why a provenance that the file has could
+    not be read. ``step_ms`` is the time step that the network was made for, training's for those
+    of training.
     """
 
     neurons: NeuronTable
     cell_types: CellTypeTable
-    recurrent: SynapseTable
-    lgn: SynapseTable
-    n_lgn: int
+    projections: Mapping[str, Projection]
+    source_populations: Mapping[str, SourcePopulation]
     source: SourceFile
-    background_weight: F32 | None = None
     readout: tuple[NDArray[np.int32], ...] = ()
     readout_weight: F32 | None = None
     readout_bias: F32 | None = None
-    lgn_cells: LgnCellTable | None = None
     provenance: Provenance | None = None
     provenance_problem: str | None = None
     step_ms: float = units.MODEL_STEP_MS
@@ -230,10 +341,123 @@ class NetworkModel:
         for group in self.readout:
             group.flags.writeable = False
 
+    @classmethod
+    def billeh(
+        cls,
+        *,
+        recurrent: SynapseTable,
+        lgn: SynapseTable,
+        n_lgn: int,
+        lgn_cells: LgnCellTable | None = None,
+        background_weight: F32 | None = None,
+        **rest: Any,
+    ) -> NetworkModel:
+        """A network of the Billeh model's files: one recurrent table, one of the LGN.
+
+        Parameters
+        ----------
+        recurrent, lgn : SynapseTable
+            Their synapses.
+        n_lgn : int
+            Number of LGN cells.
+        lgn_cells : LgnCellTable, optional
+            Their filters.
+        background_weight : float array, shape (n, receptors), optional
+            Normalised, and ten times the training's weight for each draw.
+        **rest
+            Other fields.
+        """
+        network = cls(
+            projections={
+                "recurrent": Projection(recurrent),
+                "lgn": Projection(lgn, source="lgn"),
+            },
+            source_populations={"lgn": SourcePopulation("lgn", n_lgn, cells=lgn_cells)},
+            **rest,
+        )
+        return network.with_background(background_weight)
+
     @property
     def n_neurons(self) -> int:
-        """Number of V1 neurons."""
+        """Number of neurons, of all populations."""
         return len(self.neurons)
+
+    @property
+    def populations(self) -> tuple[NeuronPopulation, ...]:
+        """Its populations of neurons, in the order of their indices."""
+        everyone = NeuronPopulation(V1, np.arange(self.n_neurons, dtype=np.int64))
+        return self.neurons.populations or (everyone,)
+
+    @property
+    def tables(self) -> dict[str, SynapseTable]:
+        """The synapses of each projection by its name."""
+        return {name: projection.synapses for name, projection in self.projections.items()}
+
+    def tables_of(self, *roles: Role) -> dict[str, SynapseTable]:
+        """The synapses of the projections whose sources have one of these roles."""
+        return {name: table for name, table in self.tables.items() if self.role(name) in roles}
+
+    def role(self, projection: str) -> Role:
+        """What the cells are that a projection comes from."""
+        source = self.projections[projection].source
+        return "recurrent" if source is None else self.source_populations[source].role
+
+    def n_pre(self, projection: str) -> int:
+        """How many cells a projection may come from."""
+        source = self.projections[projection].source
+        return self.n_neurons if source is None else self.source_populations[source].size
+
+    @property
+    def lgn(self) -> SourcePopulation:
+        """The population of LGN cells; one without cells where there is none."""
+        populations = self.source_populations.values()
+        none = SourcePopulation("lgn", 0)
+        return next((population for population in populations if population.role == "lgn"), none)
+
+    @cached_property
+    def background_weight(self) -> F32 | None:
+        """Weight of the background onto each neuron and receptor, (n, receptors).
+
+        None where there is no background, or one of several cells.
+        """
+        for table in self.tables_of("background").values():
+            return table.as_matrix(self.n_neurons, self.receptors.n)
+        return None
+
+    def index_columns(self) -> Iterator[IndexColumn]:
+        """The sources and targets of all projections."""
+        for name, table in self.tables.items():
+            yield IndexColumn(name, "pre", table.pre, self.n_pre(name))
+            yield IndexColumn(name, "post", table.post, self.n_neurons)
+
+    def with_tables(self, **tables: SynapseTable) -> NetworkModel:
+        """The same network with other synapses in the projections that are named."""
+        changed = {
+            name: replace(self.projections[name], synapses=table) for name, table in tables.items()
+        }
+        return replace(self, projections={**self.projections, **changed})
+
+    def with_lgn(self, **changes: Any) -> NetworkModel:
+        """The same network with another size or other filters of its LGN."""
+        populations = {
+            name: replace(population, **changes) if population is self.lgn else population
+            for name, population in self.source_populations.items()
+        }
+        return replace(self, source_populations=populations)
+
+    def with_background(self, weight: F32 | None) -> NetworkModel:
+        """The same network with a background of one cell, of weights (n, receptors), or without.
+
+        Its spikes arrive one step of training later.
+        """
+        name = "background"
+        projections = {key: value for key, value in self.projections.items() if key != name}
+        populations = {key: v for key, v in self.source_populations.items() if key != name}
+        if weight is not None:
+            table = SynapseTable.from_matrix(weight, units.MODEL_STEP_MS)
+            projections[name] = Projection(table, source=name)
+            populations[name] = SourcePopulation("background", 1)
+        return replace(self, projections=projections, source_populations=populations)
 
     @property
     def receptors(self) -> ReceptorScheme:
@@ -253,10 +477,11 @@ class NetworkModel:
         return self.receptors.presynaptic_kind(table.receptor[rows], of_target)
 
     def without_synapses(self) -> NetworkModel:
-        """Neurons, cell types, LGN cells and readout alone, for other processes to know."""
+        """Neurons, cell types, sources and readout alone, for other processes to know."""
+        names = self.tables_of("recurrent", "lgn", "other")
+        network = self.with_tables(**dict.fromkeys(names, SynapseTable.empty()))
         source = replace(self.source, stored_dtype={})
-        none = SynapseTable.empty()
-        return replace(self, recurrent=none, lgn=none, provenance=None, source=source)
+        return replace(network, provenance=None, source=source)
 
     @cached_property
     def voltage_scale_mv(self) -> F64:

@@ -294,7 +294,7 @@ def _too_few_updates(context: Context, outcome: _Outcome) -> str:
         return ""
     rate = ""
     if made.learning_rate is not None:
-        weight = context.network.recurrent.weight.astype(np.float64)
+        weight = context.network.tables["recurrent"].weight.astype(np.float64)
         size = float(np.sqrt(np.mean(weight**2))) if len(weight) else 0.0
         if made.n * made.learning_rate >= least.change * size:
             return ""
@@ -373,7 +373,7 @@ def _by_checkpoint(context: Context, array: str, outcome: _Outcome) -> ArrayVerd
 def _claims(context: Context) -> Mapping[Table, Claim]:
     """What a checkpoint's optimizers prove of weights that show nothing themselves."""
     assert context.checkpoint is not None
-    weight = context.network.recurrent.weight
+    weight = context.network.tables["recurrent"].weight
     looks = Looks("nothing", "", n=len(weight), n_zero=int(np.count_nonzero(weight == 0)))
     evidence = context.checkpoint.evidence
     return {table: claim(found, looks) for table, found in evidence.tables.items()}

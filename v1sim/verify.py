@@ -159,7 +159,7 @@ def verify_dynamics(
     waived = {REQUIRED: "dynamics are compared, whatever the weights are"}
     checked = guard.admit(network, guard.Policy(require="any", waivers=waived))
     given = spikes or truth
-    lgn = read_input(given, network.n_lgn) if given else _drawn_input(network.n_lgn)
+    lgn = read_input(given, network.lgn.size) if given else _drawn_input(network.lgn.size)
     if truth is not None:
         truths, left_out = _read_truths(truth, groups, network, lgn)
     else:

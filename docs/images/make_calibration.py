@@ -74,7 +74,7 @@ def measure(pair: str, state: str, network: NetworkModel, baseline: NetworkModel
         tuple(largest),
         changed.relative_change or 0.0,
         changed.correlation if changed.correlation is not None else np.nan,
-        folklore(network.recurrent),
+        folklore(network.tables["recurrent"]),
     )
 
 
@@ -102,13 +102,13 @@ def folklore(table: SynapseTable) -> dict[str, float]:
 
 def shuffled(network: NetworkModel, seed: int = 0) -> NetworkModel:
     """Weights dealt out anew within receptor and pair of cell types."""
-    table, types = network.recurrent, network.neurons.cell_type.astype(np.int64)
+    table, types = network.tables["recurrent"], network.neurons.cell_type.astype(np.int64)
     key = (types[table.pre] * 10_000 + types[table.post]) * BILLEH_RECEPTORS.n + table.receptor
     mixed = np.random.default_rng(seed).permutation(len(table))
     weight = np.empty_like(table.weight)
     order = np.argsort(key, kind="stable")
     weight[order] = table.weight[mixed[np.argsort(key[mixed], kind="stable")]]
-    return replace(network, recurrent=replace(table, weight=weight))
+    return network.with_tables(recurrent=replace(table, weight=weight))
 
 
 def rescaled(network: NetworkModel, power: int) -> NetworkModel:
@@ -118,7 +118,9 @@ def rescaled(network: NetworkModel, power: int) -> NetworkModel:
     def scaled(old: SynapseTable) -> SynapseTable:
         return replace(old, weight=old.weight * factor[old.post])
 
-    return replace(network, recurrent=scaled(network.recurrent), lgn=scaled(network.lgn))
+    return network.with_tables(
+        recurrent=scaled(network.tables["recurrent"]), lgn=scaled(network.tables["lgn"])
+    )
 
 
 def dots(axes: Axes, place: float, values: list[float] | tuple[float, ...], colour: str) -> None:

@@ -75,10 +75,15 @@ def simulate(tf, net: NetworkModel, lgn: np.ndarray) -> tuple[np.ndarray, np.nda
     n, shape = net.n_neurons, (len(lgn), net.n_neurons)
     of = net.neurons.cell_type
     c = {name: tf.constant(v[of]) for name, v in constants(tf, net.cell_types).items()}
-    delay = net.recurrent.delay_ms.astype(int)
+    delay = net.tables["recurrent"].delay_ms.astype(int)
     n_delays = int(delay.max())
-    w_rec = sparse(tf, net.recurrent, net.recurrent.pre + n * (delay - 1), (4 * n, n * n_delays))
-    w_in = sparse(tf, net.lgn, net.lgn.pre, (4 * n, net.n_lgn))
+    w_rec = sparse(
+        tf,
+        net.tables["recurrent"],
+        net.tables["recurrent"].pre + n * (delay - 1),
+        (4 * n, n * n_delays),
+    )
+    w_in = sparse(tf, net.tables["lgn"], net.tables["lgn"].pre, (4 * n, net.lgn.size))
 
     def arriving(weight, sent):
         product = tf.sparse.sparse_dense_matmul(weight, sent, adjoint_b=True)
@@ -115,7 +120,9 @@ def test_every_spike_and_every_bit_of_float32_is_tensorflows(tmp_path, analog):
     admitted(net)
     write_network(net, tmp_path / "net.h5")
     rng = np.random.default_rng(6)
-    lgn = np.broadcast_to(np.array([0.02, 0.1, 0.3])[:, None, None], (N_TRIALS, N_STEPS, net.n_lgn))
+    lgn = np.broadcast_to(
+        np.array([0.02, 0.1, 0.3])[:, None, None], (N_TRIALS, N_STEPS, net.lgn.size)
+    )
     lgn = lgn * rng.uniform(0, 2, lgn.shape) if analog else rng.random(lgn.shape) < lgn
     lgn = lgn.astype(F32)
     spike, voltage_mv = simulate(tf, net, lgn)

@@ -35,7 +35,7 @@ NET = CHECKED.network
 NEURONS = np.arange(NET.n_neurons, dtype=np.int32)
 
 
-def drawn_values(n_trials=N_TRIALS, n_steps=N_STEPS, n_lgn=NET.n_lgn):
+def drawn_values(n_trials=N_TRIALS, n_steps=N_STEPS, n_lgn=NET.lgn.size):
     """Numbers up to 0.5, a third of them 0."""
     rng = np.random.default_rng(2)
     values = rng.uniform(0, 0.5, (n_trials, n_steps, n_lgn)).astype(np.float32)
@@ -99,7 +99,7 @@ def test_every_spike_is_the_references(dynamics, precision, threads, between_tri
 
 
 def test_zeros_and_ones_act_as_spikes_do():
-    values = (np.random.default_rng(4).random((N_TRIALS, N_STEPS, NET.n_lgn)) < 0.1) * 1.0
+    values = (np.random.default_rng(4).random((N_TRIALS, N_STEPS, NET.lgn.size)) < 0.1) * 1.0
     values = values.astype(np.float32)
     numbers, spikes = (simulate(shown(values, analog=analog)) for analog in (True, False))
     assert len(spikes.spikes) > 100
@@ -114,7 +114,7 @@ def test_zeros_and_ones_act_as_spikes_do():
 @pytest.mark.parametrize("dynamics", ["training", "training_float32"])
 def test_events_of_a_device_are_not_multiplied(dynamics):
     """The Poisson generator sits outside NEST's table of sources."""
-    nothing = np.zeros((N_TRIALS, N_STEPS, NET.n_lgn), dtype=np.float32)
+    nothing = np.zeros((N_TRIALS, N_STEPS, NET.lgn.size), dtype=np.float32)
     options = {"dynamics": dynamics, "background": "independent_poisson"}
     numbers = simulate(shown(nothing), **options)
     spikes = simulate(shown(nothing, analog=False), **options)
@@ -149,7 +149,7 @@ def test_a_source_given_spikes_sends_numbers_no_more():
     lgn = simulation.populations["lgn"]
     simulation.native.give_values(int(lgn.first_id), 1, drawn_values()[0])
     none = np.empty(0, dtype=np.int64)
-    simulation.native.give_spikes(int(lgn.first_id), NET.n_lgn, none, none)
+    simulation.native.give_spikes(int(lgn.first_id), NET.lgn.size, none, none)
     nest.Simulate(30.0)
     assert not len(simulation.native.take_spikes()[0])
     at_rest_mv = NET.cell_types.v_reset_mv[NET.neurons.cell_type]
@@ -171,7 +171,7 @@ def test_glif_psc_takes_spikes_alone(monkeypatch):
 def write_stimulus(path, n_samples=2, largest=0.1):
     rng = np.random.default_rng(5)
     with h5py.File(path, "w") as file:
-        values = rng.uniform(0, largest, (n_samples, 60, NET.n_lgn))
+        values = rng.uniform(0, largest, (n_samples, 60, NET.lgn.size))
         file["spike_trains"] = values.astype(np.float32)
         file["labels"] = np.arange(n_samples, dtype=np.int32) % 2
         file["response_window"] = np.array([20, 60], dtype=np.int32)
@@ -229,7 +229,7 @@ def test_a_silent_network_is_still_noticed():
 def test_verification_of_analog_input(tmp_path):
     """Truth of analog input, and groups of networks of other sizes beside it."""
     network = write_tiny(tmp_path / "net.h5")
-    values = drawn_values(n_lgn=network.n_lgn)
+    values = drawn_values(n_lgn=network.lgn.size)
     mean = np.full(values.shape[:2], event_weight("mean"))
     with h5py.File(tmp_path / "truth.h5", "w") as file:
         file["input_spikes"] = values

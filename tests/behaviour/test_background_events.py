@@ -6,12 +6,10 @@ and spike_train_injector with the same times send from start on; and a start bef
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from tests.networks import admitted, sealed, tiny_network
+from tests.networks import admitted, sealed, tiny_network, with_parts
 from v1sim.model import Trial
 from v1sim.simulation import build, run
 from v1sim.simulation.kernel import backend
@@ -29,7 +27,7 @@ def weakly_driven():
     """A network whose background makes nothing spike, and whose V_reset is not its rest."""
     network = tiny_network()
     types = network.cell_types
-    network = replace(
+    network = with_parts(
         network,
         background_weight=network.background_weight * np.float32(0.3),
         cell_types=types.with_columns(v_reset_mv=types.v_reset_mv - 2.0),
@@ -48,7 +46,7 @@ def voltages(background, n_trials, *, dynamics, between_trials, draws=None):
         for i in range(n_trials)
     )
     silence = GivenSpikes(
-        CHECKED.network.n_lgn,
+        CHECKED.network.lgn.size,
         Schedule(trials, (0,) * n_trials),
         [LgnSpikeTimes(np.empty(0), np.empty(0, dtype=int))],
     )

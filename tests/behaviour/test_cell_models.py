@@ -35,8 +35,8 @@ def show(n_trials: int = 1) -> FixedProbabilities:
         Trial(i, i * float(N_STEPS), float(N_STEPS), (0.0, float(N_STEPS)), {})
         for i in range(n_trials)
     )
-    values = np.full((N_STEPS, NET.n_lgn), 0.05, dtype=np.float32)
-    return FixedProbabilities(NET.n_lgn, Schedule(trials, (0,) * n_trials), [values])
+    values = np.full((N_STEPS, NET.lgn.size), 0.05, dtype=np.float32)
+    return FixedProbabilities(NET.lgn.size, Schedule(trials, (0,) * n_trials), [values])
 
 
 def simulate(network: NetworkModel, *, n_trials=1, between_trials="rebuild", threads=1):
@@ -71,7 +71,10 @@ def test_spikes_are_those_of_bare_nest(native, monkeypatch):
     assert spikes_of(output) == expected
     of_model = np.bincount(NET.neurons.cell_type[output.spikes.neuron], minlength=len(MODELS))
     assert (of_model > 20).all(), dict(zip(MODELS, of_model, strict=True))
-    assert [p.n_synapses for p in output.readback] == [len(NET.recurrent), len(NET.lgn)]
+    assert [p.n_synapses for p in output.readback] == [
+        len(NET.tables["recurrent"]),
+        len(NET.tables["lgn"]),
+    ]
 
 
 def test_every_trial_starts_where_the_first_did():

@@ -19,7 +19,7 @@ from v1sim.stimulus.gratings import Grating, GratingStimulus
 def test_gratings_drive_every_class_and_tune_excitatory_cells(seed):
     network = build_column(1000, seed=seed)
     gratings = [Grating(direction, grating_ms=2000) for direction in (0, 45, 90, 135)]
-    shown = GratingStimulus(network.lgn_cells, gratings, repeats=1)
+    shown = GratingStimulus(network.lgn.cells, gratings, repeats=1)
     plan = make_plan(admit(network, Policy(require="any")), background="mean", seed=seed)
     output = run_trials(
         plan,

@@ -55,13 +55,13 @@ def test_convert_of_a_wrong_path_is_one_message(checkpoint, tmp_path):
 
 def test_stamp_and_refusal(checkpoint, tmp_path):
     path = tmp_path / "old.h5"
-    weight = NETWORK.recurrent.weight.copy()
+    weight = NETWORK.tables["recurrent"].weight.copy()
     weight[0] += np.float32(0.5)
     write_network(damaged(NETWORK, "recurrent", weight=weight), path)
     done = v1sim("stamp", path, "--checkpoint", checkpoint)
     assert done.returncode == 1
     assert "recurrent/weights: different, 1 of" in done.stdout
-    assert f"1 of {len(NETWORK.recurrent)} changed" in done.stdout
+    assert f"1 of {len(NETWORK.tables['recurrent'])} changed" in done.stdout
     assert "class pairs changed" in done.stdout
     assert open_network(path).provenance is None
     write_network(damaged(NETWORK, "recurrent"), path)
@@ -81,7 +81,7 @@ def test_inspect_as_json(checkpoint):
 def test_diff_as_text_and_json(tmp_path):
     a, b = tmp_path / "a.h5", tmp_path / "b.h5"
     write_network(NETWORK, a)
-    write_network(damaged(NETWORK, "recurrent", weight=NETWORK.recurrent.weight * 2), b)
+    write_network(damaged(NETWORK, "recurrent", weight=NETWORK.tables["recurrent"].weight * 2), b)
     done = v1sim("diff", a, b, "--json", tmp_path / "diff.json")
     assert done.returncode == 0
     assert "same network" in done.stdout
@@ -94,7 +94,7 @@ def test_diff_as_text_and_json(tmp_path):
 def test_diff_as_a_page(tmp_path):
     a, b = tmp_path / "a.h5", tmp_path / "b.h5"
     write_network(NETWORK, a)
-    write_network(damaged(NETWORK, "recurrent", weight=NETWORK.recurrent.weight * 2), b)
+    write_network(damaged(NETWORK, "recurrent", weight=NETWORK.tables["recurrent"].weight * 2), b)
     done = v1sim("diff", a, b, "--html", tmp_path / "diff.html")
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "diff.html").read_text()

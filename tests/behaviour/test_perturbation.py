@@ -98,7 +98,7 @@ def test_stimulation_is_the_current_that_it_says():
 
 def test_scaling_is_of_what_is_named_and_nothing_else():
     before = weights(plan_of(), "recurrent")
-    table = NET.recurrent
+    table = NET.tables["recurrent"]
     pre, post = members("i4Sst")[table.pre], members(EXC)[table.post]
     both = Scale(kind="scale", projection="recurrent", factor=0.5, pre=("i4Sst",), post=(EXC,))
     after = weights(plan_of(both), "recurrent")
@@ -111,15 +111,15 @@ def test_scaling_is_of_what_is_named_and_nothing_else():
 
 
 def test_scales_come_one_after_the_other_and_files_stay_as_they_are():
-    stored = NET.recurrent.weight.copy()
+    stored = NET.tables["recurrent"].weight.copy()
     before = weights(plan_of(), "recurrent")
     twice = [Scale(kind="scale", projection="recurrent", factor=f) for f in (2.0, 0.25)]
     np.testing.assert_array_equal(weights(plan_of(*twice), "recurrent"), before * 2.0 * 0.25)
-    np.testing.assert_array_equal(NET.recurrent.weight, stored)
+    np.testing.assert_array_equal(NET.tables["recurrent"].weight, stored)
 
 
 def test_lgn_cells_are_named_by_index():
-    table = NET.lgn
+    table = NET.tables["lgn"]
     off = Scale(kind="scale", projection="lgn", factor=0.0, pre=(0, 7))
     after = weights(plan_of(off), "lgn")
     np.testing.assert_array_equal(after == 0, np.isin(table.pre, [0, 7]))

@@ -45,7 +45,7 @@ def simulate(
     plan = make_plan(checked, background=background, seed=SEED, dynamics=dynamics)
     return run_trials(
         plan,
-        show(checked.network.n_lgn, n_trials),
+        show(checked.network.lgn.size, n_trials),
         threads=threads,
         between_trials=between_trials,
         voltage_of=np.array([0, 5], dtype=np.int32),
@@ -102,7 +102,7 @@ def bare_nest_spikes(network) -> tuple[list[tuple[int, int]], np.ndarray]:
         }
         nodes.append(nest.Create("glif_psc", params=params).global_id)
     scale = (types.v_th_mv - types.e_l_mv)[network.neurons.cell_type]
-    rec = network.recurrent
+    rec = network.tables["recurrent"]
     for pre, post, receptor, delay, weight in zip(
         rec.pre, rec.post, rec.receptor, rec.delay_ms, rec.weight, strict=True
     ):
@@ -115,12 +115,12 @@ def bare_nest_spikes(network) -> tuple[list[tuple[int, int]], np.ndarray]:
                 "receptor_type": int(receptor) + 1,
             },
         )
-    spikes = show(network.n_lgn).input(0, SEED)
-    sources = nest.Create("spike_generator", network.n_lgn)
-    for cell in range(network.n_lgn):
+    spikes = show(network.lgn.size).input(0, SEED)
+    sources = nest.Create("spike_generator", network.lgn.size)
+    for cell in range(network.lgn.size):
         # A device's spike of stamp t acts, one delay later, in the step that ends at t + 2.
         sources[cell].set(spike_times=spikes.step[spikes.source == cell] + 1.0)
-    lgn = network.lgn
+    lgn = network.tables["lgn"]
     for pre, post, receptor, weight in zip(
         lgn.pre, lgn.post, lgn.receptor, lgn.weight, strict=True
     ):
@@ -203,7 +203,7 @@ def test_pieces_change_no_spike_and_tell_how_far_it_is(checked, dynamics, monkey
     told = []
     pieces = run_trials(
         make_plan(checked, background="mean", seed=SEED, dynamics=dynamics),
-        show(checked.network.n_lgn, 2),
+        show(checked.network.lgn.size, 2),
         threads=1,
         between_trials="gap",
         voltage_of=np.array([0, 5], dtype=np.int32),
@@ -261,10 +261,10 @@ def test_readback_equals_the_plan(checked, built):
     results = read_back(built, lambda *_: None)
     by_label = {result.label: result for result in results}
     network = checked.network
-    assert by_label["recurrent"].n_synapses == len(network.recurrent)
-    assert by_label["lgn"].n_synapses == len(network.lgn)
+    assert by_label["recurrent"].n_synapses == len(network.tables["recurrent"])
+    assert by_label["lgn"].n_synapses == len(network.tables["lgn"])
     assert by_label["background"].n_synapses == np.count_nonzero(network.background_weight)
-    expected = np.bincount(network.recurrent.receptor, minlength=4)
+    expected = np.bincount(network.tables["recurrent"].receptor, minlength=4)
     assert list(by_label["recurrent"].by_receptor.values()) == expected.tolist()
 
 
@@ -336,9 +336,9 @@ def test_populations_and_projections_are_pynn_objects(checked, built):
     assert population[0].V_th == checked.network.cell_types.v_th_mv[cell_type[0]]
     projection = built.projections["recurrent"]
     assert isinstance(projection, pynn.Projection)
-    assert len(projection) == len(checked.network.recurrent)
+    assert len(projection) == len(checked.network.tables["recurrent"])
     weights_na = np.array(projection.get("weight", format="list", with_address=False))
-    expected_pa = checked.network.recurrent.weight_pa(checked.network)
+    expected_pa = checked.network.tables["recurrent"].weight_pa(checked.network)
     np.testing.assert_allclose(np.sort(weights_na.ravel()) * 1000, np.sort(expected_pa), rtol=1e-12)
     population.record("spikes")
     pynn.run(20.0)
@@ -365,7 +365,7 @@ def test_projections_of_training_are_changed_through_pynn(checked):
     before = np.array(projection.get(["weight"], format="list", with_address=False)).ravel()
     projection.set(weight=0.0125)
     after = np.array(projection.get(["weight"], format="list", with_address=False)).ravel()
-    assert len(before) == len(after) == len(checked.network.recurrent)
+    assert len(before) == len(after) == len(checked.network.tables["recurrent"])
     assert before.std() > 0
     np.testing.assert_allclose(after, 0.0125, rtol=1e-7)
     pynn.run(5.0)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.behaviour.test_command_line import v1sim
 from tests.cell_models import bare_nest_spikes, mixed_network
-from tests.networks import admitted, tiny_network, write_tiny
+from tests.networks import admitted, tiny_network, with_parts, write_tiny
 from v1sim import guard
 from v1sim.errors import InputError, StimulusError
 from v1sim.model import Trial
@@ -38,7 +38,7 @@ def in_steps(network, dt_ms, *, n_trials=1, between_trials="rebuild", background
     plan = make_plan(checked, background=background, seed=SEED, dynamics="nest", dt_ms=dt_ms)
     return run_trials(
         plan,
-        show(network.n_lgn, n_trials),
+        show(network.lgn.size, n_trials),
         threads=2,
         between_trials=between_trials,
         voltage_of=np.array([0], dtype=np.int32),
@@ -50,7 +50,7 @@ def in_steps(network, dt_ms, *, n_trials=1, between_trials="rebuild", background
 def test_spikes_are_those_of_bare_nest(dt_ms):
     network = mixed_network(delay_ms=0.7 if dt_ms == 0.1 else 0.75 if dt_ms == 0.25 else 1.0)
     output = in_steps(network, dt_ms)
-    lgn = show(network.n_lgn).input(0, SEED, dt_ms)
+    lgn = show(network.lgn.size).input(0, SEED, dt_ms)
     n_steps = round(DURATION_MS / dt_ms)
     expected = bare_nest_spikes(network, lgn.source, lgn.step, n_steps, dt_ms)
     step = np.rint(output.spikes.time_ms / dt_ms).astype(int)
@@ -79,7 +79,7 @@ def test_every_trial_starts_where_the_first_did(dt_ms):
 @pytest.mark.parametrize("background", ["mean", "shared_binomial", "independent_poisson"])
 def test_the_background_drives_as_much_in_any_step(background):
     network = replace(tiny_network(), provenance=None)
-    weak = replace(network, background_weight=network.background_weight * np.float32(0.5))
+    weak = with_parts(network, background_weight=network.background_weight * np.float32(0.5))
     mean_mv = [
         in_steps(weak, dt_ms, n_trials=10, background=background).voltage.v_mv.mean()
         for dt_ms in (1.0, 0.25)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import replace
 
 import h5py
 import numpy as np
 import pytest
 
-from tests.networks import admitted, sealed, tiny_network, tiny_types, write_tiny
+from tests.networks import admitted, sealed, tiny_network, tiny_types, with_parts, write_tiny
 from v1sim import verify
 from v1sim.errors import InputError
 from v1sim.model import Trial
@@ -291,7 +290,7 @@ def test_float32_sums_as_the_reference_does():
     checked = admitted(tiny_network())
     network = checked.network
     rng = np.random.default_rng(2)
-    lgn_spike = rng.random((2, 80, network.n_lgn)) < 0.3
+    lgn_spike = rng.random((2, 80, network.lgn.size)) < 0.3
     truth = verify.GroundTruth(
         "", "mean", integrate(network, lgn_spike, np.full((2, 80), float(np.float32(0.1)))).spike,
         np.arange(network.n_neurons), np.empty((2, 80, 0), np.float32), None,
@@ -317,10 +316,10 @@ def driven_by_background(background, draws=None):
     checked = admitted(tiny_network())
     network, n_steps = checked.network, 40
     trials = tuple(Trial(i, 40.0 * i, 40.0, (0.0, 40.0), {}) for i in range(2))
-    silent = np.zeros((n_steps, network.n_lgn), dtype=np.float32)
+    silent = np.zeros((n_steps, network.lgn.size), dtype=np.float32)
     output = run_trials(
         make_plan(checked, background=background, seed=5, dynamics="training", draws=draws),
-        FixedProbabilities(network.n_lgn, Schedule(trials, (0, 0)), [silent]),
+        FixedProbabilities(network.lgn.size, Schedule(trials, (0, 0)), [silent]),
         threads=2,
         between_trials="reset",
         voltage_of=np.arange(network.n_neurons, dtype=np.int32),
@@ -328,7 +327,7 @@ def driven_by_background(background, draws=None):
     )
     n = [events(background, n_steps, 5, trial, draws) for trial in range(2)]
     run = integrate(
-        network, np.zeros((2, n_steps, network.n_lgn)), np.stack(n) * event_weight(background)
+        network, np.zeros((2, n_steps, network.lgn.size)), np.stack(n) * event_weight(background)
     )
     return output.voltage.v_mv, run.voltage_mv(network, np.arange(network.n_neurons)), network
 
@@ -358,16 +357,16 @@ def test_independent_draws_have_the_statistics_of_a_poisson_process():
     """Mean, variance, independence: without spikes, V is a sum of responses to single events."""
     network = tiny_network()
     weak = network.background_weight * np.float32(0.3)
-    network = sealed(replace(network, background_weight=weak), kind="constructed")
+    network = sealed(with_parts(network, background_weight=weak), kind="constructed")
     n, n_steps, n_trials = network.n_neurons, 120, 60
     trials = tuple(
         Trial(i, float(n_steps * i), float(n_steps), (0.0, float(n_steps)), {})
         for i in range(n_trials)
     )
-    silent = np.zeros((n_steps, network.n_lgn), dtype=np.float32)
+    silent = np.zeros((n_steps, network.lgn.size), dtype=np.float32)
     output = run_trials(
         make_plan(admitted(network), background="independent_poisson", seed=5, dynamics="training"),
-        FixedProbabilities(network.n_lgn, Schedule(trials, (0,) * n_trials), [silent]),
+        FixedProbabilities(network.lgn.size, Schedule(trials, (0,) * n_trials), [silent]),
         threads=2,
         between_trials="reset",
         voltage_of=np.arange(n, dtype=np.int32),
@@ -434,7 +433,7 @@ def test_the_command_with_another_networks_truth(tmp_path):
     network = write_tiny(tmp_path / "net.h5")
     rng = np.random.default_rng(1)
     with h5py.File(tmp_path / "truth.h5", "w") as file:
-        file["input_spikes"] = (rng.random((1, 60, network.n_lgn)) < 0.1).astype(np.uint8)
+        file["input_spikes"] = (rng.random((1, 60, network.lgn.size)) < 0.1).astype(np.uint8)
         file["no_background/z"] = rng.integers(0, 2, (1, 60, network.n_neurons))
     files = {"spikes": None, "truth": tmp_path / "truth.h5", "progress": lambda *_: None}
     with pytest.raises(InputError, match="no group's spikes are this network's"):

@@ -342,7 +342,7 @@ class _Judge:
                 self.wrong("average not converted", answer, answer.text)
             return
         network = open_network(out)
-        held = {"recurrent": network.recurrent, "input": network.lgn}
+        held = {"recurrent": network.tables["recurrent"], "input": network.tables["lgn"]}
         for table, wanted in self.case.extra["averages"].items():
             if table in held and abs(np.abs(held[table].weight).sum() - wanted) > 1e-3 * wanted:
                 self.wrong("false: average", answer, f"{table}: not the average's values")

@@ -40,7 +40,7 @@ def model_variables(
     scale = p["v_th_mv"] - p["e_l_mv"]
     tau = p["c_m_pf"] / p["g_ns"]
     decay = np.exp(-1.0 / tau)
-    rec, lgn = network.recurrent, network.lgn
+    rec, lgn = network.tables["recurrent"], network.tables["lgn"]
     order = np.lexsort((rec.pre, rec.post.astype(np.int64) * 4 + rec.receptor))
     steps = rec.delay_ms.astype(np.int64)
     recurrent = np.stack(

@@ -55,11 +55,9 @@ def small_network() -> NetworkModel:
         weight = (weight_pa.astype(np.float64) / scale).astype(np.float32)
         return SynapseTable(pre, post, given.receptor[order], given.delay_ms[order], weight)
 
-    return replace(
-        network,
-        provenance=None,
-        recurrent=table(network.recurrent, 3),
-        lgn=table(network.lgn, 3),
+    return replace(network, provenance=None).with_tables(
+        recurrent=table(network.tables["recurrent"], 3),
+        lgn=table(network.tables["lgn"], 3),
     )
 
 
@@ -148,8 +146,8 @@ class Writer:
         network = self.network
         values = {table: program.values(table).astype(np.float32) for table in program.variables}
         changed: dict[str, Any] = {
-            "recurrent": replace(network.recurrent, weight=values["recurrent"]),
-            "lgn": replace(network.lgn, weight=values["input"]),
+            "recurrent": replace(network.tables["recurrent"], weight=values["recurrent"]),
+            "lgn": replace(network.tables["lgn"], weight=values["input"]),
         }
         if "background" in values:
             changed["background_weight"] = values["background"].reshape(-1, 4)

@@ -48,7 +48,10 @@ def test_reference_networks(networks, name, verdict, words):
 
 
 def test_numbers_are_those_of_numpy(networks):
-    before, after = networks["untrained"].recurrent, networks["trained"].recurrent
+    before, after = (
+        networks["untrained"].tables["recurrent"],
+        networks["trained"].tables["recurrent"],
+    )
     found = compared(networks["untrained"], networks["trained"])["recurrent"]
     a, b = before.weight.astype(float), after.weight.astype(float)
     assert found.relative_change == pytest.approx(np.linalg.norm(b - a) / np.linalg.norm(a))
@@ -61,8 +64,8 @@ def test_numbers_are_those_of_numpy(networks):
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.2, 1.0])
 def test_unchanged_parts(networks, share):
     before, after = networks["untrained"], networks["trained"]
-    kept = np.random.default_rng(0).random(len(after.recurrent)) < share
-    weight = np.where(kept, before.recurrent.weight, after.recurrent.weight)
+    kept = np.random.default_rng(0).random(len(after.tables["recurrent"])) < share
+    weight = np.where(kept, before.tables["recurrent"].weight, after.tables["recurrent"].weight)
     found = compared(before, damaged(after, "recurrent", weight=weight))["recurrent"]
     expected = {0.0: Verdict.TRAINED, 0.05: Verdict.TRAINED, 0.2: Verdict.MIXED}
     assert found.verdict is expected.get(share, Verdict.UNTRAINED)
@@ -71,8 +74,8 @@ def test_unchanged_parts(networks, share):
 
 def test_a_type_that_was_left_out_is_named(networks):
     before, after = networks["untrained"], networks["trained"]
-    chosen = after.neurons.cell_type[after.recurrent.post] == 5
-    weight = np.where(chosen, before.recurrent.weight, after.recurrent.weight)
+    chosen = after.neurons.cell_type[after.tables["recurrent"].post] == 5
+    weight = np.where(chosen, before.tables["recurrent"].weight, after.tables["recurrent"].weight)
     found = compared(before, damaged(after, "recurrent", weight=weight))["recurrent"]
     assert found.verdict is Verdict.MIXED
     assert any(part.startswith("onto type 5:") for part in found.parts)
@@ -80,11 +83,11 @@ def test_a_type_that_was_left_out_is_named(networks):
 
 def test_a_pair_of_types_that_was_left_out_is_named(networks):
     before, after = networks["untrained"], networks["trained"]
-    table, types = after.recurrent, after.neurons.cell_type.astype(int)
+    table, types = after.tables["recurrent"], after.neurons.cell_type.astype(int)
     pair = types[table.pre] * 100 + types[table.post]
     for code, mixed in ((np.bincount(pair).argmax(), True), (pair[0], False)):
         chosen = (pair == code) & (mixed | (table.pre == table.pre[pair == code][0]))
-        weight = np.where(chosen, before.recurrent.weight, table.weight)
+        weight = np.where(chosen, before.tables["recurrent"].weight, table.weight)
         found = compared(before, damaged(after, "recurrent", weight=weight))["recurrent"]
         assert found.verdict is (Verdict.MIXED if mixed else Verdict.TRAINED)
         expected = f"type {code // 100} -> type {code % 100}: {chosen.sum()} of {chosen.sum()} "
@@ -98,9 +101,9 @@ def test_a_pair_of_types_that_was_left_out_is_named(networks):
 )
 def test_initial_weights_in_other_units_are_untrained(networks, factor, words):
     network = networks["untrained"]
-    scale = network.voltage_scale_mv[network.recurrent.post].astype(np.float32)
+    scale = network.voltage_scale_mv[network.tables["recurrent"].post].astype(np.float32)
     factor = {"scale": scale, "1 / scale": 1 / scale}.get(factor, factor)
-    weight = (network.recurrent.weight * factor).astype(np.float32)
+    weight = (network.tables["recurrent"].weight * factor).astype(np.float32)
     found = compared(network, damaged(network, "recurrent", weight=weight))["recurrent"]
     assert found.verdict is Verdict.UNTRAINED
     assert words in found.what
@@ -108,7 +111,7 @@ def test_initial_weights_in_other_units_are_untrained(networks, factor, words):
 
 def test_shuffled_initial_weights_are_untrained_and_named(networks):
     network = networks["untrained"]
-    weight = np.random.default_rng(0).permutation(network.recurrent.weight)
+    weight = np.random.default_rng(0).permutation(network.tables["recurrent"].weight)
     found = compared(network, damaged(network, "recurrent", weight=weight))["recurrent"]
     assert (found.verdict, "shuffled" in found.what) == (Verdict.UNTRAINED, True)
 
@@ -140,7 +143,7 @@ def test_overall_verdict_and_arrays(networks, shared_data):
     assert (report.verdict, report.proof, report.passed) == (Verdict.TRAINED, "baseline", True)
     assert report.arrays["input/bkg_weights"].verdict is Verdict.UNTRAINED
     trained, untrained = networks["trained"], networks["untrained"]
-    frozen = damaged(trained, "lgn", weight=untrained.lgn.weight)
+    frozen = damaged(trained, "lgn", weight=untrained.tables["lgn"].weight)
     report = examine(frozen, policy)
     assert (report.verdict, report.passed) == (Verdict.MIXED, False)
     assert report.arrays["recurrent/weights"].verdict is Verdict.TRAINED
@@ -152,7 +155,7 @@ def test_overall_verdict_and_arrays(networks, shared_data):
 def test_input_that_was_frozen_or_lost_is_mixed_until_somebody_says_which(
     networks, shared_data, kept
 ):
-    untrained = networks["untrained"].lgn.weight
+    untrained = networks["untrained"].tables["lgn"].weight
     if kept == "almost":  # as 16 bits leave them
         untrained = untrained.astype(np.float16).astype(np.float32)
     frozen = damaged(networks["trained"], "lgn", weight=untrained)
@@ -170,7 +173,7 @@ def test_input_that_was_frozen_or_lost_is_mixed_until_somebody_says_which(
 
 
 def test_input_that_is_proven_to_be_frozen_is_not_asked_about(networks, shared_data):
-    frozen = damaged(networks["trained"], "lgn", weight=networks["untrained"].lgn.weight)
+    frozen = damaged(networks["trained"], "lgn", weight=networks["untrained"].tables["lgn"].weight)
     origins = {
         "recurrent.weight": ("trained variable", "x"),
         "lgn.weight": ("initial value", "y; frozen: training did not change it"),
@@ -187,14 +190,16 @@ def test_the_waiver_of_frozen_input_covers_nothing_else(networks, shared_data, d
     trained, untrained = networks["trained"], networks["untrained"]
     rng = np.random.default_rng(0)
     if damage == "shuffled":
-        network = damaged(trained, "lgn", weight=rng.permutation(untrained.lgn.weight))
+        network = damaged(trained, "lgn", weight=rng.permutation(untrained.tables["lgn"].weight))
     else:
         share = 1.0 if damage == "recurrent" else 0.5
-        chosen = rng.random(len(trained.recurrent)) < share
-        weight = np.where(chosen, untrained.recurrent.weight, trained.recurrent.weight)
+        chosen = rng.random(len(trained.tables["recurrent"])) < share
+        weight = np.where(
+            chosen, untrained.tables["recurrent"].weight, trained.tables["recurrent"].weight
+        )
         network = damaged(trained, "recurrent", weight=weight)
         if damage == "half":
-            network = damaged(network, "lgn", weight=untrained.lgn.weight)
+            network = damaged(network, "lgn", weight=untrained.tables["lgn"].weight)
     policy = Policy(
         baseline=shared_data / "trained_a" / "net_A_untrained.h5",
         waivers={FROZEN_INPUT: "training froze the input"},
@@ -206,7 +211,7 @@ def test_the_waiver_of_frozen_input_covers_nothing_else(networks, shared_data, d
 def test_one_weight_that_changed_too_much_is_found(networks, shared_data, group):
     trained = networks["trained"]
     policy = Policy(baseline=shared_data / "trained_a" / "net_A_untrained.h5")
-    table = getattr(trained, group)
+    table = trained.tables[group]
     assert "baseline.jumps" not in {f.check for f in examine(trained, policy).findings}
     size = np.abs(table.weight)
     found = []
@@ -227,8 +232,10 @@ def test_types_of_few_silent_cells_are_a_warning(networks, shared_data):
     n_cells = np.bincount(trained.neurons.cell_type)
     policy = Policy(baseline=shared_data / "trained_a" / "net_A_untrained.h5")
     for kind, mixed in ((int(np.flatnonzero(n_cells == 4)[0]), False), (n_cells.argmax(), True)):
-        silent = trained.neurons.cell_type[trained.recurrent.pre] == kind
-        weight = np.where(silent, untrained.recurrent.weight, trained.recurrent.weight)
+        silent = trained.neurons.cell_type[trained.tables["recurrent"].pre] == kind
+        weight = np.where(
+            silent, untrained.tables["recurrent"].weight, trained.tables["recurrent"].weight
+        )
         report = examine(damaged(trained, "recurrent", weight=weight), policy)
         (finding,) = [f for f in report.findings if f.check == "baseline.unchanged"]
         assert f"from type {kind}" in finding.message

@@ -97,7 +97,9 @@ def test_looks_are_no_error_where_the_array_is_proven(folder, proof, monkeypatch
     (finding,) = [f for f in report.findings if f.check == name]
     assert (finding.severity, report.passed) == (Severity.WARNING, True)
     assert f"The {proof} proves" in finding.message
-    edited = damaged(trained, "recurrent", weight=trained.recurrent.weight * np.float32(1.1))
+    edited = damaged(
+        trained, "recurrent", weight=trained.tables["recurrent"].weight * np.float32(1.1)
+    )
     edited = replace(edited, provenance=trained.provenance)
     assert name in {f.check for f in examine(edited, policy).blocking}
 
@@ -119,8 +121,8 @@ def test_another_checkpoint_of_the_same_training_is_refused(folder, alone, tmp_p
 def test_one_changed_weight_is_found(folder, damage, tmp_path):
     trained = network(folder, "trained")
     rng = np.random.default_rng(5)
-    for index in rng.choice(np.flatnonzero(trained.recurrent.weight), 5):
-        weight = trained.recurrent.weight.copy()
+    for index in rng.choice(np.flatnonzero(trained.tables["recurrent"].weight), 5):
+        weight = trained.tables["recurrent"].weight.copy()
         other = int(rng.integers(len(weight)))
         change = {
             "sign": ([index], -weight[index]),

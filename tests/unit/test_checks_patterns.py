@@ -48,7 +48,7 @@ def test_good_networks_have_none(trained, column):
 
 
 def test_a_profile_counts_every_weight(trained):
-    table, types = trained.recurrent, trained.neurons.cell_type.astype(int)
+    table, types = trained.tables["recurrent"], trained.neurons.cell_type.astype(int)
     codes = pair_codes(table, trained, lgn=False)
     profile = weight_profile(table, trained, codes, lgn=False)
     pair = types[table.pre] * 45 + types[table.post]
@@ -71,7 +71,7 @@ def test_hundreds_of_types_are_merged(trained):
     network = replace(trained, cell_types=types.take(rows), provenance=None)
     profile = Context(network, 1.0).profile("recurrent")
     assert profile.counts.shape[0] <= 200
-    assert profile.n.sum() == len(trained.recurrent)
+    assert profile.n.sum() == len(trained.tables["recurrent"])
     assert guard.examine(network, guard.Policy()).passed
 
 
@@ -91,11 +91,13 @@ def test_separation_is_the_f_statistic():
 def test_shuffled_delays_and_weights_lose_their_types(trained, column):
     rng = np.random.default_rng(1)
     for network in (trained, column):
-        mixed = damaged(network, "recurrent", delay_ms=rng.permutation(network.recurrent.delay_ms))
+        mixed = damaged(
+            network, "recurrent", delay_ms=rng.permutation(network.tables["recurrent"].delay_ms)
+        )
         assert delay_separation(Context(network, 1.0)).sigmas > 1000
         assert abs(delay_separation(Context(mixed, 1.0)).sigmas) < 4
         assert found(mixed) == {"patterns.delays"}
-        table = network.recurrent
+        table = network.tables["recurrent"]
         order = np.argsort(table.receptor, kind="stable")
         weight = np.empty_like(table.weight)
         drawn = rng.permutation(len(table))
@@ -110,7 +112,7 @@ def test_shuffled_delays_and_weights_lose_their_types(trained, column):
 def test_a_network_without_any_dependence_is_not_suspected(column):
     """Weights and delays that are all drawn alike are odd, and nothing says that they are wrong."""
     rng = np.random.default_rng(2)
-    table = column.recurrent
+    table = column.tables["recurrent"]
     sign = np.where(table.receptor % 2, -1, 1)
     network = damaged(
         column,
@@ -122,7 +124,7 @@ def test_a_network_without_any_dependence_is_not_suspected(column):
 
 
 def test_delays_that_ascend_with_the_source(column):
-    table = column.recurrent
+    table = column.tables["recurrent"]
     by_source = np.lexsort((table.pre, table.receptor, table.post))
     encoded = np.lexsort((table.pre, table.delay_ms, table.receptor, table.post))
     delay = np.empty_like(table.delay_ms)
@@ -137,7 +139,7 @@ def test_delays_that_ascend_with_the_source(column):
 
 @pytest.mark.parametrize("factor", [1e3, 1e6, 1e30])
 def test_an_outlier_is_named(trained, factor):
-    table = trained.recurrent
+    table = trained.tables["recurrent"]
     index = int(np.argsort(np.abs(table.weight))[int(0.7 * len(table))])
     weight = table.weight.copy()
     weight[index] *= np.float32(factor)
@@ -150,7 +152,7 @@ def test_an_outlier_is_named(trained, factor):
 def test_a_heavy_tail_is_no_outlier(column):
     """Lognormal weights with a spread far beyond any that was seen."""
     rng = np.random.default_rng(3)
-    table = column.recurrent
+    table = column.tables["recurrent"]
     for seed in range(5):
         rng = np.random.default_rng(seed)
         factor = rng.lognormal(0, 1.5, len(table)).astype(np.float32)
@@ -159,7 +161,7 @@ def test_a_heavy_tail_is_no_outlier(column):
 
 
 def test_blanked_cells_and_pairs(trained):
-    table, types = trained.recurrent, trained.neurons.cell_type
+    table, types = trained.tables["recurrent"], trained.neurons.cell_type
     cells = np.flatnonzero(np.bincount(table.post) >= 40)[:2]
     weight = np.where(np.isin(table.post, cells), np.float32(0), table.weight)
     (finding,) = findings(damaged(trained, "recurrent", weight=weight), "patterns.blank")

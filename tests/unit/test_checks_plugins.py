@@ -26,7 +26,7 @@ from v1sim.model import Severity
 )
 def mean(context):
     \"\"\"The mean weight is above 5.\"\"\"
-    value = float(context.network.recurrent.weight.mean())
+    value = float(context.network.tables["recurrent"].weight.mean())
     if value < 5:
         yield Observation("recurrent.weight", f"the mean is {value:.3f}", "ask the lab")
 """

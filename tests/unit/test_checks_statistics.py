@@ -27,7 +27,7 @@ def expected(values: np.ndarray) -> dict[str, float]:
 
 
 def test_they_are_those_of_numpy():
-    table = NET.recurrent
+    table = NET.tables["recurrent"]
     found = group_statistics(table, NET)
     assert found["n"] == len(table)
     assert found["n_zero"] == np.count_nonzero(table.weight == 0)
@@ -57,19 +57,19 @@ def test_they_are_those_of_numpy():
 def test_order_changes_no_digit(seed):
     other = permuted(NET, seed)
     for group in ("recurrent", "lgn"):
-        assert group_statistics(getattr(NET, group), NET) == group_statistics(
-            getattr(other, group), other
+        assert group_statistics(NET.tables[group], NET) == group_statistics(
+            other.tables[group], other
         )
 
 
 def test_infinities_and_emptiness():
-    weight = NET.recurrent.weight.copy()
+    weight = NET.tables["recurrent"].weight.copy()
     weight[0] = np.nan
-    found = group_statistics(damaged(NET, "recurrent", weight=weight).recurrent, NET)
+    found = group_statistics(damaged(NET, "recurrent", weight=weight).tables["recurrent"], NET)
     assert found["normalised"] is None
     assert found["n"] == len(weight)
-    rows = {k: getattr(NET.recurrent, k)[:0] for k in NET.recurrent.__dataclass_fields__}
-    found = group_statistics(damaged(NET, "recurrent", **rows).recurrent, NET)
+    rows = {k: getattr(NET.tables["recurrent"], k)[:0] for k in NET.tables["recurrent"].columns}
+    found = group_statistics(damaged(NET, "recurrent", **rows).tables["recurrent"], NET)
     assert found["n"] == 0
     assert found["fraction_zero"] is None
     assert found["receptors"] == {}

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.networks import N_LGN, N_NEURONS, damaged, findings, tiny_network, tiny_types
+from tests.networks import N_LGN, N_NEURONS, damaged, findings, tiny_network, tiny_types, with_parts
 from v1sim.model import NetworkModel, NeuronTable, Severity, SourceFile
 
 NET = tiny_network()
-REC, LGN = NET.recurrent, NET.lgn
-COLUMNS = tuple(REC.__dataclass_fields__)
+REC, LGN = NET.tables["recurrent"], NET.tables["lgn"]
+COLUMNS = tuple(REC.columns)
 
 
 def change(column: np.ndarray, index: int, value: object) -> np.ndarray:
@@ -47,7 +47,7 @@ def test_empty_tables():
 )
 @pytest.mark.parametrize("offset", [0, -N_NEURONS - 1000])
 def test_an_index_out_of_range(group, column, n, offset):
-    values = getattr(getattr(NET, group), column)
+    values = getattr(NET.tables[group], column)
     network = damaged(NET, group, **{column: change(values, 7, n + offset)})
     (finding,) = findings(network, "structure.index_range")
     assert (finding.n_bad, finding.n_seen) == (1, len(values))
@@ -141,7 +141,7 @@ def test_class_names_of_the_other_kind():
 
 def test_duplicates():
     n = len(REC)
-    again = {k: np.append(getattr(REC, k), getattr(REC, k)[5]) for k in REC.__dataclass_fields__}
+    again = {k: np.append(getattr(REC, k), getattr(REC, k)[5]) for k in REC.columns}
     (finding,) = findings(damaged(NET, "recurrent", **again), "structure.duplicates")
     assert (finding.n_bad, finding.n_seen) == (1, n + 1)
     assert finding.examples[0].startswith(f"{REC.pre[5]} -> {REC.post[5]} (")
@@ -151,7 +151,7 @@ def test_duplicates():
 
 
 def test_a_file_appended_to_itself():
-    twice = {k: np.tile(getattr(REC, k), 2) for k in REC.__dataclass_fields__}
+    twice = {k: np.tile(getattr(REC, k), 2) for k in REC.columns}
     (finding,) = findings(damaged(NET, "recurrent", **twice), "structure.duplicates")
     assert finding.n_bad == len(REC)
     assert len(finding.examples) == 5
@@ -185,7 +185,7 @@ def test_readouts_that_cannot_be(groups, words):
 
 def test_sizes_that_the_file_does_not_give():
     source = SourceFile("x.h5", "", "hdf5", assumed=("lgn.size", "readout.size"))
-    network = replace(NET, source=source, lgn_cells=None, provenance=None)
+    network = with_parts(NET, source=source, lgn_cells=None, provenance=None)
     assert "24" in only(network, "structure.input_size")
     assert "2 groups of 4" in only(network, "structure.readout_groups")
     stated = SourceFile("x.h5", "", "hdf5")
@@ -194,8 +194,8 @@ def test_sizes_that_the_file_does_not_give():
 
 
 def test_a_table_of_other_lgn_cells():
-    cells = NET.lgn_cells.take(np.arange(N_LGN - 1))
-    network = replace(NET, lgn_cells=cells, provenance=None)
+    cells = NET.lgn.cells.take(np.arange(N_LGN - 1))
+    network = with_parts(NET, lgn_cells=cells, provenance=None)
     assert "23" in only(network, "structure.lgn_cells")
     assert findings(NET, "structure.lgn_cells") == []
 

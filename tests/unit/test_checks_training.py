@@ -48,11 +48,11 @@ def reference(shared_data, name="trained"):
 def test_the_limits_are_fractions_of_all_weights(shared_data, limit):
     """The smallest weights stay at zero, as early in a training; the others get theirs again."""
     network = reference(shared_data)
-    initial = reference(shared_data, "untrained").recurrent.weight
-    zeros = np.flatnonzero(network.recurrent.weight == 0)
+    initial = reference(shared_data, "untrained").tables["recurrent"].weight
+    zeros = np.flatnonzero(network.tables["recurrent"].weight == 0)
     zeros = zeros[np.argsort(np.abs(initial[zeros]))]
     for share in (0.99 * limit, 1.01 * limit):
-        weight = network.recurrent.weight.copy()
+        weight = network.tables["recurrent"].weight.copy()
         filled = zeros[round(share * len(weight)) :]
         weight[filled] = initial[filled]
         some = damaged(network, "recurrent", weight=weight)
@@ -63,16 +63,18 @@ def test_the_limits_are_fractions_of_all_weights(shared_data, limit):
 @pytest.mark.parametrize("share", [0.03, 0.045])
 def test_few_zeros_count_only_where_they_are_uneven(shared_data, share):
     network = reference(shared_data, "untrained")
-    zero = np.random.default_rng(3).random(len(network.recurrent)) < share
-    found = evidence(damaged(network, "recurrent", weight=network.recurrent.weight * ~zero))
+    zero = np.random.default_rng(3).random(len(network.tables["recurrent"])) < share
+    found = evidence(
+        damaged(network, "recurrent", weight=network.tables["recurrent"].weight * ~zero)
+    )
     assert found.fraction > TRAINED_ZEROS
     assert not found.trained
 
 
 def test_every_receptor_must_have_zeros(shared_data):
     network = reference(shared_data)
-    initial = reference(shared_data, "untrained").recurrent.weight
-    table = network.recurrent
+    initial = reference(shared_data, "untrained").tables["recurrent"].weight
+    table = network.tables["recurrent"]
     for share, trained in ((0.0, False), (0.2, True)):
         again = (table.receptor == 2) & (np.random.default_rng(1).random(len(table)) > share)
         weight = np.where(again & (table.weight == 0), initial, table.weight)
@@ -83,7 +85,7 @@ def test_every_receptor_must_have_zeros(shared_data):
 
 def shuffled_weights(network, key, seed=0):
     """Weights dealt out anew among synapses of the same key."""
-    table = network.recurrent
+    table = network.tables["recurrent"]
     mixed = np.random.default_rng(seed).permutation(len(table))
     weight = np.empty_like(table.weight)
     order = np.argsort(key, kind="stable")
@@ -92,7 +94,7 @@ def shuffled_weights(network, key, seed=0):
 
 
 def type_pairs(network):
-    table, types = network.recurrent, network.neurons.cell_type.astype(int)
+    table, types = network.tables["recurrent"], network.neurons.cell_type.astype(int)
     return (types[table.pre] * 1000 + types[table.post]) * 4 + table.receptor
 
 
@@ -100,7 +102,7 @@ def type_pairs(network):
 def test_shuffled_zeros_are_no_evidence(shared_data, within):
     network = reference(shared_data)
     assert findings(network, "training.shuffled") == []
-    key = network.recurrent.receptor if within == "receptor" else type_pairs(network)
+    key = network.tables["recurrent"].receptor if within == "receptor" else type_pairs(network)
     mixed = shuffled_weights(network, key)
     assert not evidence(mixed).trained
     (finding,) = findings(mixed, "training.shuffled")
@@ -125,7 +127,7 @@ def test_shuffles_are_found_in_small_networks_too(shared_data, share, tmp_path):
 
 def test_zeros_by_hand_are_no_evidence(shared_data):
     network = reference(shared_data, "untrained")
-    weight = network.recurrent.weight.copy()
+    weight = network.tables["recurrent"].weight.copy()
     weight[np.random.default_rng(1).random(len(weight)) < 0.2] = 0
     by_hand = damaged(network, "recurrent", weight=weight)
     assert not evidence(by_hand).trained
@@ -142,7 +144,7 @@ def test_five_steps_already_differ_between_cells(shared_data):
 @pytest.mark.parametrize("part", ["targets", "sources", "type", "pair"])
 def test_a_part_that_is_untrained_is_found(shared_data, part):
     trained, untrained = reference(shared_data), reference(shared_data, "untrained")
-    table, types = trained.recurrent, trained.neurons.cell_type
+    table, types = trained.tables["recurrent"], trained.neurons.cell_type
     n = trained.n_neurons
     chosen = {
         "targets": table.post < n // 2,
@@ -150,7 +152,7 @@ def test_a_part_that_is_untrained_is_found(shared_data, part):
         "type": types[table.post] == 7,
         "pair": type_pairs(trained) == np.bincount(type_pairs(trained)).argmax(),
     }[part]
-    weight = np.where(chosen, untrained.recurrent.weight, table.weight)
+    weight = np.where(chosen, untrained.tables["recurrent"].weight, table.weight)
     assert findings(trained, "training.partly") == []
     found = findings(damaged(trained, "recurrent", weight=weight), "training.partly")
     assert found
@@ -159,9 +161,9 @@ def test_a_part_that_is_untrained_is_found(shared_data, part):
 
 def test_sources_that_never_spiked_are_a_warning_only(shared_data):
     trained, untrained = reference(shared_data), reference(shared_data, "untrained")
-    table = trained.recurrent
+    table = trained.tables["recurrent"]
     chosen = trained.neurons.cell_type[table.pre] == 7
-    weight = np.where(chosen, untrained.recurrent.weight, table.weight)
+    weight = np.where(chosen, untrained.tables["recurrent"].weight, table.weight)
     network = damaged(trained, "recurrent", weight=weight)
     assert findings(network, "training.partly") == []
     (finding,) = findings(network, "training.silent_sources")
@@ -171,7 +173,7 @@ def test_sources_that_never_spiked_are_a_warning_only(shared_data):
 
 def test_a_block_of_zeros_is_no_training(shared_data):
     network = open_network(shared_data / "trained_a" / "net_A_untrained.h5")
-    weight = network.recurrent.weight.copy()
+    weight = network.tables["recurrent"].weight.copy()
     weight[: len(weight) // 4] = 0.0
     found = evidence(damaged(network, "recurrent", weight=weight))
     assert found.fraction > TRAINED_ZEROS
@@ -181,7 +183,7 @@ def test_a_block_of_zeros_is_no_training(shared_data):
 
 def test_a_blanked_receptor_is_no_training(shared_data):
     network = open_network(shared_data / "trained_a" / "net_A_untrained.h5")
-    table = network.recurrent
+    table = network.tables["recurrent"]
     weight = np.where(table.receptor == 1, np.float32(0), table.weight)
     found = evidence(damaged(network, "recurrent", weight=weight))
     assert not found.trained
@@ -199,6 +201,8 @@ def test_the_finding_says_what_it_does_not_show():
 
 def test_without_synapses_there_is_no_evidence():
     network = tiny_network()
-    rows = {k: getattr(network.recurrent, k)[:0] for k in network.recurrent.__dataclass_fields__}
+    rows = {
+        k: getattr(network.tables["recurrent"], k)[:0] for k in network.tables["recurrent"].columns
+    }
     assert not evidence(damaged(network, "recurrent", **rows)).trained
     assert not evidence(replace(network, provenance=None)).trained

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.networks import damaged, findings, tiny_network, tiny_types
+from tests.networks import damaged, findings, tiny_network, tiny_types, with_parts
 from v1sim.checks.registry import Context
 from v1sim.checks.units import (
     MAX_PSP_MV,
@@ -21,7 +21,7 @@ from v1sim.sources import open_network
 from v1sim.units import peak_psp_mv_per_pa
 
 NET = tiny_network()
-REC = NET.recurrent
+REC = NET.tables["recurrent"]
 
 
 def with_types(**columns: np.ndarray) -> NetworkModel:
@@ -66,7 +66,7 @@ def test_the_fallback_in_pa_is_found(shared_data):
 @pytest.mark.parametrize("name", ["trained", "untrained"])
 def test_weights_off_by_the_voltage_scale(shared_data, group, factor, words, name):
     network = of_reference(shared_data, name)
-    weight = getattr(network, group).weight * np.float32(factor)
+    weight = network.tables[group].weight * np.float32(factor)
     found = findings(damaged(network, group, weight=weight), "units.psp")
     assert found
     assert all(words in finding.message for finding in found)
@@ -82,8 +82,8 @@ def test_weights_off_by_the_voltage_scale(shared_data, group, factor, words, nam
 )
 def test_the_remedy_for_weights_that_are_too_weak_is_named(shared_data, of_scale, factor, words):
     network = of_reference(shared_data, "trained")
-    scale = network.voltage_scale_mv[network.recurrent.post] ** of_scale
-    weight = (network.recurrent.weight * scale * factor).astype(np.float32)
+    scale = network.voltage_scale_mv[network.tables["recurrent"].post] ** of_scale
+    weight = (network.tables["recurrent"].weight * scale * factor).astype(np.float32)
     found = findings(damaged(network, "recurrent", weight=weight), "units.psp")
     assert found
     assert all(words in finding.hint for finding in found)
@@ -111,14 +111,14 @@ def test_the_remedy_for_after_spike_currents_is_named(factor, words):
 @pytest.mark.parametrize("factor", [1e-3, 1e3])
 def test_nanoamperes_are_found(shared_data, factor):
     network = of_reference(shared_data, "trained")
-    weight = network.recurrent.weight * np.float32(factor)
+    weight = network.tables["recurrent"].weight * np.float32(factor)
     assert len(findings(damaged(network, "recurrent", weight=weight), "units.psp")) == 4
 
 
 def test_a_network_twice_as_strong_or_weak_passes(shared_data):
     network = of_reference(shared_data, "trained")
     for factor in (0.3, 3.0):
-        weight = network.recurrent.weight * np.float32(factor)
+        weight = network.tables["recurrent"].weight * np.float32(factor)
         assert findings(damaged(network, "recurrent", weight=weight), "units.psp") == []
 
 
@@ -139,7 +139,7 @@ def test_the_largest_potential_is_refused_just_above_its_limit():
 def test_strength_is_that_of_single_synapses(shared_data):
     """Medians and sums over every synapse, within the width of a bin."""
     network = of_reference(shared_data, "trained")
-    table, types = network.recurrent, network.neurons.cell_type
+    table, types = network.tables["recurrent"], network.neurons.cell_type
     context = Context(network, 1.0)
     psp = context.psp_mv("recurrent") / network.voltage_scale_mv[table.post]
     tau = network.cell_types.tau_syn_ms[types[table.post], table.receptor]
@@ -147,7 +147,9 @@ def test_strength_is_that_of_single_synapses(shared_data):
     for receptor, strength in enumerate(synaptic_strength(context, "recurrent").values()):
         chosen = (table.receptor == receptor) & (table.weight != 0)
         kind = np.unique(table.post[table.receptor // 2 == receptor // 2])
-        kind = np.union1d(kind, network.lgn.post[network.lgn.receptor // 2 == receptor // 2])
+        kind = np.union1d(
+            kind, network.tables["lgn"].post[network.tables["lgn"].receptor // 2 == receptor // 2]
+        )
         assert strength.n == chosen.sum()
         assert strength.median_psp == pytest.approx(np.median(psp[chosen]), rel=0.12)
         assert strength.drive_per_hz == pytest.approx(charge[chosen].sum() / len(kind), rel=0.01)
@@ -158,7 +160,7 @@ def test_limits_of_strength_leave_room(shared_data, group):
     """Good networks are twice away from each limit, the same in pA or divided twice as well."""
     for name in ("trained", "untrained"):
         network = of_reference(shared_data, name)
-        table = getattr(network, group)
+        table = network.tables[group]
         scale = network.voltage_scale_mv.astype(np.float32)[table.post]
         for factor, inside in ((1, True), (scale, False), (1 / scale, False)):
             for margin in (0.55, 1, 1.8):
@@ -269,13 +271,13 @@ def test_after_spike_currents_of_nothing():
 @pytest.mark.parametrize(("factor", "n_found"), [(0.1, 1), (10.0, 1), (0.4, 0), (2.0, 0)])
 def test_the_factor_of_ten_of_the_background(shared_data, factor, n_found):
     network = of_reference(shared_data, "trained")
-    scaled = replace(network, background_weight=network.background_weight * np.float32(factor))
+    scaled = with_parts(network, background_weight=network.background_weight * np.float32(factor))
     assert len(findings(scaled, "units.background")) == n_found
 
 
 def test_no_background_is_no_finding():
     for weight in (None, np.zeros((60, 4), np.float32)):
-        network = replace(NET, background_weight=weight, provenance=None)
+        network = with_parts(NET, background_weight=weight, provenance=None)
         assert findings(network, "units.background") == []
 
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.networks import damaged, findings, tiny_network, tiny_types
+from tests.networks import damaged, findings, tiny_network, tiny_types, with_parts
 from v1sim.checks.values import MAX_DELAY_MS, MIN_VARIED
 
 NET = tiny_network()
-REC = NET.recurrent
+REC = NET.tables["recurrent"]
 INHIBITORY = np.isin(REC.receptor, [1, 3])
 
 
@@ -25,7 +25,7 @@ def change(column: np.ndarray, index: object, value: object) -> np.ndarray:
 @pytest.mark.parametrize("column", ["weight", "delay_ms"])
 @pytest.mark.parametrize("group", ["recurrent", "lgn"])
 def test_values_that_are_not_finite(group, column, value):
-    values = getattr(getattr(NET, group), column)
+    values = getattr(NET.tables[group], column)
     network = damaged(NET, group, **{column: change(values, 3, value)})
     (finding,) = findings(network, "values.finite")
     assert (finding.n_bad, finding.n_seen) == (1, len(values))
@@ -41,7 +41,7 @@ def test_parameters_that_are_not_finite():
         (finding,) = findings(network, "values.finite")
         assert finding.n_bad == values[1].size
     background = change(NET.background_weight, (0, 0), np.inf)
-    network = replace(NET, background_weight=background, provenance=None)
+    network = with_parts(NET, background_weight=background, provenance=None)
     assert findings(network, "values.finite")[0].where == "background.weight"
 
 
@@ -75,7 +75,7 @@ def test_all_signs_flipped_is_said():
 
 
 def test_lgn_weights_are_excitatory():
-    network = damaged(NET, "lgn", weight=-NET.lgn.weight)
+    network = damaged(NET, "lgn", weight=-NET.tables["lgn"].weight)
     assert {f.where.split(",")[0] for f in findings(network, "values.weight_sign")} == {
         "lgn.weight"
     }
@@ -95,7 +95,7 @@ def test_constant_weights(value):
 @pytest.mark.parametrize(("n", "n_found"), [(MIN_VARIED - 1, 0), (MIN_VARIED, 1)])
 def test_a_few_equal_weights_are_no_placeholder(n, n_found):
     chosen = np.flatnonzero(REC.receptor == 0)[:n]
-    rows = {k: getattr(REC, k)[chosen] for k in REC.__dataclass_fields__}
+    rows = {k: getattr(REC, k)[chosen] for k in REC.columns}
     rows["weight"] = np.full(n, 0.1, np.float32)
     assert len(findings(damaged(NET, "recurrent", **rows), "values.constant")) == n_found
 

@@ -37,7 +37,7 @@ def test_same_arguments_same_network(n_neurons, n_lgn, seed):
             a, b = (getattr(getattr(n, part), column_.name) for n in (first, again))
             np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(first.neurons.position_um, again.neurons.position_um)
-    np.testing.assert_array_equal(first.lgn_cells.x_deg, again.lgn_cells.x_deg)
+    np.testing.assert_array_equal(first.lgn.cells.x_deg, again.lgn.cells.x_deg)
     assert network_sha256(first) == network_sha256(again)
     assert network_sha256(first) != network_sha256(build_column(n_neurons, n_lgn, seed + 1))
 
@@ -86,7 +86,7 @@ def test_cells_lie_in_their_layers(network):
 
 def test_signs_receptors_and_order(network):
     excitatory = EXCITATORY[network.neurons.cell_type]
-    rec, lgn = network.recurrent, network.lgn
+    rec, lgn = network.tables["recurrent"], network.tables["lgn"]
     np.testing.assert_array_equal(rec.receptor, 2 * ~excitatory[rec.post] + ~excitatory[rec.pre])
     np.testing.assert_array_equal(rec.weight > 0, excitatory[rec.pre])
     np.testing.assert_array_equal(lgn.receptor, 2 * ~excitatory[lgn.post])
@@ -99,7 +99,7 @@ def test_signs_receptors_and_order(network):
 
 
 def test_delays_grow_with_distance(network):
-    rec, position = network.recurrent, network.neurons.position_um.astype(np.float64)
+    rec, position = network.tables["recurrent"], network.neurons.position_um.astype(np.float64)
     distance = np.linalg.norm(position[rec.pre] - position[rec.post], axis=1)
     mean = [distance[rec.delay_ms == delay].mean() for delay in (1, 2, 3)]
     assert mean == sorted(mean)
@@ -108,7 +108,7 @@ def test_delays_grow_with_distance(network):
 @pytest.mark.parametrize(("pre", "post"), [("i4Pvalb", "e4"), ("e4", "i4Pvalb"), ("e6", "e6")])
 def test_connection_probability_is_the_published_one(network, pre, post):
     """Within 5 standard deviations of the figure, with its lateral fall-off."""
-    rec, of = network.recurrent, network.neurons.cell_type
+    rec, of = network.tables["recurrent"], network.neurons.cell_type
     a, b = NAMES.index(pre), NAMES.index(post)
     n = np.count_nonzero((of[rec.pre] == a) & (of[rec.post] == b))
     place = network.neurons.position_um[:, [0, 2]].astype(np.float64)
@@ -124,7 +124,7 @@ def test_connection_probability_is_the_published_one(network, pre, post):
 def test_mean_potential_is_the_published_one(network, pre, post):
     """A synapse of mean weight, integrated numerically, gives the amplitude of the table."""
     a, b = NAMES.index(pre), NAMES.index(post)
-    rec, of, types = network.recurrent, network.neurons.cell_type, network.cell_types
+    rec, of, types = network.tables["recurrent"], network.neurons.cell_type, network.cell_types
     chosen = (of[rec.pre] == a) & (of[rec.post] == b)
     weight = rec.weight_pa(network)[chosen]
     tau = types.tau_syn_ms[b, rec.receptor[chosen][0]]
@@ -145,7 +145,7 @@ def test_mean_potential_is_the_published_one(network, pre, post):
 def test_like_prefers_like(network):
     """Excitatory cells connect to those whose LGN axes are parallel."""
     axis = lgn_axis(network)
-    of, rec = network.neurons.cell_type, network.recurrent
+    of, rec = network.neurons.cell_type, network.tables["recurrent"]
     e4 = NAMES.index("e4")
     pair = (of[rec.pre] == e4) & (of[rec.post] == e4)
     aligned = np.cos(2 * (np.angle(axis[rec.pre[pair]]) - np.angle(axis[rec.post[pair]])))
@@ -154,7 +154,7 @@ def test_like_prefers_like(network):
 
 def lgn_axis(network):
     """From the mean OFF to the mean ON cell of each neuron, degrees, as complex numbers."""
-    cells, lgn = network.lgn_cells, network.lgn
+    cells, lgn = network.lgn.cells, network.tables["lgn"]
     place = cells.x_deg + 1j * cells.y_deg
     axis = np.zeros(network.n_neurons, dtype=complex)
     single = ~np.char.endswith(cells.model_id, "_001")
@@ -178,7 +178,7 @@ def test_subfields_of_tuned_cells_lie_side_by_side(network):
 
 def test_only_some_classes_take_lgn_input(network):
     of = network.neurons.cell_type
-    count = np.bincount(network.lgn.post, minlength=network.n_neurons)
+    count = np.bincount(network.tables["lgn"].post, minlength=network.n_neurons)
     for index, (name, row) in enumerate(CLASSES.items()):
         mean = count[of == index].mean()
         if row.lgn is None:
@@ -193,7 +193,7 @@ def test_scaling_keeps_mean_input(n_neurons):
     reference, network = build_column(2000, seed=1), build_column(n_neurons, seed=2)
     total = {}
     for part in (reference, network):
-        of, rec = part.neurons.cell_type, part.recurrent
+        of, rec = part.neurons.cell_type, part.tables["recurrent"]
         pair = of[rec.pre].astype(np.int64) * len(NAMES) + of[rec.post]
         size = np.bincount(of, minlength=len(NAMES))
         summed = np.bincount(pair, np.abs(rec.weight), minlength=len(NAMES) ** 2)
@@ -203,7 +203,7 @@ def test_scaling_keeps_mean_input(n_neurons):
         for b in large:
             if P_MAX[a, b] > 0.03:  # enough synapses for the tolerance
                 assert total[network][a, b] == pytest.approx(total[reference][a, b], rel=0.1)
-    assert len(network.recurrent) / n_neurons < 285
+    assert len(network.tables["recurrent"]) / n_neurons < 285
 
 
 def test_readout_groups(network):
@@ -230,8 +230,8 @@ def test_background(network):
 
 
 def test_lgn_cells_have_filters(network):
-    filters = lgn_filters(network.lgn_cells)
-    assert filters.n_cells == network.n_lgn == 600
+    filters = lgn_filters(network.lgn.cells)
+    assert filters.n_cells == network.lgn.size == 600
     assert len(filters.composite) > 20
 
 
@@ -261,7 +261,7 @@ def test_survives_its_file(tmp_path):
     held = open_network(tmp_path / "column.h5")
     assert network_sha256(held) == network_sha256(network)
     assert held.cell_types.cell_class == tuple(NAMES)
-    np.testing.assert_array_equal(held.lgn_cells.model_id, network.lgn_cells.model_id)
+    np.testing.assert_array_equal(held.lgn.cells.model_id, network.lgn.cells.model_id)
     np.testing.assert_array_equal(held.neurons.position_um, network.neurons.position_um)
 
 

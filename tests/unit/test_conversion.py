@@ -21,7 +21,7 @@ from tests.checkpoints import (
     save_trained,
     tensorflow,
 )
-from tests.networks import N_LGN, tiny_network
+from tests.networks import N_LGN, tiny_network, with_parts
 from v1sim import guard
 from v1sim.conversion.convert import convert
 from v1sim.errors import CheckpointError, InputError, MissingExtraError, OutputError
@@ -79,7 +79,7 @@ def test_pass_the_network_comes_back(trained, network):
         theirs = getattr(network.cell_types, column)[network.neurons.cell_type]
         np.testing.assert_allclose(ours, theirs, rtol=3e-6, err_msg=column)
     assert np.array_equal(made.background_weight, network.background_weight)
-    assert made.n_lgn == int(network.lgn.pre.max()) + 1
+    assert made.lgn.size == int(network.tables["lgn"].pre.max()) + 1
 
 
 def test_simple_parameters_come_back_exactly(trained, network):
@@ -121,7 +121,7 @@ def test_provenance_says_where_everything_comes_from(trained):
 
 @pytest.mark.parametrize("given", ["index", "data-00000-of-00001"])
 def test_index_or_shard_may_name_the_checkpoint(trained, given):
-    assert len(converted(trained.with_name(f"{trained.name}.{given}")).recurrent) > 0
+    assert len(converted(trained.with_name(f"{trained.name}.{given}")).tables["recurrent"]) > 0
 
 
 def test_other_layer_numbers_and_names(tmp_path, network):
@@ -146,8 +146,8 @@ def test_float16_weights_and_parameters(tmp_path, network):
         for name, values in model_variables(network).items()
     }
     made = converted(save(tmp_path / "half", variables | optimizer_variables(variables)))
-    expected = network.recurrent.weight.astype(np.float16).astype(np.float32)
-    half = replace(network, recurrent=replace(network.recurrent, weight=expected))
+    expected = network.tables["recurrent"].weight.astype(np.float16).astype(np.float32)
+    half = with_parts(network, recurrent=replace(network.tables["recurrent"], weight=expected))
     assert compare_networks(half, made).tables["recurrent"].equal
     tau = made.cell_types.tau_syn_ms[made.neurons.cell_type]
     np.testing.assert_allclose(tau, np.tile([5.5, 8.5, 2.8, 5.8], (60, 1)), rtol=1e-2)
@@ -253,8 +253,8 @@ def test_dense_layers_of_which_none_is_the_readout_are_named(tmp_path, network):
 
 @pytest.mark.parametrize("dtype", [np.int32, np.uint32, np.int64])
 def test_integers_of_any_width_and_long_delays(tmp_path, network, dtype):
-    delay_ms = (1 + np.arange(len(network.recurrent)) % 12).astype(np.float32)
-    slow = replace(network, recurrent=replace(network.recurrent, delay_ms=delay_ms))
+    delay_ms = (1 + np.arange(len(network.tables["recurrent"])) % 12).astype(np.float32)
+    slow = with_parts(network, recurrent=replace(network.tables["recurrent"], delay_ms=delay_ms))
 
     def narrow(variables):
         for name in (f"{CELL}/recurrent_indices", f"{INPUT_LAYER}/_indices"):
@@ -451,8 +451,10 @@ def test_damaged_index(trained, damage):
 def test_index_of_another_save(trained, network):
     """Index and data are each whole, but not of one save."""
     other = trained.with_name("other")
-    weight = network.recurrent.weight * np.float32(0.5)
-    save_trained(other, replace(network, recurrent=replace(network.recurrent, weight=weight)))
+    weight = network.tables["recurrent"].weight * np.float32(0.5)
+    save_trained(
+        other, with_parts(network, recurrent=replace(network.tables["recurrent"], weight=weight))
+    )
     shutil.copy(other.with_name("other.index"), trained.with_name(f"{trained.name}.index"))
     assert "recurrent_weight_values are damaged" in refused(trained)
 
@@ -568,16 +570,18 @@ def test_the_weights_before_training_decide_where_no_optimizer_does(tmp_path, ne
     message = refused(same, initial=first)
     assert "the recurrent and input weights were not trained" in message
     assert "those of ckpt-0" in message
-    moved = initial.recurrent.weight * np.linspace(1, 2, len(initial.recurrent)).astype("f4")
-    later = replace(initial, recurrent=replace(initial.recurrent, weight=moved))
+    moved = initial.tables["recurrent"].weight * np.linspace(
+        1, 2, len(initial.tables["recurrent"])
+    ).astype("f4")
+    later = with_parts(initial, recurrent=replace(initial.tables["recurrent"], weight=moved))
     prefix = save_trained(tmp_path / "ckpt-2", later, **sgd)
     made = converted(prefix, initial=first)
     claimed = made.provenance.checkpoint["tables"]["recurrent"]
     assert (claimed["origin"], claimed["rests_on"]) == ("trained", "initial weights")
     report = guard.examine(made, guard.Policy(strength="proof"))
     assert (report.verdict, report.proof) == ("trained", "provenance")
-    decayed = initial.recurrent.weight * np.float32(0.97)
-    later = replace(initial, recurrent=replace(initial.recurrent, weight=decayed))
+    decayed = initial.tables["recurrent"].weight * np.float32(0.97)
+    later = with_parts(initial, recurrent=replace(initial.tables["recurrent"], weight=decayed))
     prefix = save_trained(tmp_path / "ckpt-3", later, **sgd)
     assert "times 0.97, as by decay" in refused(prefix, initial=first)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
 
 import h5py
 import numpy as np
 import pytest
 
-from tests.networks import tiny_network
+from tests.networks import tiny_network, with_parts
 from v1sim.errors import InputError
 from v1sim.files.hdf5 import given_hdf5, open_hdf5
 from v1sim.files.numpy_array import read_array
@@ -23,7 +22,7 @@ from v1sim.stimulus.kinds import KINDS
 from v1sim.stimulus.pictures import read_images, read_movie
 
 N_LGN, N_STEPS, N_TRIALS, N = 24, 40, 4, 60
-NETWORK = replace(tiny_network(), n_lgn=N_LGN)
+NETWORK = with_parts(tiny_network(), n_lgn=N_LGN)
 RNG = np.random.default_rng(0)
 
 
@@ -287,7 +286,7 @@ def test_arrays_that_are_not_there_whole(tmp_path, mapped):
 def _damaged(path):
     """Whatever a damaged file holds is an `InputError` or an input, for any number of cells."""
     for n_lgn in (8, 24, 100):
-        network = replace(NETWORK, n_lgn=n_lgn)
+        network = with_parts(NETWORK, n_lgn=n_lgn)
         kind, keys = {
             "stim": ("probabilities", {}),
             "rates": ("rates", {}),

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from tests.networks import damaged, sealed, tiny_network
+from tests.networks import damaged, sealed, tiny_network, with_parts
 from tests.unit.test_page import part
 from tests.unit.test_sources_provenance import permuted
 from v1sim.checks import registry
@@ -30,7 +30,7 @@ from v1sim.verdict import EVIDENCE
 
 NET = tiny_network()
 TRAINED = tiny_network(zeros=0.2)
-N_SYNAPSES = len(NET.recurrent)
+N_SYNAPSES = len(NET.tables["recurrent"])
 
 
 def unstamped(network: NetworkModel) -> NetworkModel:
@@ -125,18 +125,20 @@ def test_reference_networks(shared_data, name, passes):
     assert blocking(report) >= expected.get(name, {"guard.required"})
     if name != "untrained_fallback_pA":
         assert blocking(report) <= {"guard.required"}
-    assert report.groups["recurrent"]["n"] == len(network.recurrent)
+    assert report.groups["recurrent"]["n"] == len(network.tables["recurrent"])
 
 
 def test_a_pass_by_the_file_alone_says_what_the_file_cannot_show(shared_data):
     folder = shared_data / "trained_a"
     network = open_network(folder / "net_A_trained.h5")
     untrained = open_network(folder / "net_A_untrained.h5")
-    for lgn in (network.lgn, untrained.lgn):
-        report = examine(replace(network, lgn=lgn), Policy())
+    for lgn in (network.tables["lgn"], untrained.tables["lgn"]):
+        report = examine(with_parts(network, lgn=lgn), Policy())
         assert report.passed
         (finding,) = [f for f in report.findings if f.check == EVIDENCE]
-        assert ("whether input weights are trained" in finding.message) is (lgn is untrained.lgn)
+        assert ("whether input weights are trained" in finding.message) is (
+            lgn is untrained.tables["lgn"]
+        )
         for words in ("readout groups", "which checkpoint", "what was learned"):
             assert words in finding.message
         assert "--checkpoint" in finding.hint
@@ -155,7 +157,7 @@ def test_weights_drawn_without_cell_types_are_no_damage():
     """Shuffled weights look like them, but then zeros are no evidence either."""
     rng = np.random.default_rng(5)
     column = build_column(400, seed=6)
-    table = column.recurrent
+    table = column.tables["recurrent"]
     size = rng.lognormal(-2, 0.5, len(table)).astype(np.float32)
     weight = np.where(table.receptor % 2, -size, size)
     plain = damaged(column, "recurrent", weight=weight)
@@ -172,7 +174,7 @@ def test_weights_drawn_without_cell_types_are_no_damage():
 
 
 def test_an_edited_array_is_named_and_its_provenance_proves_nothing():
-    weight = NET.recurrent.weight * np.float32(1.001)
+    weight = NET.tables["recurrent"].weight * np.float32(1.001)
     edited = replace(damaged(NET, "recurrent", weight=weight), provenance=NET.provenance)
     report = examine(edited, Policy("any"))
     (finding,) = report.blocking
@@ -188,7 +190,7 @@ def test_edited_zeros_are_no_evidence_beside_a_broken_provenance():
 
 
 def test_a_waiver_covers_its_check_only_and_stays_in_the_report():
-    weight = -NET.recurrent.weight
+    weight = -NET.tables["recurrent"].weight
     network = damaged(NET, "recurrent", weight=weight)
     policy = Policy("any", waivers={"values.weight_sign": "a test"})
     report = examine(network, policy)
@@ -267,7 +269,7 @@ def test_no_check_says_anything_of_a_table_without_synapses(tables, zeros, tmp_p
 
 
 def test_checks_left_out_are_said():
-    network = damaged(NET, "recurrent", pre=NET.recurrent.pre + 1000)
+    network = damaged(NET, "recurrent", pre=NET.tables["recurrent"].pre + 1000)
     report = examine(network, Policy("any"))
     left_out = {f.where for f in report.findings if f.check == "guard.skipped"}
     assert "units.psp" in left_out
@@ -340,11 +342,10 @@ def test_the_order_of_synapses_changes_no_report(seed, damage):
 
 
 def damage_some(kind: str) -> NetworkModel:
-    table, some = NET.recurrent, slice(100, 130)
+    table, some = NET.tables["recurrent"], slice(100, 130)
     if kind == "twice":
         columns = {
-            k: np.concatenate([getattr(table, k), getattr(table, k)[some]])
-            for k in table.__dataclass_fields__
+            k: np.concatenate([getattr(table, k), getattr(table, k)[some]]) for k in table.columns
         }
         return damaged(NET, "recurrent", **columns)
     weight, pre = table.weight.copy(), table.pre.copy()
@@ -368,7 +369,7 @@ def test_one_damaged_weight_is_always_found(index, damage, stamped):
 
     A weight of less becomes one of ordinary size, which no look at the file alone can tell.
     """
-    weight = NET.recurrent.weight.copy()
+    weight = NET.tables["recurrent"].weight.copy()
     weight[index] = {
         "nan": np.nan,
         "inf": np.inf,

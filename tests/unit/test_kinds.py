@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import h5py
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests.lgn_cells import make_cells
-from tests.networks import tiny_network
+from tests.networks import tiny_network, with_parts
 from v1sim.config import RunConfig, validate
 from v1sim.errors import StimulusError
 from v1sim.stimulus.gratings import Grating, grating_movie, grating_rates
@@ -24,7 +22,7 @@ def network():
     cells = make_cells(
         ("sON_TF8", "tOFF_TF4", "sONsOFF_001", "sONtOFF_001"), (20, 61, 100, 60), (20, 40, 70, 41)
     )
-    return replace(tiny_network(), n_lgn=N_LGN, lgn_cells=cells)
+    return with_parts(tiny_network(), n_lgn=N_LGN, lgn_cells=cells)
 
 
 def shown(network, **stimulus):
@@ -48,7 +46,7 @@ def test_contrast_sweep(network):
     seen = [(t.stimulus["contrast"], t.stimulus["direction_deg"]) for t in made.trials]
     assert seen == [(c, d) for c in (0.1, 1.0) for d in (0.0, 135.0) for _ in range(2)]
     grating = Grating(135.0, contrast=1.0, grey_ms=20, grating_ms=200)
-    expected = grating_rates(lgn_filters(network.lgn_cells), grating)
+    expected = grating_rates(lgn_filters(network.lgn.cells), grating)
     np.testing.assert_allclose(rate_hz(made, 7), expected, atol=1e-3)
 
 
@@ -101,7 +99,7 @@ def test_images(network, tmp_path):
     assert [t.stimulus["file"] for t in made.trials] == ["a.png", "b.png"]
     np.testing.assert_allclose(made.picture(1, 50), values[1] / 127.5 - 1, atol=1e-6)
     movie = np.concatenate([np.zeros((50, 80, 120)), np.tile(values[1] / 127.5 - 1, (100, 1, 1))])
-    expected = rates_of_movie(lgn_filters(network.lgn_cells), movie.astype(np.float32))
+    expected = rates_of_movie(lgn_filters(network.lgn.cells), movie.astype(np.float32))
     np.testing.assert_allclose(rate_hz(made, 1), expected, atol=1e-3)
 
 
@@ -156,7 +154,7 @@ def test_sequence(network, tmp_path):
     movie[300:310], movie[310:315] = image, -image
     for step in (0, 19, 20, 69, 70, 100, 199, 200, 229, 230, 300, 309, 310, 314, 315, 399):
         np.testing.assert_allclose(made.picture(0, step), movie[step], atol=1e-6)
-    expected = rates_of_movie(lgn_filters(network.lgn_cells), movie)
+    expected = rates_of_movie(lgn_filters(network.lgn.cells), movie)
     np.testing.assert_allclose(rate_hz(made), expected, atol=1e-3)
     assert made.trials[1].window_ms == (20.0, 400.0)
 
@@ -170,7 +168,7 @@ def test_a_part_longer_than_its_movie_is_refused(network, tmp_path):
 
 
 def test_what_needs_no_cells_needs_none(network, tmp_path):
-    blind = replace(network, lgn_cells=None)
+    blind = with_parts(network, lgn_cells=None)
     made = shown(blind, kind="spontaneous", rate_hz=12.0, duration_ms=50.0, trials=2)
     np.testing.assert_allclose(rate_hz(made, 1), 12.0, rtol=1e-4)
     np.save(tmp_path / "r.npy", np.full((60, N_LGN), 3.0))
@@ -241,7 +239,7 @@ def test_ids_from_another_file_are_refused(network, table, tmp_path):
 
 def test_the_trained_reference_network_can_see(network, shared_data):
     """Its 600 LGN cells are rows of the published table, named in its stimulus file."""
-    trained = replace(network, n_lgn=600, lgn_cells=None)
+    trained = with_parts(network, n_lgn=600, lgn_cells=None)
     made = shown(
         trained,
         kind="drifting_gratings",

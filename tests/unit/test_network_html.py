@@ -55,11 +55,11 @@ def test_beside_a_baseline_and_a_checkpoint(shared_data, tmp_path):
 
 @pytest.mark.parametrize("damage", ["range", "nan", "empty", "zero"])
 def test_broken_networks_have_a_page(tmp_path, damage):
-    table = NET.recurrent
+    table = NET.tables["recurrent"]
     columns = {
         "range": {"pre": table.pre + 1000},
         "nan": {"weight": np.full_like(table.weight, np.nan)},
-        "empty": {k: getattr(table, k)[:0] for k in table.__dataclass_fields__},
+        "empty": {k: getattr(table, k)[:0] for k in table.columns},
         "zero": {"weight": np.zeros_like(table.weight)},
     }[damage]
     text = page(damaged(NET, "recurrent", **columns), tmp_path / "d.html")
@@ -85,24 +85,26 @@ def test_files_that_are_no_network(tmp_path):
 def test_class_pairs_are_means_over_their_synapses():
     maps = network_figures._pair_maps(NET, network_figures.cell_classes(NET))
     classes = network_figures.cell_classes(NET)
-    table = NET.recurrent
+    table = NET.tables["recurrent"]
     for a, b in ((0, 0), (1, 2)):
         own = (classes.of_neuron[table.pre] == a) & (classes.of_neuron[table.post] == b)
         assert maps.count[a + 1, b] == own.sum()
         assert maps.mean_normalised[a + 1, b] == pytest.approx(table.weight[own].mean(), rel=1e-5)
         assert maps.mean_pa[a + 1, b] == pytest.approx(table.weight_pa(NET)[own].mean(), rel=1e-5)
         assert maps.zero[a + 1, b] == pytest.approx((table.weight[own] == 0).mean())
-    lgn = classes.of_neuron[NET.lgn.post] == 0
-    assert maps.mean_normalised[0, 0] == pytest.approx(NET.lgn.weight[lgn].mean(), rel=1e-5)
+    lgn = classes.of_neuron[NET.tables["lgn"].post] == 0
+    assert maps.mean_normalised[0, 0] == pytest.approx(
+        NET.tables["lgn"].weight[lgn].mean(), rel=1e-5
+    )
 
 
 def test_networks_without_common_synapses_have_no_scatter():
-    table = NET.recurrent
-    rows = {k: getattr(table, k)[:0] for k in table.__dataclass_fields__}
+    table = NET.tables["recurrent"]
+    rows = {k: getattr(table, k)[:0] for k in table.columns}
     other = damaged(
         damaged(NET, "recurrent", **rows),
         "lgn",
-        **{k: getattr(NET.lgn, k)[:0] for k in table.__dataclass_fields__},
+        **{k: getattr(NET.tables["lgn"], k)[:0] for k in table.columns},
     )
     named = LabelledNetwork("a", NET)
     assert network_figures.before_and_after(named, LabelledNetwork("b", other)) is None

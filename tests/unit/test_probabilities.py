@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.networks import tiny_network
+from tests.networks import tiny_network, with_parts
 from v1sim.errors import OutputError, StimulusError
 from v1sim.stimulus.drawn import FixedProbabilities
 from v1sim.stimulus.kinds.probabilities import Probabilities
@@ -29,7 +29,7 @@ def good():
 
 
 def shown_from(path, n_lgn=N_INPUT, **keys):
-    network = replace(tiny_network(), n_lgn=n_lgn)
+    network = with_parts(tiny_network(), n_lgn=n_lgn)
     return Probabilities(kind="probabilities", file=path, **keys).made_for(network)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.checkpoints import model_variables, optimizer_variables, save, save_trained, tensorflow
-from tests.networks import damaged, tiny_network
+from tests.networks import damaged, tiny_network, with_parts
 from v1sim import guard
 from v1sim.conversion.convert import stamp
 from v1sim.conversion.inspection import inspect_checkpoint
@@ -48,7 +48,7 @@ def index_alone(checkpoint, tmp_path_factory) -> CheckpointIndex:
 
 def shuffled(table: SynapseTable, seed: int) -> SynapseTable:
     order = np.random.default_rng(seed).permutation(len(table))
-    return SynapseTable(*(getattr(table, f.name)[order] for f in fields(table)))
+    return SynapseTable(*(column[order] for column in table.columns.values()))
 
 
 def test_pass_equal(index, index_alone):
@@ -65,8 +65,10 @@ def test_pass_equal(index, index_alone):
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 2**31))
 def test_any_edge_order_is_equal(index_alone, seed):
-    network = replace(
-        BARE, recurrent=shuffled(NETWORK.recurrent, seed), lgn=shuffled(NETWORK.lgn, seed + 1)
+    network = with_parts(
+        BARE,
+        recurrent=shuffled(NETWORK.tables["recurrent"], seed),
+        lgn=shuffled(NETWORK.tables["lgn"], seed + 1),
     )
     assert compare_with_checkpoint(network, index_alone).equal
 
@@ -80,7 +82,7 @@ def test_checkpoint_sorted_by_the_encoded_column(tmp_path):
         own = next(n for n in variables if n.endswith(end))
         variables[own] = variables[own][order]
     prefix = save(tmp_path / "sorted", variables | optimizer_variables(variables))
-    network = replace(BARE, recurrent=shuffled(NETWORK.recurrent, 3))
+    network = with_parts(BARE, recurrent=shuffled(NETWORK.tables["recurrent"], 3))
     assert compare_with_checkpoint(network, read_index(prefix)).equal
 
 
@@ -96,7 +98,7 @@ def test_types_may_be_numbered_otherwise(index_alone):
 
 def changed(name: str) -> NetworkModel:
     """The network with one deliberate damage."""
-    rec, lgn, types = NETWORK.recurrent, NETWORK.lgn, NETWORK.cell_types
+    rec, lgn, types = NETWORK.tables["recurrent"], NETWORK.tables["lgn"], NETWORK.cell_types
     weight, rng = rec.weight.copy(), np.random.default_rng(1)
     if name == "one weight":
         weight[11] = np.nextafter(weight[11], np.float32(9))
@@ -109,12 +111,12 @@ def changed(name: str) -> NetworkModel:
         return damaged(NETWORK, "recurrent", delay_ms=delay)
     if name == "one source":
         pre = lgn.pre.copy()
-        pre[0] = (pre[0] + 1) % NETWORK.n_lgn
+        pre[0] = (pre[0] + 1) % NETWORK.lgn.size
         return damaged(NETWORK, "lgn", pre=pre)
     if name == "background":
-        return replace(BARE, background_weight=NETWORK.background_weight / 10)
+        return with_parts(BARE, background_weight=NETWORK.background_weight / 10)
     if name == "no background":
-        return replace(BARE, background_weight=None)
+        return with_parts(BARE, background_weight=None)
     if name == "after-spike currents":
         scaled = types.asc_amp_pa.copy()
         scaled[3] *= types.voltage_scale_mv[3]
@@ -122,7 +124,8 @@ def changed(name: str) -> NetworkModel:
     if name == "capacitance":
         return replace(BARE, cell_types=types.with_columns(c_m_pf=types.c_m_pf * 1.0001))
     assert name == "one synapse less"
-    return damaged(NETWORK, "recurrent", **{f.name: getattr(rec, f.name)[1:] for f in fields(rec)})
+    rows = {name: column[1:] for name, column in rec.columns.items()}
+    return damaged(NETWORK, "recurrent", **rows)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +168,9 @@ def test_zeros_written_without_their_sign_are_equal(tmp_path):
 
 
 def test_other_checkpoint_of_the_same_training(index, tmp_path):
-    later = damaged(NETWORK, "recurrent", weight=NETWORK.recurrent.weight * np.float32(1.1))
+    later = damaged(
+        NETWORK, "recurrent", weight=NETWORK.tables["recurrent"].weight * np.float32(1.1)
+    )
     compared = compare_with_checkpoint(later, index)
     assert [c.arrays for c in compared.differing] == [("recurrent.weight",)]
     assert compared.difference is not None
@@ -191,7 +196,7 @@ def test_reference_files_are_proven_by_their_index(shared_data):
 def old_file(tmp_path) -> Path:
     """As an old converter writes it: no provenance, wide dtypes, shuffled edges, extra data."""
     path = tmp_path / "old.h5"
-    network = replace(BARE, recurrent=shuffled(NETWORK.recurrent, 9), lgn_cells=None)
+    network = with_parts(BARE, recurrent=shuffled(NETWORK.tables["recurrent"], 9), lgn_cells=None)
     write_network(network, path)
     with h5py.File(path, "r+") as file:
         for name in ("recurrent/delays", "recurrent/sources", "neurons/positions_x"):

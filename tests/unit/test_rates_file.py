@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import h5py
 import numpy as np
 import pytest
 
-from tests.networks import tiny_network
+from tests.networks import tiny_network, with_parts
 from v1sim.errors import StimulusError
 from v1sim.stimulus.kinds.rates import Rates
 from v1sim.stimulus.kinds.spontaneous import Spontaneous
 
 N_LGN = 7
-NETWORK = replace(tiny_network(), n_lgn=N_LGN, lgn_cells=None)
+NETWORK = with_parts(tiny_network(), n_lgn=N_LGN, lgn_cells=None)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.networks import damaged, findings, tiny_network
+from tests.networks import damaged, findings, tiny_network, with_parts
 from v1sim import guard
 from v1sim.cell_classes import cell_classes
 from v1sim.checks.registry import LEFT_OUT, Context
@@ -83,7 +83,7 @@ def test_kinds_by_type_are_those_of_the_table(n_types, n_receptors, seed):
 
 
 def test_kinds_that_are_not_known_are_left_out_and_said():
-    flipped = damaged(NET, "recurrent", weight=-NET.recurrent.weight)
+    flipped = damaged(NET, "recurrent", weight=-NET.tables["recurrent"].weight)
     assert findings(flipped, "values.weight_sign")
     network = with_receptors(ReceptorKinds.unknown(4), flipped)
     report = guard.examine(network, guard.Policy(require="any"))
@@ -98,7 +98,7 @@ def test_kinds_that_are_not_known_are_left_out_and_said():
     context = Context(network, 1.0)
     assert not context.sends.any()
     assert not context.receives.any()
-    assert context.cells("recurrent").sent[:, U].sum() == len(NET.recurrent)
+    assert context.cells("recurrent").sent[:, U].sum() == len(NET.tables["recurrent"])
     assert cell_classes(replace(network, cell_types=replace(network.cell_types, cell_class=None)))
 
 
@@ -114,13 +114,13 @@ def test_a_sign_is_judged_by_the_kind_that_the_receptor_has_on_its_target():
     turned = np.isin(NET.neurons.cell_type, (1, 3))
     tables = {}
     for group in ("recurrent", "lgn"):
-        table = getattr(NET, group)
+        table = NET.tables[group]
         receptor = np.where(turned[table.post], 3 - table.receptor, table.receptor)
         tables[group] = replace(table, receptor=receptor.astype(np.uint8))
-    network = replace(with_receptors(by_type(presynaptic)), **tables)
+    network = with_parts(with_receptors(by_type(presynaptic)), **tables)
     assert findings(network, "values.weight_sign") == []
     assert findings(network, "structure.presynaptic_receptor") == []
-    table = network.recurrent
+    table = network.tables["recurrent"]
     row = int(np.flatnonzero(turned[table.post] & (table.weight > 0))[0])
     wrong = damaged(network, "recurrent", weight=change(table.weight, row, -table.weight[row]))
     (finding,) = findings(wrong, "values.weight_sign")
@@ -135,15 +135,15 @@ def test_any_number_of_receptors_is_checked(n_receptors):
     tau = rng.uniform(2.0, 9.0, (5, n_receptors))
     tables = {
         group: replace(
-            getattr(NET, group),
-            receptor=rng.integers(0, n_receptors, len(getattr(NET, group))).astype(np.uint8),
+            NET.tables[group],
+            receptor=rng.integers(0, n_receptors, len(NET.tables[group])).astype(np.uint8),
         )
         for group in ("recurrent", "lgn")
     }
     columns = {**NET.cell_types.columns, "tau_syn_ms": tau}
     kinds = ReceptorKinds.unknown(n_receptors)
     types = replace(NET.cell_types, columns=columns, receptor_kinds=kinds)
-    network = replace(NET, cell_types=types, provenance=None, background_weight=None, **tables)
+    network = with_parts(NET, cell_types=types, provenance=None, background_weight=None, **tables)
     report = guard.examine(network, guard.Policy(require="any"))
     assert not [f for f in report.findings if f.severity is Severity.ERROR]
     counts = np.bincount(tables["recurrent"].receptor, minlength=n_receptors)
@@ -157,8 +157,10 @@ def test_any_number_of_receptors_is_checked(n_receptors):
     )
     assert f"outside 0..{n_receptors - 1}" in finding.message
     doubled = {
-        f: np.append(getattr(network.recurrent, f), getattr(network.recurrent, f)[:3])
-        for f in network.recurrent.__dataclass_fields__
+        f: np.append(
+            getattr(network.tables["recurrent"], f), getattr(network.tables["recurrent"], f)[:3]
+        )
+        for f in network.tables["recurrent"].columns
     }
     (finding,) = findings(damaged(network, "recurrent", **doubled), "structure.duplicates")
     assert finding.n_bad == 3

@@ -40,7 +40,7 @@ def validate(name, document):
 
 def test_what_is_written_is_valid_under_its_schema():
     network = tiny_network(zeros=0.2)
-    broken = damaged(network, "recurrent", pre=network.recurrent.pre + 1000)
+    broken = damaged(network, "recurrent", pre=network.tables["recurrent"].pre + 1000)
     for one in (network, broken):
         validate("check", CheckDocument.of_report(guard.examine(one, Policy())))
     unreadable = NetworkFileError("is no HDF5 file", where="x.h5")

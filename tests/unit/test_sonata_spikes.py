@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 
 import h5py
 import numpy as np
 import pytest
 
-from tests.networks import admitted, tiny_network
+from tests.networks import admitted, tiny_network, with_parts
 from v1sim.errors import StimulusError
 from v1sim.simulation.plan import make_plan
 from v1sim.simulation.run import run_trials
@@ -17,7 +16,7 @@ from v1sim.stimulus.kinds.sonata_spikes import SonataSpikes
 from v1sim.stimulus.stimulus_file import write_stimulus_file
 
 N_LGN = 7
-NETWORK = replace(tiny_network(), n_lgn=N_LGN, lgn_cells=None)
+NETWORK = with_parts(tiny_network(), n_lgn=N_LGN, lgn_cells=None)
 
 
 def write_spikes(path, node, time_ms, population="lgn", units="milliseconds"):
@@ -69,7 +68,7 @@ def test_several_spikes_in_one_step_act_as_often(tmp_path, dynamics):
     """Their effect is linear below threshold: two spikes move the membrane twice as far as one."""
     checked = admitted(tiny_network())
     network = checked.network
-    cell = int(np.bincount(network.lgn.pre).argmax())
+    cell = int(np.bincount(network.tables["lgn"].pre).argmax())
 
     def voltage(times_ms):
         path = tmp_path / f"{len(times_ms)}.h5"
@@ -80,7 +79,9 @@ def test_several_spikes_in_one_step_act_as_often(tmp_path, dynamics):
             spikes(path, network, trials=1, duration_ms=30.0),
             threads=2,
             between_trials="rebuild",
-            voltage_of=np.unique(network.lgn.post[network.lgn.pre == cell]).astype(np.int32),
+            voltage_of=np.unique(
+                network.tables["lgn"].post[network.tables["lgn"].pre == cell]
+            ).astype(np.int32),
             progress=lambda *_: None,
         )
         assert len(output.lgn_spikes) == len(times_ms) + 1
@@ -244,7 +245,7 @@ def test_the_examples(shared_data):
     folder = shared_data / "cases" / "files"
     if not (folder / "spikes.csv").exists():
         pytest.skip("no examples")
-    network = replace(NETWORK, n_lgn=600)
+    network = with_parts(NETWORK, n_lgn=600)
     shown = spikes(folder / "spikes.csv", network, duration_ms=1000.0, trials=1)
     assert len(shown.input(0, 1)) > 50
     with pytest.raises(StimulusError, match="are these seconds"):

@@ -30,7 +30,9 @@ def test_a_path_goes_to_the_first_reader_that_recognises_it(tmp_path, monkeypatc
     monkeypatch.setattr(sources, "READERS", (FolderReader(), *READERS))
     (tmp_path / "tiny").write_text("5")
     network = open_network(tmp_path)
-    assert (network.recurrent.weight == tiny_network(seed=5).recurrent.weight).all()
+    assert (
+        network.tables["recurrent"].weight == tiny_network(seed=5).tables["recurrent"].weight
+    ).all()
     write_tiny(tmp_path / "net.h5")
     assert open_network(tmp_path / "net.h5").source.format == "hdf5"
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.networks import DRAFT, N_NEURONS, sealed, tiny_network, write_tiny
+from tests.networks import DRAFT, N_NEURONS, sealed, tiny_network, with_parts, write_tiny
 from v1sim import guard
 from v1sim.digests import array_sha256, file_sha256, network_sha256
 from v1sim.errors import NetworkFileError, OutputError
@@ -75,7 +75,7 @@ def test_a_written_network_reads_back_the_same(tmp_path):
     assert network.provenance == written.provenance
     assert network.source.sha256 == file_sha256(tmp_path / "net.h5")
     assert network.source.format == "hdf5"
-    for table in (network.recurrent, network.lgn):
+    for table in (network.tables["recurrent"], network.tables["lgn"]):
         for name, dtype in SYNAPSE_DTYPES.items():
             assert getattr(table, name).dtype == dtype
             assert not getattr(table, name).flags.writeable
@@ -85,12 +85,17 @@ def test_the_reference_network_reads_as_h5py_does(shared_data):
     path = shared_data / "trained_a" / "net_A_trained.h5"
     network = open_network(path)
     with h5py.File(path) as file:
-        for group, table in (("recurrent", network.recurrent), ("input", network.lgn)):
+        for group, table in (
+            ("recurrent", network.tables["recurrent"]),
+            ("input", network.tables["lgn"]),
+        ):
             np.testing.assert_array_equal(table.pre, file[f"{group}/sources"])
             np.testing.assert_array_equal(table.post, file[f"{group}/targets"])
             np.testing.assert_array_equal(table.receptor, file[f"{group}/receptor_types"])
             np.testing.assert_array_equal(table.weight, file[f"{group}/weights"])
-        np.testing.assert_array_equal(network.recurrent.delay_ms, file["recurrent/delays"])
+        np.testing.assert_array_equal(
+            network.tables["recurrent"].delay_ms, file["recurrent/delays"]
+        )
         np.testing.assert_array_equal(network.background_weight, file["input/bkg_weights"])
         np.testing.assert_array_equal(np.concatenate(network.readout), file["readout/neuron_ids"])
         np.testing.assert_array_equal(
@@ -99,8 +104,8 @@ def test_the_reference_network_reads_as_h5py_does(shared_data):
         np.testing.assert_array_equal(
             network.neurons.position_um[:, 1], file["neurons/positions_y"]
         )
-    assert (network.lgn.delay_ms == 1).all()
-    assert (network.n_neurons, network.n_lgn, len(network.readout)) == (1000, 600, 10)
+    assert (network.tables["lgn"].delay_ms == 1).all()
+    assert (network.n_neurons, network.lgn.size, len(network.readout)) == (1000, 600, 10)
     assert network.source.stored_dtype["neurons.cell_type"] == "int64"
 
 
@@ -147,7 +152,7 @@ def test_huge_tables_lie_in_scratch_files(path, monkeypatch, options, dtype):
         return paged_array(n, dtype)
 
     monkeypatch.setattr("v1sim.sources.hdf5.reader.paged_array", noted)
-    n = len(in_memory.recurrent)
+    n = len(in_memory.tables["recurrent"])
     monkeypatch.setattr("v1sim.sources.hdf5.reader._PAGED_ABOVE", n)
     open_network(path)
     assert not made
@@ -155,9 +160,9 @@ def test_huge_tables_lie_in_scratch_files(path, monkeypatch, options, dtype):
     paged = open_network(path)
     assert made == [n] * 5
     assert_same(paged, in_memory)
-    paged.recurrent.forget()
+    paged.tables["recurrent"].forget()
     assert_same(paged, in_memory)
-    assert not paged.recurrent.weight.flags.writeable
+    assert not paged.tables["recurrent"].weight.flags.writeable
 
 
 def test_no_room_for_scratch_files_is_one_clear_error(path, monkeypatch):
@@ -184,10 +189,10 @@ def test_optional_parts_may_be_absent(path):
     assert network.neurons.position_um is None
     assert network.background_weight is None
     assert network.readout == ()
-    assert network.lgn_cells is None
+    assert network.lgn.cells is None
     assert network.provenance is None
     assert network.cell_types.cell_class is None
-    assert network.n_lgn == network.lgn.pre.max() + 1
+    assert network.lgn.size == network.tables["lgn"].pre.max() + 1
     assert network.n_neurons == N_NEURONS
 
 
@@ -215,8 +220,8 @@ def test_wrong_values_that_can_be_held_are_read(path):
     put(path, "recurrent/sources", get(path, "recurrent/sources") + 10 * N_NEURONS)
     put(path, "recurrent/receptor_types", get(path, "recurrent/receptor_types") + 1)
     network = open_network(path)
-    np.testing.assert_array_equal(network.recurrent.weight, weight)
-    assert network.recurrent.receptor.max() == 4
+    np.testing.assert_array_equal(network.tables["recurrent"].weight, weight)
+    assert network.tables["recurrent"].receptor.max() == 4
 
 
 # --- what is no network ----------------------------------------------------------------------
@@ -327,7 +332,11 @@ def test_the_largest_value_that_fits_is_read(path, dataset, value):
     values[0] = value
     put(path, dataset, values)
     network = open_network(path)
-    column = network.recurrent.pre if dataset.endswith("sources") else network.recurrent.receptor
+    column = (
+        network.tables["recurrent"].pre
+        if dataset.endswith("sources")
+        else network.tables["recurrent"].receptor
+    )
     assert column[0] == value
 
 
@@ -554,15 +563,17 @@ def test_the_layout_is_the_one_in_use(path):
 
 def test_input_delays_other_than_a_step_are_kept(tmp_path):
     network = tiny_network()
-    lgn = replace(network.lgn, delay_ms=np.full(len(network.lgn), 2.0, np.float32))
-    network = sealed(replace(network, lgn=lgn, provenance=None))
+    lgn = replace(
+        network.tables["lgn"], delay_ms=np.full(len(network.tables["lgn"]), 2.0, np.float32)
+    )
+    network = sealed(with_parts(network, lgn=lgn, provenance=None))
     write_network(network, tmp_path / "net.h5")
-    assert (open_network(tmp_path / "net.h5").lgn.delay_ms == 2).all()
+    assert (open_network(tmp_path / "net.h5").tables["lgn"].delay_ms == 2).all()
 
 
 def test_a_network_without_synapses_can_be_written(tmp_path):
     nothing = SynapseTable(**{name: np.zeros(0, dtype) for name, dtype in SYNAPSE_DTYPES.items()})
-    network = replace(tiny_network(), recurrent=nothing, lgn=nothing, provenance=None)
+    network = with_parts(tiny_network(), recurrent=nothing, lgn=nothing, provenance=None)
     write_network(network, tmp_path / "net.h5")
     assert network_sha256(open_network(tmp_path / "net.h5")) == network_sha256(network)
 
@@ -675,5 +686,5 @@ def test_provenance_is_that_of_the_file_not_of_what_was_read_before(tmp_path):
     write_network(tiny_network(seed=2), path)
     held = add_provenance(path, DRAFT, stale)
     stated = held.provenance.arrays["recurrent.weight"].sha256
-    assert stated == array_sha256(open_network(path).recurrent.weight)
-    assert stated != array_sha256(stale.recurrent.weight)
+    assert stated == array_sha256(open_network(path).tables["recurrent"].weight)
+    assert stated != array_sha256(stale.tables["recurrent"].weight)

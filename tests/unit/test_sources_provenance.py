@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.networks import DRAFT, damaged, tiny_network, write_tiny
+from tests.networks import DRAFT, damaged, tiny_network, with_parts, write_tiny
 from v1sim.model import NetworkModel
 from v1sim.sources import open_network
 from v1sim.sources.provenance import canonical_arrays, from_json, to_json, verify
@@ -26,11 +26,11 @@ def permuted(network: NetworkModel, seed: int = 0) -> NetworkModel:
     rng = np.random.default_rng(seed)
     tables = {}
     for group in ("recurrent", "lgn"):
-        table = getattr(network, group)
+        table = network.tables[group]
         order = rng.permutation(len(table))
-        columns = {k: getattr(table, k)[order] for k in table.__dataclass_fields__}
+        columns = {k: getattr(table, k)[order] for k in table.columns}
         tables[group] = replace(table, **columns)
-    return replace(network, **tables)
+    return network.with_tables(**tables)
 
 
 def test_json_and_back():
@@ -91,11 +91,11 @@ def test_each_array_is_covered(tmp_path, name):
     """Change one value of one array; the provenance names that array."""
     values = canonical_arrays(NET)[name]
     if name == "sizes":
-        changed = replace(NET, n_lgn=NET.n_lgn + 1)
+        changed = with_parts(NET, n_lgn=NET.lgn.size + 1)
     else:
         changed = None
         table, _, column = name.partition(".")
-        if table in ("recurrent", "lgn") and column in NET.recurrent.columns:
+        if table in ("recurrent", "lgn") and column in NET.tables["recurrent"].columns:
             edited = values.copy()
             edited[3] += 1
             changed = with_provenance(damaged(NET, table, **{column: edited}))
@@ -107,14 +107,14 @@ def test_each_array_is_covered(tmp_path, name):
 
 
 def test_arrays_that_come_and_go():
-    gone = with_provenance(replace(NET, background_weight=None))
+    gone = with_provenance(with_parts(NET, background_weight=None))
     assert verify(gone).missing == ("background.weight",)
-    sealed = DRAFT.seal(replace(NET, background_weight=None))
+    sealed = DRAFT.seal(with_parts(NET, background_weight=None))
     assert verify(replace(NET, provenance=sealed)).uncovered == ("background.weight",)
 
 
 def test_rows_that_exchange_their_weights_are_noticed():
-    weight = NET.recurrent.weight.copy()
+    weight = NET.tables["recurrent"].weight.copy()
     weight[:2] = weight[1::-1]
     changed = with_provenance(damaged(NET, "recurrent", weight=weight))
     assert verify(changed).changed == ("recurrent.weight",)

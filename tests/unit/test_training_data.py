@@ -51,8 +51,10 @@ def test_pass_the_untrained_network(tmp_path, protocol):
     made = initial_network(data, select_neurons(data, 60))
     assert_same(made)
     assert made.cell_types.cell_class == NETWORK.cell_types.name
-    assert made.n_lgn == NETWORK.n_lgn
-    key = (made.recurrent.post * 4 + made.recurrent.receptor) * 60 + made.recurrent.pre
+    assert made.lgn.size == NETWORK.lgn.size
+    key = (
+        made.tables["recurrent"].post * 4 + made.tables["recurrent"].receptor
+    ) * 60 + made.tables["recurrent"].pre
     assert (np.diff(key) > 0).all()
 
 
@@ -76,7 +78,9 @@ def test_published_delays_are_those_of_other_synapses(folder):
     nodes = select_neurons(data, 60)
     own = initial_network(data, nodes)
     mixed = initial_network(data, nodes, delays="published")
-    assert np.array_equal(np.sort(own.recurrent.delay_ms), np.sort(mixed.recurrent.delay_ms))
+    assert np.array_equal(
+        np.sort(own.tables["recurrent"].delay_ms), np.sort(mixed.tables["recurrent"].delay_ms)
+    )
     difference = compare_networks(own, mixed)
     assert difference.same_network
     assert difference.tables["recurrent"].n_delay_changed > 100
@@ -126,7 +130,7 @@ def test_conversion_takes_names_and_positions(folder, tmp_path):
     assert compare_networks(network, made).equal
     assert made.cell_types.cell_class == NETWORK.cell_types.name
     assert np.array_equal(made.neurons.position_um, NETWORK.neurons.position_um)
-    assert made.n_lgn == NETWORK.n_lgn
+    assert made.lgn.size == NETWORK.lgn.size
     assert made.provenance.arrays["neurons.x_um"].detail == "network/v1_nodes.h5"
 
 

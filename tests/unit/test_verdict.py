@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from tests.networks import damaged, sealed, tiny_network
+from tests.networks import damaged, sealed, tiny_network, with_parts
 from tests.unit.test_page import part
 from v1sim.checks import registry
 from v1sim.checks.registry import Consequence, registered_checks
@@ -40,7 +40,7 @@ SUFFIX = "_renamed"
 
 def weights(network: NetworkModel, change) -> NetworkModel:
     """The network without provenance, its recurrent weights changed in place."""
-    weight = network.recurrent.weight.copy()
+    weight = network.tables["recurrent"].weight.copy()
     change(weight)
     return damaged(network, "recurrent", weight=weight)
 
@@ -64,9 +64,11 @@ NETWORKS = {
     "not finite": weights(TRAINED, spoil),
     "a block of zeros": weights(TRAINED, blank),
     "constant": weights(TRAINED, lambda weight: np.copyto(weight, np.sign(weight) * 0.1)),
-    "indices out of range": damaged(TRAINED, "recurrent", pre=TRAINED.recurrent.pre + 1000),
+    "indices out of range": damaged(
+        TRAINED, "recurrent", pre=TRAINED.tables["recurrent"].pre + 1000
+    ),
     "receptors out of range": damaged(
-        TRAINED, "recurrent", receptor=TRAINED.recurrent.receptor + 4
+        TRAINED, "recurrent", receptor=TRAINED.tables["recurrent"].receptor + 4
     ),
     "edited": replace(TRAINED, provenance=NET.provenance),
     "proven, and odd": sealed(weights(TRAINED, blank), kind="trained"),
@@ -138,9 +140,9 @@ def test_checks_can_be_renamed(rename_checks, tmp_path):
 def test_checks_can_be_renamed_where_there_is_a_checkpoint(rename_checks, shared_data):
     folder = shared_data / "trained_a"
     trained, untrained = (open_network(folder / f"net_A_{n}.h5") for n in ("trained", "untrained"))
-    part = trained.recurrent.weight.copy()
-    half = trained.recurrent.post < trained.n_neurons // 2
-    part[half] = untrained.recurrent.weight[half]
+    part = trained.tables["recurrent"].weight.copy()
+    half = trained.tables["recurrent"].post < trained.n_neurons // 2
+    part[half] = untrained.tables["recurrent"].weight[half]
     networks = [trained, untrained, damaged(trained, "recurrent", weight=part)]
     policies = [
         Policy(baseline=baseline, checkpoint=checkpoint)
@@ -203,9 +205,9 @@ def test_more_evidence_never_makes_a_verdict_milder(shared_data):
     trained, few, untrained = (
         open_network(folder / f"net_A_{n}.h5") for n in ("trained", "few_steps", "untrained")
     )
-    part = trained.recurrent.weight.copy()
-    half = trained.recurrent.post < trained.n_neurons // 2
-    part[half] = untrained.recurrent.weight[half]
+    part = trained.tables["recurrent"].weight.copy()
+    half = trained.tables["recurrent"].post < trained.n_neurons // 2
+    part[half] = untrained.tables["recurrent"].weight[half]
     checkpoints = sorted(folder.glob("*/*.index"))
     assert len(checkpoints) == 3
     for network in (few, untrained, damaged(trained, "recurrent", weight=part)):
@@ -251,7 +253,7 @@ def test_a_training_of_too_few_updates_counts_as_none(updates, least, verdict, r
 
 def test_few_updates_are_enough_where_weights_or_learning_rate_show_it():
     """Six updates at a rate of 0.1 are a training, five at 0.002 are none."""
-    size = float(np.sqrt(np.mean(NET.recurrent.weight.astype(np.float64) ** 2)))
+    size = float(np.sqrt(np.mean(NET.tables["recurrent"].weight.astype(np.float64) ** 2)))
     enough = MIN_CHANGE * size / 6
     for network, rate, verdict in (
         (NET, enough * 1.01, Verdict.TRAINED),
@@ -281,7 +283,7 @@ def test_a_change_too_small_counts_as_no_training(change, least, verdict, proven
     """Whether or not provenance calls the weights trained."""
     baseline = tmp_path / "untrained.h5"
     write_network(replace(NET, provenance=None), baseline)
-    before = NET.recurrent.weight
+    before = NET.tables["recurrent"].weight
     moved = before * np.random.default_rng(3).normal(0, 1, len(before))
     moved *= change * np.linalg.norm(before) / np.linalg.norm(moved)
     weight = before + np.where(np.abs(moved) < 0.9 * np.abs(before), moved, 0)
@@ -289,7 +291,7 @@ def test_a_change_too_small_counts_as_no_training(change, least, verdict, proven
         change * np.linalg.norm(before) / np.linalg.norm(weight - before)
     )
     network = damaged(NET, "recurrent", weight=weight.astype(np.float32))
-    network = damaged(network, "lgn", weight=NET.lgn.weight * np.float32(1))
+    network = damaged(network, "lgn", weight=NET.tables["lgn"].weight * np.float32(1))
     if proven:
         network = sealed(network, kind="trained", origin="trained variable")
     report = examine(network, Policy(baseline=baseline, minimum=least))
@@ -308,8 +310,10 @@ def frozen(tmp_path):
     """A network whose input weights are the baseline's, and the baseline's file."""
     baseline = tmp_path / "untrained.h5"
     write_network(replace(NET, provenance=None), baseline)
-    factor = np.random.default_rng(4).uniform(0.4, 1.6, len(NET.recurrent)).astype(np.float32)
-    return damaged(NET, "recurrent", weight=NET.recurrent.weight * factor), baseline
+    factor = (
+        np.random.default_rng(4).uniform(0.4, 1.6, len(NET.tables["recurrent"])).astype(np.float32)
+    )
+    return damaged(NET, "recurrent", weight=NET.tables["recurrent"].weight * factor), baseline
 
 
 @pytest.mark.parametrize(
@@ -391,12 +395,14 @@ def test_what_the_file_alone_does_not_show_is_said(shared_data):
     """Each of these damages passes by the file alone, and is named where the file is judged."""
     network = open_network(shared_data / "trained_a" / "net_A_trained.h5")
     types = network.cell_types
-    order = np.random.default_rng(1).permutation(network.n_lgn).astype(np.int32)
-    later = network.recurrent.delay_ms + np.float32(1)
+    order = np.random.default_rng(1).permutation(network.lgn.size).astype(np.int32)
+    later = network.tables["recurrent"].delay_ms + np.float32(1)
     for damage in (
         replace(network, cell_types=types.with_columns(tau_syn_ms=types.tau_syn_ms * 2)),
-        replace(network, lgn=replace(network.lgn, pre=order[network.lgn.pre])),
-        replace(network, recurrent=replace(network.recurrent, delay_ms=later)),
+        with_parts(
+            network, lgn=replace(network.tables["lgn"], pre=order[network.tables["lgn"].pre])
+        ),
+        with_parts(network, recurrent=replace(network.tables["recurrent"], delay_ms=later)),
     ):
         report = examine(damage, Policy())
         assert report.passed

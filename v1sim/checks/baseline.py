@@ -85,21 +85,16 @@ def usable_baseline(baseline: NetworkModel) -> str:
     provenance, name_of = baseline.provenance, baseline.source.name_of
     if provenance is not None and provenance.kind in ("trained", "mixed"):
         return f"its provenance says that it is {provenance.kind}"
-    zeros = float(np.mean(baseline.recurrent.weight == 0)) if len(baseline.recurrent) else 0.0
+    weight = baseline.tables["recurrent"].weight
+    zeros = float(np.mean(weight == 0)) if len(weight) else 0.0
     if zeros > _BASELINE_ZEROS:
         return f"{zeros:.1%} of its recurrent weights are exactly zero, as after training"
-    for group, table, n_pre in (
-        ("recurrent", baseline.recurrent, baseline.n_neurons),
-        ("lgn", baseline.lgn, baseline.n_lgn),
-    ):
-        for column, index, n in (
-            ("pre", table.pre, n_pre),
-            ("post", table.post, baseline.n_neurons),
-        ):
-            if len(index) and (index.min() < 0 or index.max() >= n):
-                return f"its {name_of(f'{group}.{column}')} are out of range"
+    for column in baseline.index_columns():
+        if not column.in_range:
+            return f"its {name_of(column.array)} are out of range"
+    for name, table in baseline.tables_of("recurrent", "lgn", "other").items():
         if not np.isfinite(table.weight).all():
-            return f"its {name_of(f'{group}.weight')} are not all finite"
+            return f"its {name_of(f'{name}.weight')} are not all finite"
     return ""
 
 
@@ -114,8 +109,8 @@ def _baseline_weights(context: Context) -> dict[str, BaselineWeights]:
         return {}
     least = {"recurrent": context.minimum.change, "lgn": ALMOST_UNCHANGED["lgn"]}
     return {
-        group: _compare(group, before, context.tables[group], network, least[group])
-        for group, before in (("recurrent", baseline.recurrent), ("lgn", baseline.lgn))
+        group: _compare(group, baseline.tables[group], context.tables[group], network, limit)
+        for group, limit in least.items()
     }
 
 
@@ -146,7 +141,7 @@ def _compare(
             for i in rows[:5]
         )
 
-    codes = pair_codes(after, network, lgn=group == "lgn")[row_after]
+    codes = pair_codes(after, network, external=network.role(group) != "recurrent")[row_after]
     correlation = _correlation_within(codes, a, b)
     n_unchanged, n_nonzero = int(unchanged.sum()), int(nonzero.sum())
     parts: tuple[str, ...] = ()

@@ -184,7 +184,7 @@ def frozen_input(context: Context) -> Iterator[Observation]:
         yield Observation(
             "lgn.weight",
             f"training froze the input weights, which are the initial ones: {why}",
-            n_seen=len(context.network.lgn),
+            n_seen=len(context.network.tables["lgn"]),
         )
 
 

@@ -81,7 +81,7 @@ from v1sim.model import Severity
 )
 def mean(context: Context):
     '''The mean weight is small.'''
-    value = float(context.network.recurrent.weight.mean())
+    value = float(context.tables["recurrent"].weight.mean())
     if abs(value) > 1:
         yield Observation("recurrent.weight", f"the mean is {value:.2g}", "ask the lab")
 ```

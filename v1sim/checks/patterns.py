@@ -75,7 +75,7 @@ def delay_separation(context: Context) -> Separation:
 
 
 def _delay_separation(context: Context) -> Separation:
-    table, delays = context.network.recurrent, context.delays_ms("recurrent")
+    table, delays = context.network.tables["recurrent"], context.delays_ms("recurrent")
     codes = context.pair_codes("recurrent")
     n_pairs, n_delays = context.profile("recurrent").n.size, len(delays)
     counts = np.zeros(n_pairs * n_delays, dtype=np.int64)
@@ -155,7 +155,7 @@ def class_pairs(context: Context) -> Iterator[Observation]:
         "are weights and edges in the same order? compare with --checkpoint or --baseline, or "
         "convert the checkpoint again",
         n_bad=n,
-        n_seen=len(context.network.recurrent),
+        n_seen=len(context.network.tables["recurrent"]),
         observed={"separation": {name: s.f for name, s in separated.items()}},
     )
 
@@ -187,7 +187,7 @@ def input_types(context: Context) -> Iterator[Observation]:
         "cannot tell",
         "compare with --checkpoint or --baseline",
         n_bad=n,
-        n_seen=len(context.network.lgn),
+        n_seen=len(context.network.tables["lgn"]),
     )
 
 
@@ -208,7 +208,7 @@ def delays(context: Context) -> Iterator[Observation]:
     if len(context.delays_ms("recurrent")) < 2:
         return
     if _ascend_with_source(context):
-        n = len(context.network.recurrent)
+        n = len(context.network.tables["recurrent"])
         yield Observation(
             "recurrent.delay_ms",
             f"{n:,} delays ascend with the index of the source, at every target: the delays stand "
@@ -227,7 +227,7 @@ def delays(context: Context) -> Iterator[Observation]:
         return
     if abs(_distance_sigmas(context)) >= _MAX_DISTANCE_SIGMAS:
         return
-    table = context.network.recurrent
+    table = context.network.tables["recurrent"]
     yield Observation(
         "recurrent.delay_ms",
         f"{len(table):,} delays depend neither on the cell types nor on the distance of the cells "
@@ -246,7 +246,7 @@ def _ascend_with_source(context: Context) -> bool:
     One pair of neighbours that does not is enough to say no, so that a first block decides
     for nearly every network.
     """
-    table, n = context.network.recurrent, context.network.n_neurons
+    table, n = context.network.tables["recurrent"], context.network.n_neurons
     delays = context.delays_ms("recurrent")
     n_receptors = context.network.receptors.n
     shape = (n * n_receptors, len(delays))
@@ -272,7 +272,7 @@ def _ascend_with_source(context: Context) -> bool:
 
 def _distance_sigmas(context: Context) -> float:
     """Correlation of delay and distance, in standard deviations of chance; 0 without positions."""
-    table, position = context.network.recurrent, context.network.neurons.position_um
+    table, position = context.network.tables["recurrent"], context.network.neurons.position_um
     if position is None:
         return 0.0
     sums = np.zeros(5)

@@ -42,9 +42,9 @@ SIZES.flags.writeable = False
 class WeightProfile:
     """Numbers of synapses by source group, target group and size, and each pair's receptor.
 
-    Groups are the cell types, several together where there are hundreds; the LGN is one
-    source group. ``counts`` is (pre, post, bins); ``receptor`` (pre, post) that of any
-    synapse of the pair, which the checks of structure show to be that of all.
+    Groups are the cell types, several together where there are hundreds; cells outside of the
+    network are one source group. ``counts`` is (pre, post, bins); ``receptor`` (pre, post) that
+    of any synapse of the pair, which the checks of structure show to be that of all.
     """
 
     counts: I64
@@ -77,7 +77,7 @@ def _groups(network: NetworkModel) -> NDArray[np.int64]:
     return index if n_types <= _MAX_GROUPS else index * _MAX_GROUPS // n_types
 
 
-def pair_codes(table: SynapseTable, network: NetworkModel, *, lgn: bool) -> NDArray[np.uint16]:
+def pair_codes(table: SynapseTable, network: NetworkModel, *, external: bool) -> NDArray[np.uint16]:
     """``source group * target groups + target group`` of each synapse; needs indices in range."""
     group_of_type = _groups(network)
     n_groups = int(group_of_type[-1]) + 1
@@ -88,18 +88,18 @@ def pair_codes(table: SynapseTable, network: NetworkModel, *, lgn: bool) -> NDAr
         part = slice(start, start + _BLOCK)
         # "raise", the default, would write to a copy first.
         group.take(table.post[part], out=codes[part], mode="clip")
-        if not lgn:
+        if not external:
             codes[part] += scaled.take(table.pre[part])
     return codes
 
 
 def weight_profile(
-    table: SynapseTable, network: NetworkModel, codes: NDArray[np.uint16], *, lgn: bool
+    table: SynapseTable, network: NetworkModel, codes: NDArray[np.uint16], *, external: bool
 ) -> WeightProfile:
     """Profile of a table whose indices and receptors are in range and whose weights are finite."""
     group_of_type = _groups(network)
     n_groups = int(group_of_type[-1]) + 1
-    shape = (1 if lgn else n_groups, n_groups)
+    shape = (1 if external else n_groups, n_groups)
     n_pairs = shape[0] * shape[1]
     counts = np.zeros(n_pairs * _N_BINS, dtype=np.int64)
     receptor = np.zeros(n_pairs, dtype=np.uint8)

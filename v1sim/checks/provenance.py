@@ -45,7 +45,7 @@ def doubt(network: NetworkModel) -> str:
     noted = provenance.checkpoint
     if "moments" not in noted or "tables" in noted:
         return ""
-    weight = network.recurrent.weight
+    weight = network.tables["recurrent"].weight
     zeros = int(np.count_nonzero(weight == 0)) / max(len(weight), 1)
     moments = noted["moments"] if isinstance(noted["moments"], Mapping) else {}
     if provenance.kind in ("trained", "mixed"):

@@ -185,8 +185,8 @@ class Context:
 
     @property
     def tables(self) -> Mapping[str, SynapseTable]:
-        """The synapse tables by name."""
-        return {"recurrent": self.network.recurrent, "lgn": self.network.lgn}
+        """The synapse tables by name, but for a background's."""
+        return self.network.tables_of("recurrent", "lgn", "other")
 
     @cached_property
     def provenance_mismatch(self) -> ProvenanceMismatch | None:
@@ -233,13 +233,14 @@ class Context:
 
     @cached_property
     def _cells(self) -> dict[str, CellCounts]:
-        network = self.network
         return {
-            group: cell_counts(
-                table, network, network.n_lgn if group == "lgn" else network.n_neurons
-            )
+            group: cell_counts(table, self.network, self.network.n_pre(group))
             for group, table in self.tables.items()
         }
+
+    def is_external(self, group: str) -> bool:
+        """Whether a table's synapses come from outside of the network."""
+        return self.network.role(group) != "recurrent"
 
     def examples(self, table: SynapseTable, bad: NDArray[np.bool_]) -> tuple[str, ...]:
         """A few of the bad synapses of a table, readable."""
@@ -269,14 +270,16 @@ class Context:
     @cached_property
     def _pair_codes(self) -> dict[str, NDArray[np.uint16]]:
         return {
-            group: pair_codes(table, self.network, lgn=group == "lgn")
+            group: pair_codes(table, self.network, external=self.is_external(group))
             for group, table in self.tables.items()
         }
 
     @cached_property
     def _profiles(self) -> dict[str, WeightProfile]:
         return {
-            group: weight_profile(table, self.network, self._pair_codes[group], lgn=group == "lgn")
+            group: weight_profile(
+                table, self.network, self._pair_codes[group], external=self.is_external(group)
+            )
             for group, table in self.tables.items()
         }
 

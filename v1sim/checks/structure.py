@@ -57,30 +57,28 @@ def no_synapses(context: Context) -> Iterator[Observation]:
 def index_range(context: Context) -> Iterator[Observation]:
     """Sources and targets are cells of the network."""
     network = context.network
-    for group, table in context.tables.items():
-        n_pre = network.n_neurons if group == "recurrent" else network.n_lgn
-        for column, index, n in (("pre", table.pre, n_pre), ("post", table.post, None)):
-            cells = "sources" if column == "pre" else "targets"
-            n_cells = network.n_neurons if n is None else n
-            if not len(index) or (index.min() >= 0 and index.max() < n_cells):
-                continue
-            bad = (index < 0) | (index >= n_cells)
-            n_bad = int(np.count_nonzero(bad))
-            cause, hint = "", "convert the network again"
-            if column == "post":
-                n_receptors = network.receptors.n
-                cause, hint = _target_cause(table, index, n_cells, n_receptors) or (cause, hint)
-            elif group == "recurrent":
-                cause, hint = _source_cause(context, index, n_cells) or (cause, hint)
-            yield Observation(
-                f"{group}.{column}",
-                f"{n_bad:,} of {len(index):,} {cells} are outside 0..{n_cells - 1:,} "
-                f"({int(index.min()):,}..{int(index.max()):,}){cause}",
-                hint,
-                n_bad=n_bad,
-                n_seen=len(index),
-                examples=context.examples(table, bad),
-            )
+    for column in network.index_columns():
+        if column.in_range:
+            continue
+        index, n_cells = column.index, column.n_cells
+        table = network.tables[column.projection]
+        bad = (index < 0) | (index >= n_cells)
+        n_bad = int(np.count_nonzero(bad))
+        cause, hint, cells = "", "convert the network again", "sources"
+        if column.column == "post":
+            n_receptors, cells = network.receptors.n, "targets"
+            cause, hint = _target_cause(table, index, n_cells, n_receptors) or (cause, hint)
+        elif network.role(column.projection) == "recurrent":
+            cause, hint = _source_cause(context, table, n_cells) or (cause, hint)
+        yield Observation(
+            column.array,
+            f"{n_bad:,} of {len(index):,} {cells} are outside 0..{n_cells - 1:,} "
+            f"({int(index.min()):,}..{int(index.max()):,}){cause}",
+            hint,
+            n_bad=n_bad,
+            n_seen=len(index),
+            examples=context.examples(table, bad),
+        )
     bad_type = network.neurons.cell_type >= len(network.cell_types)
     if bad_type.any():
         yield Observation(
@@ -94,11 +92,11 @@ def index_range(context: Context) -> Iterator[Observation]:
         )
 
 
-def _source_cause(context: Context, index: NDArray[np.int32], n: int) -> tuple[str, str] | None:
+def _source_cause(context: Context, table: SynapseTable, n: int) -> tuple[str, str] | None:
     """Sources as TensorFlow stores them: ``source + n * (delay_steps - 1)``."""
+    index, delay_ms = table.pre, table.delay_ms
     if index.min() < 0:
         return None
-    delay_ms = context.network.recurrent.delay_ms
     beyond = index // n
     if units.on_time_grid(delay_ms, context.dt_ms).all() and np.array_equal(
         beyond + 1, units.to_steps(delay_ms, context.dt_ms)
@@ -188,7 +186,7 @@ def presynaptic_receptor(context: Context) -> Iterator[Observation | LeftOut]:
     """
     for group in context.tables:
         yield from context.without_kind(group)
-    table, sends = context.network.recurrent, context.sends
+    table, sends = context.network.tables["recurrent"], context.sends
     mixed = sends.min(axis=1) > 0
     if mixed.any():
         n_bad = int(sends.min(axis=1).sum())
@@ -207,7 +205,7 @@ def presynaptic_receptor(context: Context) -> Iterator[Observation | LeftOut]:
             n_seen=len(table),
             examples=neuron_examples(mixed),
         )
-    lgn = context.network.lgn
+    lgn = context.network.tables["lgn"]
     bad = context.network.presynaptic_kind(lgn) == Kind.INHIBITORY
     n_bad = int(np.count_nonzero(bad))
     if n_bad:
@@ -234,7 +232,7 @@ def _numbers_of(context: Context, kind: Kind) -> str:
 
 def _consistent_if_swapped(context: Context) -> bool:
     network = context.network
-    table, n = network.recurrent, network.n_neurons
+    table, n = network.tables["recurrent"], network.n_neurons
     inhibitory = network.presynaptic_kind(table) == Kind.INHIBITORY
     as_source = count_values(table.post, n)
     n_inhibitory = count_values(table.post[inhibitory], n)
@@ -473,7 +471,7 @@ class _WordLayout:
         largest = {
             "post": network.n_neurons,
             "receptor": network.receptors.n - 1,
-            "pre": max(network.n_neurons, network.n_lgn),
+            "pre": max(network.n_neurons, network.lgn.size),
             "delay": round(MAX_DELAY_MS / context.dt_ms),
         }
         bits = {name: value.bit_length() for name, value in largest.items()}
@@ -650,10 +648,10 @@ def readout_groups(context: Context) -> Iterator[Observation]:
 def input_size(context: Context) -> Iterator[Observation]:
     """The file says how many LGN cells there are."""
     network = context.network
-    if network.lgn_cells is None and "lgn.size" in network.source.assumed:
+    if network.lgn.cells is None and "lgn.size" in network.source.assumed:
         yield Observation(
             "lgn.pre",
-            f"the file does not say how many LGN cells it has; read as {network.n_lgn:,}, "
+            f"the file does not say how many LGN cells it has; read as {network.lgn.size:,}, "
             "the highest source",
             f"add the attribute {context.name_of('lgn.size')}",
         )
@@ -667,11 +665,11 @@ def input_size(context: Context) -> Iterator[Observation]:
 )
 def lgn_cells(context: Context) -> Iterator[Observation]:
     """The table of LGN cells has one row an LGN cell."""
-    cells = context.network.lgn_cells
-    if cells is not None and len(cells) != context.network.n_lgn:
+    cells = context.network.lgn.cells
+    if cells is not None and len(cells) != context.network.lgn.size:
         yield Observation(
             "lgn.cells",
-            f"the table has {len(cells):,} LGN cells, the network {context.network.n_lgn:,}",
+            f"the table has {len(cells):,} LGN cells, the network {context.network.lgn.size:,}",
             "write the table that belongs to the network",
         )
 
@@ -684,7 +682,7 @@ def lgn_cells(context: Context) -> Iterator[Observation]:
 )
 def self_connections(context: Context) -> Iterator[Observation]:
     """How many cells project to themselves."""
-    table = context.network.recurrent
+    table = context.network.tables["recurrent"]
     own = table.pre == table.post
     n_own = int(np.count_nonzero(own))
     if n_own:

@@ -304,7 +304,7 @@ def few_zeros(context: Context) -> Iterator[Observation]:
             "held near the weights that it started from",
             "is it the last checkpoint of the training? --checkpoint or --baseline tells more",
             n_bad=n_zero,
-            n_seen=len(context.network.recurrent),
+            n_seen=len(context.network.tables["recurrent"]),
         )
 
 
@@ -338,7 +338,7 @@ def shuffled(context: Context) -> Iterator[Observation]:
         "are weights and edges in the same order? compare with --checkpoint or --baseline, or "
         "convert the checkpoint again",
         n_bad=n_zero,
-        n_seen=len(context.network.recurrent),
+        n_seen=len(context.network.tables["recurrent"]),
         observed={"index_over_targets": parts[0].index, "index_over_sources": parts[1].index},
     )
 

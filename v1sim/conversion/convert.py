@@ -144,8 +144,8 @@ def convert(
         origins |= {name: ("copied", text) for name, text in completed.origins.items()}
         whose, first = "the training data", completed.initial
         before = {
-            "recurrent": initial_of_table(first.recurrent, network.recurrent, whose),
-            "input": initial_of_table(first.lgn, network.lgn, whose),
+            table: initial_of_table(first.tables[name], network.tables[name], whose)
+            for name, table in LAYER_OF_TABLE.items()
         }
     before |= initial_weights(
         network, variables, read, str(index.prefix), baseline=baseline, initial=initial
@@ -427,7 +427,7 @@ def _missing(network: NetworkModel, variables: Variables, n_lgn: int | None) -> 
         missing.append("background weights (not in the checkpoint)")
     if n_lgn is None and network.neurons.position_um is None:
         missing.append(
-            f"the number of LGN cells, taken as {network.n_lgn:,}: the highest index plus one "
+            f"the number of LGN cells, taken as {network.lgn.size:,}: the highest index plus one "
             "(--lgn or --data-dir)"
         )
     if variables.unused:

@@ -12,7 +12,7 @@ from v1sim.convert.checkpoint import VariableReader, shard_reader
 from v1sim.convert.claims import Claim, Looks, claim
 from v1sim.convert.evidence import TABLES, Evidence, Table
 from v1sim.convert.stored import precision
-from v1sim.convert.variables import Variables, find_variables
+from v1sim.convert.variables import LAYER_OF_TABLE, Variables, find_variables
 from v1sim.errors import InputError
 from v1sim.model import ArrayVerdict, NetworkModel, SynapseTable, Verdict
 from v1sim.sources import open_network
@@ -62,8 +62,8 @@ def claims_of(
     looks: dict[Table, Looks] = {}
     if network is not None and (initial or undecided(evidence)):
         verdicts = judge_weights(network) if undecided(evidence) else {}
-        looks["recurrent"] = _zeros(network.recurrent, verdicts.get("recurrent.weight"))
-        looks["input"] = _zeros(network.lgn, verdicts.get("lgn.weight"))
+        looks["recurrent"] = _zeros(network.tables["recurrent"], verdicts.get("recurrent.weight"))
+        looks["input"] = _zeros(network.tables["lgn"], verdicts.get("lgn.weight"))
         for table, (before, after, whose) in (initial or {}).items():
             dtype = evidence.tables[table].variable.dtype
             compared = _change(before, after, dtype, whose)
@@ -112,10 +112,8 @@ def initial_weights(
     found: InitialWeights = {}
     if baseline is not None:
         first = open_network(baseline)
-        for table, before, after in (
-            ("recurrent", first.recurrent, network.recurrent),
-            ("input", first.lgn, network.lgn),
-        ):
+        for name, table in LAYER_OF_TABLE.items():
+            before, after = first.tables[name], network.tables[name]
             weights = initial_of_table(before, after, baseline.name)
             if not len(before) == len(after) == len(weights[0]):
                 raise InputError(
@@ -123,7 +121,7 @@ def initial_weights(
                     where="--baseline",
                     expected="the same network before training",
                 )
-            found[table] = weights  # type: ignore[index]
+            found[table] = weights
     if initial is not None:
         if read is None:
             raise InputError(

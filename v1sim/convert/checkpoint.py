@@ -183,7 +183,7 @@ def network_of(
         entry = variables["background"]
         background = _finite(read(entry), entry, where).astype(np.float32)
         background = background.reshape(variables.n_neurons, N_RECEPTORS)
-    return NetworkModel(
+    return NetworkModel.billeh(
         neurons=NeuronTable(cell_type),
         cell_types=types,
         recurrent=_synapses(variables, read, "recurrent", where, None, why.get("recurrent", "")),

@@ -58,14 +58,14 @@ def complete_from_folder(
     """
     nodes, selection = _matching_nodes(network, folder, dtype)
     initial = initial_network(folder, nodes)
-    if network.n_lgn > folder.n_lgn:
+    if network.lgn.size > folder.n_lgn:
         raise InputError(
             f"has {folder.n_lgn:,} LGN cells, the checkpoint's indices go up to "
-            f"{network.n_lgn - 1:,}",
+            f"{network.lgn.size - 1:,}",
             where=str(folder.path),
             expected="the training data of this checkpoint",
         )
-    network = replace(network, n_lgn=folder.n_lgn)
+    network = network.with_lgn(size=folder.n_lgn)
     difference = compare_networks(initial, network)
     for name, table in difference.tables.items():
         if not table.same_wiring:

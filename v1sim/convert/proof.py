@@ -229,8 +229,8 @@ def _by_checksums(
     """Every variable against the index, and whether the sign masks are the receptors'."""
     found = [_parameter(network, variables, name) for name in PARAMETERS]
     signs: list[bool] = []
-    for name, table in (("recurrent", network.recurrent), ("lgn", network.lgn)):
-        compared, signs_match = _table(name, table, network.n_neurons, variables)
+    for name in LAYER_OF_TABLE:
+        compared, signs_match = _table(name, network.tables[name], network.n_neurons, variables)
         found += compared
         if signs_match is not None:
             signs.append(signs_match)
@@ -382,15 +382,7 @@ def _index_pairs(
 
 def _difference(network: NetworkModel, held: NetworkModel) -> NetworkDifference | None:
     """How the synapses differ; None where an index of the network is out of range."""
-    in_range = all(
-        not len(values) or (values.min() >= 0 and values.max() < limit)
-        for values, limit in (
-            (network.recurrent.pre, network.n_neurons),
-            (network.recurrent.post, network.n_neurons),
-            (network.lgn.post, network.n_neurons),
-            (network.lgn.pre, network.n_lgn),
-        )
-    )
+    in_range = all(column.in_range for column in network.index_columns())
     return compare_networks(network, held) if in_range else None
 
 

@@ -70,8 +70,9 @@ def conversion_text(conversion: Conversion) -> str:
     how = f", {n_rounded} of them within rounding" if n_rounded else " to the bit"
     lines = [
         f"{network.source.path}: {conversion.kind} ({conversion.reason})",
-        f"  {network.n_neurons:,} neurons of {len(network.cell_types)} types, {network.n_lgn:,} "
-        f"LGN cells, {len(network.recurrent):,} recurrent and {len(network.lgn):,} LGN synapses",
+        f"  {network.n_neurons:,} neurons of {len(network.cell_types)} types, {network.lgn.size:,} "
+        f"LGN cells, {len(network.tables['recurrent']):,} recurrent and "
+        f"{len(network.tables['lgn']):,} LGN synapses",
         f"  read back: gives all {len(compared)} variables of "
         f"{conversion.comparison.checkpoint} again{how}",
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from v1sim.cell_classes import CellClasses, cell_classes
-from v1sim.model import NetworkModel, SynapseTable
+from v1sim.model import NetworkModel
 from v1sim.sources.difference import match_synapses
 
 __all__ = ["LabelledNetwork", "before_and_after", "class_pair_maps", "weight_distributions"]
@@ -41,10 +40,6 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _groups(network: NetworkModel) -> Mapping[str, SynapseTable]:
-    return {"recurrent": network.recurrent, "lgn": network.lgn}
-
-
 def _finite(values: NDArray[np.floating]) -> F64:
     return values[np.isfinite(values)].astype(np.float64)
 
@@ -56,7 +51,7 @@ def weight_distributions(networks: list[LabelledNetwork]) -> Figure:
     """
     rows = [
         (group, receptor)
-        for group, table in _groups(networks[0].network).items()
+        for group, table in networks[0].network.tables_of("recurrent", "lgn", "other").items()
         for receptor in range(networks[0].network.receptors.n)
         if (table.receptor == receptor).any()
     ]
@@ -66,7 +61,7 @@ def weight_distributions(networks: list[LabelledNetwork]) -> Figure:
     for line, (group, receptor) in zip(axes, rows, strict=False):
         normalised, pa, shares = [], [], []
         for named in networks:
-            table = _groups(named.network)[group]
+            table = named.network.tables[group]
             own = table.receptor == receptor
             weight = table.weight[own]
             scale = named.network.voltage_scale_mv[table.post[own]]
@@ -139,10 +134,10 @@ class _PairMaps:
 def _pair_maps(network: NetworkModel, classes: CellClasses) -> _PairMaps:
     n = len(classes.names)
     sums = np.zeros((4, (n + 1) * n))
-    for table, source in (
-        (network.lgn, np.zeros(len(network.lgn), dtype=np.int64)),
-        (network.recurrent, classes.of_neuron[network.recurrent.pre].astype(np.int64) + 1),
-    ):
+    for name, table in network.tables_of("recurrent", "lgn", "other").items():
+        source = np.zeros(len(table), dtype=np.int64)
+        if network.role(name) == "recurrent":
+            source += classes.of_neuron[table.pre] + np.int64(1)
         pair = source * n + classes.of_neuron[table.post]
         weight = np.nan_to_num(table.weight.astype(np.float64), posinf=0.0, neginf=0.0)
         pa = weight * network.voltage_scale_mv[table.post]
@@ -212,8 +207,8 @@ def _finish(axes: Axes, image: object, title: str) -> None:
 def before_and_after(network: LabelledNetwork, other: LabelledNetwork) -> Figure | None:
     """Each weight before (horizontal) and after, counted; None where no synapses match."""
     panels = []
-    for group, after in _groups(network.network).items():
-        before = _groups(other.network)[group]
+    for group, after in network.network.tables_of("recurrent", "lgn", "other").items():
+        before = other.network.tables[group]
         row_before, row_after = match_synapses(before, after)
         x, y = before.weight[row_before], after.weight[row_after]
         good = np.isfinite(x) & np.isfinite(y)

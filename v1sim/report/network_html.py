@@ -13,7 +13,7 @@ from v1sim.convert.bundle import read_index
 from v1sim.convert.checkpoint import network_of, shard_reader
 from v1sim.convert.variables import find_variables
 from v1sim.documents.check import CheckDocument, Statistics
-from v1sim.model import CheckReport, NetworkModel, SynapseTable
+from v1sim.model import CheckReport, NetworkModel
 from v1sim.report import figures, network_figures
 from v1sim.report.network_figures import LabelledNetwork
 from v1sim.report.page import number, write_page
@@ -97,9 +97,9 @@ def _sizes(network: NetworkModel) -> dict[str, Any]:
     return {
         "neurons": network.n_neurons,
         "cell types": len(network.cell_types),
-        "LGN cells": network.n_lgn,
-        "recurrent synapses": len(network.recurrent),
-        "input synapses": len(network.lgn),
+        "LGN cells": network.lgn.size,
+        "recurrent synapses": len(network.tables["recurrent"]),
+        "input synapses": len(network.tables["lgn"]),
         "readout groups": len(network.readout),
         "made by": network.provenance.made_by if network.provenance else "not said",
         "file sha256": network.source.sha256,
@@ -185,12 +185,12 @@ def _pictures(shown: list[LabelledNetwork]) -> list[_Picture]:
 
 
 def _drawable(network: NetworkModel) -> bool:
-    def inside(table: SynapseTable, n_pre: int) -> bool:
-        return len(table) > 0 and all(
-            index.min() >= 0 and index.max() < n
-            for index, n in ((table.pre, n_pre), (table.post, network.n_neurons))
-        )
-
-    lgn_known = inside(network.lgn, max(network.n_lgn, int(network.lgn.pre.max(initial=-1)) + 1))
-    in_range = np.isfinite(network.cell_types.voltage_scale_mv).all()
-    return inside(network.recurrent, network.n_neurons) and lgn_known and bool(in_range)
+    # Pictures do not tell sources outside the network apart.
+    in_range = all(
+        column.in_range
+        for column in network.index_columns()
+        if column.column == "post" or network.role(column.projection) == "recurrent"
+    )
+    finite = bool(np.isfinite(network.cell_types.voltage_scale_mv).all())
+    shown = network.tables_of("recurrent", "lgn", "other").values()
+    return in_range and finite and all(len(table) > 0 for table in shown)

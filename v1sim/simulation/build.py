@@ -21,7 +21,7 @@ from v1sim.simulation.native.library import (
     native_module,
     native_or_none,
 )
-from v1sim.simulation.plan import BuildPlan
+from v1sim.simulation.plan import BuildPlan, ProjectionPlan
 from v1sim.units import MODEL_STEP_MS
 
 __all__ = ["Progress", "Simulation", "build"]
@@ -102,7 +102,7 @@ def build(
         progress("populations", i + 1, len(plan.populations))
     v1 = pynn.Assembly(*populations.values(), label="v1")
 
-    source_node: dict[str, NDArray[np.int64]] = {"recurrent": neuron_node}
+    source_node: dict[str, NDArray[np.int64]] = {}
     projections: dict[str, Any] = {}
     done = 0
 
@@ -115,11 +115,12 @@ def build(
         if projection.held_as == "normalised_in_neurons":
             fill_neurons(projection, plan.cell_types.receptors.n, neuron_node, on_block, group)
             continue
-        if projection.label == "recurrent":
-            pre = v1
+        if projection.source is None:
+            pre, source_node[projection.label] = v1, neuron_node
         else:
-            pre = _create_sources(projection.label, plan, native)
-            populations[projection.label] = pre
+            if projection.source not in populations:
+                populations[projection.source] = _create_sources(projection, plan, native)
+            pre = populations[projection.source]
             source_node[projection.label] = pre.node_id
         projections[projection.label] = connect_projection(
             projection, pre, v1, source_node[projection.label], neuron_node, on_block, group
@@ -158,13 +159,16 @@ def build(
     )
 
 
-def _create_sources(label: str, plan: BuildPlan, native: NativeModule | None) -> Any:
+def _create_sources(
+    projection: ProjectionPlan, plan: BuildPlan, native: NativeModule | None
+) -> Any:
     """LGN cells, or the one source of background or stimulation."""
+    label, size = projection.source or "", projection.n_source
     if label == "lgn":
         model = SPIKE_SOURCE if native else "spike_train_injector"
-        return create_population(label, [(model, {}, plan.n_lgn)])
+        return create_population(label, [(model, {}, size)])
     if label == "background" and plan.background == "independent_poisson":
         # Ten draws a step of the model at probability 0.1: one event a step on average.
         rate_hz = 1000.0 / MODEL_STEP_MS
-        return create_population(label, [("poisson_generator", {"rate": rate_hz}, 1)])
-    return create_population(label, [("spike_train_injector", {}, 1)])
+        return create_population(label, [("poisson_generator", {"rate": rate_hz}, size)])
+    return create_population(label, [("spike_train_injector", {}, size)])

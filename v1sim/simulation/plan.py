@@ -22,7 +22,7 @@ from v1sim.config_perturb import Perturbation
 from v1sim.digests import SynapseDigest, synapse_digest
 from v1sim.errors import InputError
 from v1sim.guard import CheckedNetwork
-from v1sim.model import CellTypeTable, SynapseTable
+from v1sim.model import CellTypeTable, NetworkModel, SynapseTable
 from v1sim.simulation.perturbation import WeightScale, stimulation_table, weight_scales
 from v1sim.stimulus.background import event_weight
 from v1sim.units import MODEL_STEP_MS
@@ -108,6 +108,8 @@ class ProjectionPlan:
     one, which is then rounded to float32. ``without_ports`` (n,) are targets whose model has no
     ports in NEST, which chooses their receptor by the sign of the weight; None where there are
     none.
+    ``source`` names the population of ``n_source`` cells outside of the network that it comes
+    from; None where it comes from the network's own.
     """
 
     label: str
@@ -117,6 +119,8 @@ class ProjectionPlan:
     perturbed_by: tuple[WeightScale, ...] = ()
     without_ports: NDArray[np.bool_] | None = None
     held_as: HeldAs = "pa_synapses"
+    source: str | None = None
+    n_source: int = 0
 
     def __len__(self) -> int:
         return len(self.table)
@@ -272,26 +276,42 @@ def make_plan(
             where="simulation.dt_ms",
             expected=f"{MODEL_STEP_MS:g} ms divided by a whole number",
         )
+    _refuse_without_input(network)
     classes = cell_classes(network)
     scale = network.voltage_scale_mv
     without_ports = _without_ports(network.cell_types, network.neurons.cell_type)
 
     own_synapses = dynamics == "training"
+    other_unit = [name for name, table in network.tables.items() if table.unit == "pA"]
+    if own_synapses and other_unit:
+        raise InputError(
+            f"the weights of {', '.join(other_unit)} are in pA, training's are normalised",
+            where="simulation.dynamics",
+            expected="glif_psc",
+        )
 
-    def projection(label: str, table: SynapseTable, n_pre: int, factor: float) -> ProjectionPlan:
-        perturbed_by = weight_scales(perturb, label, classes, n_pre, network.receptors)
-        held_as: HeldAs = "normalised_synapses" if own_synapses else "pa_synapses"
+    def projection(label: str, table: SynapseTable, factor: float = 1.0) -> ProjectionPlan:
+        in_pa = np.ones(network.n_neurons) if table.unit == "pA" else scale
+        n_source = network.n_pre(label)
         return ProjectionPlan(
-            label, table, scale * factor, dt_ms, perturbed_by, without_ports, held_as
+            label,
+            table,
+            in_pa * factor,
+            dt_ms,
+            weight_scales(perturb, label, classes, n_source, network.receptors),
+            without_ports,
+            held_as="normalised_synapses" if own_synapses else "pa_synapses",
+            source=network.projections[label].source,
+            n_source=n_source,
         )
 
     projections = [
-        projection("recurrent", network.recurrent, network.n_neurons, 1.0),
-        projection("lgn", network.lgn, network.n_lgn, 1.0),
+        projection(name, table)
+        for name, table in network.tables_of("recurrent", "lgn", "other").items()
     ]
     if background != "none" and network.background_weight is not None:
         table = _background_table(network.background_weight, dt_ms)
-        driven = projection("background", table, 1, event_weight(background))
+        driven = projection("background", table, event_weight(background))
         if own_synapses:
             driven = replace(driven, held_as="normalised_in_neurons").without_zeros()
         projections.append(driven)
@@ -308,7 +328,16 @@ def make_plan(
         silenced = weight_scales(perturb, "stimulation", classes, 1, network.receptors)
         in_pa = np.ones(network.n_neurons)
         projections.append(
-            ProjectionPlan("stimulation", stimulated, in_pa, dt_ms, silenced, without_ports)
+            ProjectionPlan(
+                "stimulation",
+                stimulated,
+                in_pa,
+                dt_ms,
+                silenced,
+                without_ports,
+                source="stimulation",
+                n_source=1,
+            )
         )
     return BuildPlan(
         classes=classes,
@@ -316,7 +345,7 @@ def make_plan(
         populations=_populations(classes, network.neurons.cell_type),
         projections=tuple(projections),
         n_neurons=network.n_neurons,
-        n_lgn=network.n_lgn,
+        n_lgn=network.lgn.size,
         background=background,
         dynamics=dynamics,
         dt_ms=dt_ms,
@@ -325,6 +354,22 @@ def make_plan(
         max_delay_ms=max([dt_ms, *(float(p.table.delay_ms.max()) for p in projections if len(p))]),
         draws=draws,
     )
+
+
+def _refuse_without_input(network: NetworkModel) -> None:
+    """Refuse populations that nothing would make spike: left silent, it is another network."""
+    without = [
+        name
+        for name, population in network.source_populations.items()
+        if population is not network.lgn
+        and (population.role != "background" or network.background_weight is None)
+    ]
+    if without:
+        raise InputError(
+            f"nothing says what the cells of {', '.join(without)} send",
+            where=network.source.path,
+            expected="one population of LGN cells and one background source",
+        )
 
 
 def _refuse_other_models(types: CellTypeTable, dynamics: Dynamics) -> None:

@@ -73,7 +73,7 @@ def integrate(
     real: Any = np.dtype(precision).type
     n, n_receptors = network.n_neurons, network.receptors.n
     n_trials, n_steps, n_lgn = lgn_spike.shape
-    recurrent = network.recurrent
+    recurrent = network.tables["recurrent"]
     delay = to_steps(recurrent.delay_ms, MODEL_STEP_MS).astype(np.int64)
     n_delays = int(delay.max(initial=1))
     w_recurrent = _matrix(
@@ -83,7 +83,13 @@ def integrate(
         (n * n_receptors, n * n_delays),
         real,
     )
-    w_lgn = _matrix(network.lgn, n_receptors, network.lgn.pre, (n * n_receptors, n_lgn), real)
+    w_lgn = _matrix(
+        network.tables["lgn"],
+        n_receptors,
+        network.tables["lgn"].pre,
+        (n * n_receptors, n_lgn),
+        real,
+    )
 
     types, cell_type = network.cell_types, network.neurons.cell_type
     constants = step_constants(types).astype(real)[cell_type]

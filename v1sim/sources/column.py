@@ -204,7 +204,7 @@ def build_column(n_neurons: int = 2000, n_lgn: int | None = None, seed: int = 1)
     cells = _place_cells(n_neurons, rngs[0])
     lgn_cells = _place_lgn(n_lgn, _radius_um(n_neurons), rngs[1])
     types = _cell_types()
-    return NetworkModel(
+    return NetworkModel.billeh(
         neurons=NeuronTable(
             cell_type=np.repeat(np.arange(len(_NAMES), dtype=np.uint16), np.diff(cells.start)),
             position_um=cells.position_um.astype(np.float32),
@@ -402,7 +402,8 @@ class _Synapses:
         columns = [np.concatenate(column) for column in zip(*self._parts, strict=True)]
         self._parts.clear()
         order = np.lexsort((columns[0], columns[1]))
-        return SynapseTable(*(column[order] for column in columns))
+        pre, post, receptor, delay_ms, weight = (column[order] for column in columns)
+        return SynapseTable(pre, post, receptor, delay_ms, weight)
 
 
 def _connect(cells: _Cells, types: CellTypeTable, rng: np.random.Generator) -> SynapseTable:

@@ -40,8 +40,6 @@ I64 = NDArray[np.int64]
 #: Synapses handled at a time.
 _BLOCK = 1 << 20
 _N_EXAMPLES = 5
-#: Name of the LGN where a class pair names its source.
-LGN = "lgn"
 
 
 @dataclass(frozen=True)
@@ -145,16 +143,18 @@ def compare_networks(before: NetworkModel, after: NetworkModel) -> NetworkDiffer
     tables: dict[str, TableDifference] = {}
     if before.n_neurons == after.n_neurons:
         classes = cell_classes(before)
-        for name, a, b, lgn in (
-            ("recurrent", before.recurrent, after.recurrent, False),
-            ("lgn", before.lgn, after.lgn, True),
-        ):
-            tables[name] = _compare_tables(a, b, classes, before.receptors, lgn=lgn)
+        a, b = (network.tables_of("recurrent", "lgn", "other") for network in (before, after))
+        none = SynapseTable.empty()
+        for name in dict.fromkeys((*a, *b)):
+            source = (before if name in a else after).projections[name].source
+            tables[name] = _compare_tables(
+                a.get(name, none), b.get(name, none), classes, before.receptors, source
+            )
     return NetworkDifference(
         before=before.source.path,
         after=after.source.path,
         n_neurons=(before.n_neurons, after.n_neurons),
-        n_lgn=(before.n_lgn, after.n_lgn),
+        n_lgn=(before.lgn.size, after.lgn.size),
         arrays=tuple(array_differences(before, after)),
         tables=MappingProxyType(tables),
         name_of=after.source.name_of,
@@ -162,20 +162,15 @@ def compare_networks(before: NetworkModel, after: NetworkModel) -> NetworkDiffer
 
 
 def _require_range(network: NetworkModel) -> None:
-    for name, table, n_pre in (
-        ("recurrent", network.recurrent, network.n_neurons),
-        ("lgn", network.lgn, network.n_lgn),
-    ):
-        columns = (("pre", table.pre, n_pre), ("post", table.post, network.n_neurons))
-        for column, values, limit in columns:
-            if len(values) and (values.min() < 0 or values.max() >= limit):
-                raise InputError(
-                    f"{network.source.name_of(f'{name}.{column}')} has indices from "
-                    f"{values.min()} to {values.max()}",
-                    where=network.source.path,
-                    expected=f"indices from 0 to {limit - 1}",
-                    hint="v1sim check says what is wrong with the file",
-                )
+    for column in network.index_columns():
+        if not column.in_range:
+            raise InputError(
+                f"{network.source.name_of(column.array)} has indices from "
+                f"{column.index.min()} to {column.index.max()}",
+                where=network.source.path,
+                expected=f"indices from 0 to {column.n_cells - 1}",
+                hint="v1sim check says what is wrong with the file",
+            )
 
 
 # --- matching --------------------------------------------------------------------------------
@@ -283,10 +278,14 @@ def _finite(value: float) -> float | None:
 
 
 def _compare_tables(
-    a: SynapseTable, b: SynapseTable, classes: CellClasses, receptors: ReceptorKinds, *, lgn: bool
+    a: SynapseTable,
+    b: SynapseTable,
+    classes: CellClasses,
+    receptors: ReceptorKinds,
+    source_population: str | None,
 ) -> TableDifference:
     row_a, row_b = match_synapses(a, b)
-    sources = (LGN,) if lgn else classes.names
+    sources = classes.names if source_population is None else (source_population,)
     n_receptors = max(receptors.n, *(int(t.receptor.max(initial=0)) + 1 for t in (a, b)))
     n_classes = len(classes.names)
     sums = _Sums.zeros(len(sources) * n_classes * n_receptors)
@@ -296,7 +295,7 @@ def _compare_tables(
         ia, ib = row_a[start : start + _BLOCK], row_b[start : start + _BLOCK]
         pre, post, receptor = a.pre[ia], a.post[ia], a.receptor[ia]
         group = classes.of_neuron[post].astype(np.int64)
-        if not lgn:
+        if source_population is None:
             group += classes.of_neuron[pre].astype(np.int64) * n_classes
         group *= n_receptors
         group += receptor
@@ -367,9 +366,11 @@ def _example(a: SynapseTable, b: SynapseTable, i: int, j: int) -> str:
 def array_differences(before: NetworkModel, after: NetworkModel) -> list[ArrayDifference]:
     """How everything but the synapses differs, array by array."""
     found = []
-    if before.n_lgn != after.n_lgn:
+    if before.lgn.size != after.lgn.size:
         found.append(
-            ArrayDifference("lgn.size", 1, 1, note=f"{before.n_lgn} became {after.n_lgn} LGN cells")
+            ArrayDifference(
+                "lgn.size", 1, 1, note=f"{before.lgn.size} became {after.lgn.size} LGN cells"
+            )
         )
     if before.n_neurons != after.n_neurons:
         note = f"{before.n_neurons} became {after.n_neurons} neurons"

@@ -122,7 +122,9 @@ def canonical_arrays(network: NetworkModel) -> dict[str, NDArray[np.generic]]:
     """
     types, neurons = network.cell_types, network.neurons
     arrays: dict[str, NDArray[np.generic]] = {
-        "sizes": np.array([network.n_neurons, network.n_lgn, len(network.readout)], dtype=np.int64),
+        "sizes": np.array(
+            [network.n_neurons, network.lgn.size, len(network.readout)], dtype=np.int64
+        ),
         "neurons.cell_type": neurons.cell_type,
     }
     if neurons.position_um is not None:
@@ -137,10 +139,14 @@ def canonical_arrays(network: NetworkModel) -> dict[str, NDArray[np.generic]]:
         texts = getattr(types, column_name)
         if texts is not None:
             arrays[f"cell_types.{column_name}"] = _as_bytes(texts)
+    background = network.background_weight
     for name, table in _tables(network).items():
         arrays |= {f"{name}.{column}": values for column, values in table.columns.items()}
-    if network.background_weight is not None:
-        arrays["background.weight"] = network.background_weight
+    if background is not None:
+        arrays["background.weight"] = background
+    for name, population in network.source_populations.items():
+        if population.role == "other" or (population.role == "background" and background is None):
+            arrays[f"{name}.size"] = np.array(population.size, dtype=np.int64)
     if network.readout:
         arrays["readout.neuron"] = np.concatenate(network.readout)
     for name, dense in (
@@ -149,9 +155,9 @@ def canonical_arrays(network: NetworkModel) -> dict[str, NDArray[np.generic]]:
     ):
         if dense is not None:
             arrays[name] = dense
-    if network.lgn_cells is not None:
-        for f in fields(network.lgn_cells):
-            value = getattr(network.lgn_cells, f.name)
+    if network.lgn.cells is not None:
+        for f in fields(network.lgn.cells):
+            value = getattr(network.lgn.cells, f.name)
             if f.name == "field_deg":
                 value = np.array(value, dtype=np.float64)
             elif value.dtype.kind == "U":
@@ -288,7 +294,12 @@ def _require_keys(value: Mapping[str, Any], names: set[str], where: str) -> None
 
 
 def _tables(network: NetworkModel) -> dict[str, SynapseTable]:
-    return {"recurrent": network.recurrent, "lgn": network.lgn}
+    """The tables whose columns are arrays of their own: not a background that is one array."""
+    tables = network.tables
+    if network.background_weight is not None:
+        for name in network.tables_of("background"):
+            del tables[name]
+    return tables
 
 
 def _digests(arrays: Mapping[str, NDArray[np.generic]]) -> dict[str, str]:

@@ -460,7 +460,7 @@ def initial_network(
     readout: tuple[NDArray[np.int32], ...] = ()
     if position is not None and names is not None:
         readout = published_readout_groups(position, np.array(names)[type_of])
-    return NetworkModel(
+    return NetworkModel.billeh(
         neurons=NeuronTable(type_of.astype(np.uint16), position),
         cell_types=folder.types,
         recurrent=recurrent,

@@ -88,19 +88,19 @@ class VisualStimulus(StimulusConfig):
         if self.lgn_table is not None:
             ids = _lgn_ids(self.lgn_ids_from) if self.lgn_ids_from is not None else None
             cells, where = read_lgn_table(self.lgn_table, ids), str(self.lgn_table)
-        elif network.lgn_cells is not None:
-            cells, where = network.lgn_cells, network.source.path
+        elif network.lgn.cells is not None:
+            cells, where = network.lgn.cells, network.source.path
         else:
             raise StimulusError(
-                f"the file has {network.n_lgn:,} LGN cells but not their positions and filters",
+                f"the file has {network.lgn.size:,} LGN cells but not their positions and filters",
                 where=network.source.path,
                 expected="a table of LGN cells, in the network's order",
                 hint="--set stimulus.lgn_table=LGN.csv, or show a file of probabilities "
                 "(stimulus.kind: probabilities)",
             )
-        if len(cells) != network.n_lgn:
+        if len(cells) != network.lgn.size:
             raise StimulusError(
-                f"the table has {len(cells):,} LGN cells, the network {network.n_lgn:,}",
+                f"the table has {len(cells):,} LGN cells, the network {network.lgn.size:,}",
                 where=where,
                 expected="one row for each LGN cell of the network, in its order",
                 hint="where the network has some rows of the table, name a file with their ids: "

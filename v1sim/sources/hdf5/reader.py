@@ -163,7 +163,7 @@ class _Reader:
             n_lgn = len(lgn_cells)
         if n_lgn is None:
             n_lgn = int(lgn.pre.max(initial=-1)) + 1
-        return NetworkModel(
+        return NetworkModel.billeh(
             neurons=NeuronTable(held["neurons/node_type_ids"], _positions(held)),
             cell_types=CellTypeTable.glif3(**parameters, **names),  # type: ignore[arg-type]
             recurrent=_synapses(held, "recurrent"),
@@ -592,7 +592,7 @@ def _synapses(arrays: Mapping[str, NDArray[Any]], name: str) -> SynapseTable:
     columns = {key: arrays[path] for key, path in paths.items() if path in arrays}
     if "delay_ms" not in columns:
         columns["delay_ms"] = np.full(len(columns["pre"]), INPUT_DELAY_MS, np.float32)
-    return SynapseTable(**columns)
+    return SynapseTable(**columns)  # type: ignore[arg-type]
 
 
 def _one_line(error: BaseException) -> str:

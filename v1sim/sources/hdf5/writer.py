@@ -59,13 +59,11 @@ def write_network(
     Raises
     ------
     OutputError
-        If the layout has no place for the cell models, or the file cannot be written: folder,
-        permission, disk full, or a disk that gives back something else.
+        If the layout has no place for what the network holds, or the file cannot be written:
+        folder, permission, disk full, or a disk that gives back something else.
     """
-    if why_not := network.cell_types.why_not_of_training:
-        raise OutputError(
-            f"the layout holds GLIF3 neurons of training alone: {why_not}", where=str(path)
-        )
+    if why_not := _why_no_place(network):
+        raise OutputError(f"the layout has no place for this network: {why_not}", where=str(path))
     # HDF5 can crash the process when a disk is full, so it writes to memory only.
     with replacing(path) as temporary, _in_memory(path.name) as file:
         _write(file, network)
@@ -156,9 +154,26 @@ def _save(file: h5py.File, path: Path) -> None:
         raise OSError(errno.EIO, "what was read back is not what was written")
 
 
+def _why_no_place(network: NetworkModel) -> str:
+    """What the layout has no place for; empty where it can hold the network."""
+    if why_not := network.cell_types.why_not_of_training:
+        return f"it holds GLIF3 neurons of training alone: {why_not}"
+    if len(network.neurons.populations) > 1:
+        return f"there are {len(network.neurons.populations)} populations of neurons"
+    others = sorted(set(network.tables) - {*TABLES, "background"})
+    if others:
+        return f"there are projections beside those of its neurons and LGN: {', '.join(others)}"
+    if missing := sorted(set(TABLES) - set(network.tables)):
+        return f"it has no {' and no '.join(missing)} synapses"
+    if network.tables_of("background") and network.background_weight is None:
+        return "its background is not one weight for each neuron and receptor"
+    in_pa = sorted(name for name, table in network.tables.items() if table.unit != "normalised")
+    return f"weights are in pA: {', '.join(in_pa)}" if in_pa else ""
+
+
 def _write(file: h5py.File, network: NetworkModel) -> None:
     file.attrs["n_neurons"] = network.n_neurons
-    file.attrs["n_input"] = network.n_lgn
+    file.attrs["n_input"] = network.lgn.size
     if network.readout:
         file.attrs["n_output"] = len(network.readout)
     neurons, types = network.neurons, network.cell_types
@@ -172,9 +187,8 @@ def _write(file: h5py.File, network: NetworkModel) -> None:
         texts = getattr(types, key)
         if texts is not None:
             _write_texts(file, dataset_of(f"cell_types.{key}"), texts)
-    tables = {"recurrent": network.recurrent, "lgn": network.lgn}
     for name in TABLES:
-        for key, values in tables[name].columns.items():
+        for key, values in network.tables[name].columns.items():
             if name == "lgn" and key == "delay_ms" and (values == INPUT_DELAY_MS).all():
                 continue  # as in the layout in use
             stored = np.int32 if key == "receptor" else values.dtype
@@ -189,8 +203,8 @@ def _write(file: h5py.File, network: NetworkModel) -> None:
     ):
         if dense is not None:
             file[dataset_of(name)] = dense
-    if network.lgn_cells is not None:
-        cells = network.lgn_cells
+    if network.lgn.cells is not None:
+        cells = network.lgn.cells
         for f in fields(cells):
             values = getattr(cells, f.name)
             if f.name == "field_deg":

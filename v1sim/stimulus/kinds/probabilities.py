@@ -51,7 +51,7 @@ class Probabilities(StimulusConfig):
     def made_for(self, network: NetworkModel) -> DrawnStimulus:
         """One stimulus a sample; trials carry ``sample`` and, where the file has it, ``label``."""
         file = replace(
-            open_stimulus_file(self.file, network.n_lgn),
+            open_stimulus_file(self.file, network.lgn.size),
             divide_by=self.divide_by,
             analog=self.input == "analog",
         )

@@ -38,7 +38,7 @@ class Rates(StimulusConfig):
 
     def made_for(self, network: NetworkModel) -> DrawnStimulus:
         """The file's rates, one row a millisecond; analyses read ``window_ms``, or all of it."""
-        rate_hz, where = _rates(self.file, self.dataset, network.n_lgn)
+        rate_hz, where = _rates(self.file, self.dataset, network.lgn.size)
         duration_ms = len(rate_hz) * MODEL_STEP_MS
         schedule = repeated_trials(
             [{"file": self.file.name}],
@@ -48,7 +48,7 @@ class Rates(StimulusConfig):
             shown=[[Presentation(0.0, duration_ms, "rates", {"file": self.file.name})]],
             where=where,
         )
-        return _GivenRates(network.n_lgn, schedule, rate_hz)
+        return _GivenRates(network.lgn.size, schedule, rate_hz)
 
 
 class _GivenRates(DrawnStimulus):

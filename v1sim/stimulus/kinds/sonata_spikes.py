@@ -54,13 +54,13 @@ class SonataSpikes(StimulusConfig):
         """The pieces, one after the other, each a trial."""
         file = read_spike_file(self.file, self.population)
         node = file.node - self.first_id
-        if node.size and not 0 <= node.min() <= node.max() < network.n_lgn:
-            from_one = file.node.min() == 1 and file.node.max() == network.n_lgn
+        if node.size and not 0 <= node.min() <= node.max() < network.lgn.size:
+            from_one = file.node.min() == 1 and file.node.max() == network.lgn.size
             raise StimulusError(
                 f"node ids from {file.node.min()} to {file.node.max()}",
                 where=file.where,
-                expected=f"{self.first_id} to {self.first_id + network.n_lgn - 1}: the network's "
-                "LGN cells",
+                expected=f"{self.first_id} to {self.first_id + network.lgn.size - 1}: "
+                "the network's LGN cells",
                 hint="they count from 1: --set stimulus.first_id=1" if from_one else None,
             )
         if not np.isfinite(file.time).all():
@@ -77,7 +77,7 @@ class SonataSpikes(StimulusConfig):
             shown=[[Presentation(0.0, self.duration_ms, "spikes", one)] for one in stimuli],
             where=str(self.file),
         )
-        return GivenSpikes(network.n_lgn, schedule, self._pieces(file, node))
+        return GivenSpikes(network.lgn.size, schedule, self._pieces(file, node))
 
     def _pieces(self, file: SpikeFile, node: NDArray[np.int64]) -> tuple[LgnSpikeTimes, ...]:
         unit_ms = _UNITS_MS[self.unit] if self.unit else file.unit_ms or 1.0

@@ -42,5 +42,5 @@ class Spontaneous(StimulusConfig):
             where="spontaneous",
         )
         probability = probability_of_rate(np.array(self.rate_hz), MODEL_STEP_MS)
-        shape = (round(self.duration_ms / MODEL_STEP_MS), network.n_lgn)
-        return FixedProbabilities(network.n_lgn, schedule, [np.broadcast_to(probability, shape)])
+        shape = (round(self.duration_ms / MODEL_STEP_MS), network.lgn.size)
+        return FixedProbabilities(network.lgn.size, schedule, [np.broadcast_to(probability, shape)])
