@@ -248,6 +248,16 @@ def test_few_bits_in_sixteen_are_refused(tmp_path, kind, largest, bits):
     read_image(save(tmp_path / f"b.{kind}", whole), FIELD)
 
 
+def test_a_dark_frame_of_a_film_of_sixteen_bits_is_shown(tmp_path):
+    values = np.stack([np.full((8, 12), v, dtype=np.uint16) for v in (0, 300, 60000)])
+    np.save(tmp_path / "m.npy", values)
+    first, *others = [Image.fromarray(frame) for frame in values]
+    first.save(tmp_path / "m.tif", save_all=True, append_images=others)
+    for name in ("m.npy", "m.tif"):
+        seen = read_movie(tmp_path / name, FIELD, 10.0).frame.mean(axis=(1, 2))
+        np.testing.assert_allclose(seen, np.array([0, 300, 60000]) / 32767.5 - 1, atol=1e-4)
+
+
 def pages(path, n=3, **options):
     frames = [Image.fromarray(np.full((8, 12), 100 * i, dtype=np.uint8)) for i in range(n)]
     frames[0].save(path, save_all=True, append_images=frames[1:], **options)
@@ -351,6 +361,14 @@ def test_a_decoder_that_dies_is_an_error_that_names_the_file(tmp_path, monkeypat
     path = save(tmp_path / "a.png", SCENE)
     with pytest.raises(StimulusError, match=r"a\.png: cannot be read: .* ended by SIGSEGV"):
         read_image(path, FIELD)
+
+
+def test_modules_of_the_working_directory_are_not_taken_for_others(tmp_path, monkeypatch):
+    path = save(tmp_path / "a.png", SCENE)
+    for name in ("json.py", "PIL.py", "numpy.py"):
+        (tmp_path / name).write_text("raise SystemExit(9)")
+    monkeypatch.chdir(tmp_path)
+    np.testing.assert_allclose(read_image(path, FIELD), SHOWN, atol=0.01)
 
 
 # --- videos ----------------------------------------------------------------------------------

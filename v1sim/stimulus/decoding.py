@@ -1,6 +1,6 @@
 """Image and movie files decoded by Pillow and FFmpeg (PyAV), in a process that may die.
 
-`v1sim.stimulus.pictures` starts ``python -m v1sim.stimulus.decoding`` and reads what it leaves.
+`v1sim.stimulus.pictures` starts a Python that calls `main`, and reads what it leaves.
 A decoder that a damaged file makes crash then takes nothing with it.
 
 Pictures are shown as viewers show them: turned as their orientation tag or display matrix
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from v1sim.errors import MissingExtraError, StimulusError
-from v1sim.stimulus.luminance import filled, luminance
+from v1sim.stimulus.luminance import filled, luminances
 
 __all__ = ["DECODERS", "Decoded", "decoded_image", "decoded_movie", "main"]
 
@@ -67,7 +66,8 @@ def decoded_image(path: Path, field_px: tuple[int, int]) -> Decoded:
                 hint=_SHOW_ALL,
             )
         values, remarks = _pixels(image, path)
-    return Decoded(filled(luminance(values, str(path)), field_px)[np.newaxis], None, remarks)
+    (shown,) = luminances([values], str(path))
+    return Decoded(filled(shown, field_px)[np.newaxis], None, remarks)
 
 
 def decoded_movie(path: Path, field_px: tuple[int, int]) -> Decoded:
@@ -156,7 +156,7 @@ def _pixels(image: Any, path: Path) -> tuple[NDArray[Any], tuple[str, ...]]:
 
 def _animation(path: Path, field_px: tuple[int, int]) -> Decoded:
     """Frames of a GIF, PNG or WebP at their own times, or all pages of a TIFF."""
-    frames, durations_ms = [], []
+    pages, durations_ms = [], []
     remarks: list[str] = []
     with _opened_image(path) as image:
         _refuse_gif_without_end(image, path)
@@ -164,8 +164,9 @@ def _animation(path: Path, field_px: tuple[int, int]) -> Decoded:
             image.seek(index)
             values, said = _pixels(image, path)
             remarks += said
-            frames.append(filled(luminance(values, str(path)), field_px))
+            pages.append(values)
             durations_ms.append(float(image.info.get("duration") or 0.0))
+        frames = [filled(shown, field_px) for shown in luminances(pages, str(path))]
         if image.format == "TIFF":
             return Decoded(np.stack(frames), None, tuple(dict.fromkeys(remarks)))
         n_short = sum(duration < _SHORTEST_GIF_MS for duration in durations_ms)
@@ -262,7 +263,7 @@ def _shown(frame: Any, aspect: float, field_px: tuple[int, int], path: Path) -> 
     depth = max((component.bits for component in components), default=8)
     values = frame.to_ndarray(format="gray16le" if depth > 8 else "gray")
     values, aspect = _turned(values, aspect, _display_matrix(frame), path)
-    # Not `luminance`: what is 12 bits in 16 is scaled by FFmpeg, and may well be dark.
+    # Not `luminances`: what is 12 bits in 16 is scaled by FFmpeg, and may well be dark.
     middle = 32767.5 if values.dtype == np.uint16 else 127.5
     return filled(values.astype(np.float32) / np.float32(middle) - 1, field_px, aspect)
 
@@ -383,7 +384,3 @@ def main(arguments: list[str]) -> None:
                 else decoded.duration_ms.tolist(),
             }
         (Path(folder) / f"{index}.json").write_text(json.dumps(found), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

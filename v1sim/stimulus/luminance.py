@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from v1sim.errors import StimulusError
 
-__all__ = ["filled", "luminance"]
+__all__ = ["filled", "luminances", "mean_over_pixels"]
 
 F32 = NDArray[np.float32]
 
@@ -20,12 +21,12 @@ _MIDDLES = {"u1": 127.5, "u2": 32767.5}
 _OF_8_BITS, _OF_12_BITS = 255, 4095
 
 
-def luminance(values: NDArray[Any], where: str) -> F32:
-    """Values of one image as -1..1, shape (rows, columns).
+def luminances(frames: Sequence[NDArray[Any]], where: str) -> Iterator[F32]:
+    """Values of frames as -1..1, each of shape (rows, columns).
 
     Parameters
     ----------
-    values : array, shape (rows, columns) or (rows, columns, 3)
+    frames : sequence of array, shape (rows, columns) or (rows, columns, 3)
         uint8, uint16, or floats that are luminances already.
     where : str
         For errors.
@@ -35,9 +36,15 @@ def luminance(values: NDArray[Any], where: str) -> F32:
     StimulusError
         If they are of another kind, or in another range.
     """
+    _refuse_few_bits(frames, where)
+    for values in frames:
+        yield _luminance(values, where)
+
+
+def _luminance(values: NDArray[Any], where: str) -> F32:
+    """Values of one image as -1..1."""
     if values.dtype.kind not in "fiu":
         raise StimulusError(f"values of {values.dtype}"[:120], where=where, expected="luminances")
-    _refuse_few_bits(values, where)
     middle = _MIDDLES.get(values.dtype.str[1:])
     shown = np.asarray(values, dtype=np.float32)
     if values.ndim == 3:
@@ -56,11 +63,14 @@ def luminance(values: NDArray[Any], where: str) -> F32:
     return shown
 
 
-def _refuse_few_bits(values: NDArray[Any], where: str) -> None:
-    """Values of 8 or 12 bits in 16 bits, which would be shown as nearly black."""
-    if values.dtype.str[1:] != "u2" or not values.size:
+def _refuse_few_bits(frames: Sequence[NDArray[Any]], where: str) -> None:
+    """Values of 8 or 12 bits in 16 bits, which would be shown as nearly black.
+
+    A single frame of several may well be dark.
+    """
+    if any(values.dtype.str[1:] != "u2" or not values.size for values in frames):
         return
-    largest = int(values.max())
+    largest = max((int(values.max()) for values in frames), default=0)
     if 0 < largest <= _OF_12_BITS:
         bits = 8 if largest <= _OF_8_BITS else 12
         raise StimulusError(

@@ -30,7 +30,7 @@ from v1sim.errors import MissingExtraError, StimulusError
 from v1sim.files.identify import identify
 from v1sim.files.numpy_array import read_array
 from v1sim.stimulus.decoding import Decoded
-from v1sim.stimulus.luminance import filled, luminance
+from v1sim.stimulus.luminance import filled, luminances
 
 __all__ = ["Movie", "read_images", "read_movie"]
 
@@ -118,7 +118,8 @@ def _array_image(path: Path, field_px: tuple[int, int]) -> Decoded:
     if values.ndim != 2 and not (values.ndim == 3 and values.shape[2] == 3):
         seen = f"an array of shape {values.shape}"
         raise StimulusError(seen, where=str(path), expected="(rows, columns) or (rows, columns, 3)")
-    frame = filled(luminance(values, str(path)), field_px)
+    (shown,) = luminances([values], str(path))
+    frame = filled(shown, field_px)
     return Decoded(frame[np.newaxis], None, _from_0_to_1(values, path))
 
 
@@ -127,11 +128,7 @@ def _array_movie(path: Path, field_px: tuple[int, int]) -> Decoded:
     if values.ndim != 3 or not len(values):
         seen = f"an array of shape {values.shape}"
         raise StimulusError(seen, where=str(path), expected="(frames, rows, columns)")
-    if values.dtype == np.uint16 and values.max() > np.iinfo(np.uint16).max >> 4:
-        # One frame may be dark; it is all of them together that say how many bits they have.
-        frames = [filled(frame / np.float32(32767.5) - 1, field_px) for frame in values]
-    else:
-        frames = [filled(luminance(frame, str(path)), field_px) for frame in values]
+    frames = [filled(shown, field_px) for shown in luminances(list(values), str(path))]
     return Decoded(np.stack(frames), None, _from_0_to_1(values, path))
 
 
@@ -172,9 +169,16 @@ def _decoded(kind: str, paths: Sequence[Path], field_px: tuple[int, int]) -> lis
             )
     width, height = field_px
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "v1sim.stimulus.decoding", kind, str(width), str(height)]
+        # -P: no module of the working directory is taken for one of Python's. v1sim itself may lie
+        # there, so that its place goes last.
+        start = "import sys; sys.path.append(sys.argv.pop(1)); "
+        start += "from v1sim.stimulus.decoding import main; main(sys.argv[1:])"
+        package = str(Path(__file__).parents[2])
         done = subprocess.run(
-            [*command, folder, *(str(path.absolute()) for path in paths)],
+            [
+                *(sys.executable, "-P", "-c", start, package, kind, str(width), str(height)),
+                *(folder, *(str(path.absolute()) for path in paths)),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
