@@ -2,13 +2,17 @@
 
 An entry says which parameters the model takes and in which units, what current a spike causes
 through its receptors, how its receptors are numbered in NEST, and from which state a trial starts.
-Nothing here loads NEST. To add a model: an entry here, and a test that its spikes are NEST's.
+Nothing here loads NEST. To add a model: an entry here, the same model by hand in
+``tests/cell_models.py``, whose spikes are compared with NEST's, and
+``python -m v1sim.cell_models docs/cell_models.md``, which writes the page of models again.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
@@ -21,6 +25,7 @@ __all__ = [
     "StartState",
     "SynapticCurrent",
     "cell_model",
+    "cell_models_markdown",
 ]
 
 #: What a parameter has one number for: a cell type, or each of its receptors or currents.
@@ -241,3 +246,68 @@ def cell_model(name: str, where: str = "cell types") -> CellModel:
             expected=f"one of {', '.join(CELL_MODELS)}",
         )
     return CELL_MODELS[name]
+
+
+_PAGE = """# Cell models
+
+<!-- Made by python -m v1sim.cell_models docs/cell_models.md -->
+
+A network's cell types name their model. Networks of the Billeh model have `glif_psc` alone; other
+networks may have any of these, several in one network too. Then `simulation.dynamics: auto` is
+`nest`: each cell is built in the NEST model that its type names, and its spikes are NEST's. Any
+other model is refused by its name.
+
+Training's dynamics know `glif_psc` as training has it (two after-spike currents, a start at
+`V_reset`); they are refused for other cells. v1sim's NEST module can reset between trials the
+models that the table says; networks with others wait for silence instead (`between_trials: gap`)
+or are built anew.
+
+| model | parameters, by NEST's names | receptors | current of a spike | reset by the module |
+|---|---|---|---|---|
+{rows}
+
+Parameters in brackets may be left out. A parameter's column in the table of cell types:
+
+| column | NEST | one number for each |
+|---|---|---|
+{columns}
+"""
+
+_CURRENTS = {
+    "alpha": "alpha functions; the weight is the peak in pA",
+    "exponential": "exponentials; the weight is the start in pA",
+    "delta": "none: the potential jumps by the weight in mV",
+}
+
+
+def _nest_names(parameter: Parameter) -> str:
+    names = (parameter.nest,) if isinstance(parameter.nest, str) else parameter.nest
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def cell_models_markdown() -> str:
+    """The page of all models, from their entries."""
+    rows = []
+    columns: dict[tuple[str, str], Parameter] = {}
+    for model in CELL_MODELS.values():
+        required = [_nest_names(p) for p in model.parameters if p.required]
+        optional = [_nest_names(p) for p in model.parameters if not p.required]
+        receptors = "any number" if model.has_ports else "two: weights above 0 and below"
+        cells = (
+            f"`{model.name}`",
+            f"{', '.join(required)} [{', '.join(optional)}]",
+            receptors,
+            _CURRENTS[model.current.shape],
+            "yes" if model.cleared_by_module else "no",
+        )
+        rows.append(f"| {' | '.join(cells)} |")
+        columns |= {(p.column, _nest_names(p)): p for p in model.parameters}
+    listed = [
+        f"| `{column}` | {nest} | {parameter.per.replace('_', ' ')} |"
+        for (column, nest), parameter in columns.items()
+    ]
+    return _PAGE.format(rows="\n".join(rows), columns="\n".join(listed))
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(cell_models_markdown(), encoding="utf-8")

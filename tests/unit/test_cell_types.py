@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import pickle
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.cell_models import MODELS, mixed_types
 from tests.networks import tiny_network, tiny_types
-from v1sim.cell_models import CELL_MODELS
+from v1sim.cell_models import CELL_MODELS, cell_models_markdown
 from v1sim.cell_types import GLIF3_COLUMNS, CellTypeTable
 from v1sim.digests import network_sha256
 from v1sim.errors import InputError
@@ -135,3 +136,9 @@ def test_entries_are_sound(name):
     assert used <= set(columns)
     assert {"c_m_pf", "e_l_mv", "v_th_mv", "v_reset_mv", "t_ref_ms"} <= set(columns)
     assert {"g_ns", "tau_m_ms"} & set(columns)
+
+
+def test_the_page_of_models_is_up_to_date():
+    page = Path(__file__).parents[2] / "docs" / "cell_models.md"
+    again = "python -m v1sim.cell_models docs/cell_models.md"
+    assert page.read_text(encoding="utf-8") == cell_models_markdown(), f"write it again: {again}"
