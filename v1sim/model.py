@@ -166,6 +166,16 @@ class SynapseTable:
         for column in self.columns.values():
             forget(column)
 
+    def normalised(
+        self, network: NetworkModel, rows: slice | NDArray[np.integer] = slice(None)
+    ) -> F32:
+        """Normalised weight of each synapse, float32, shape (s,): what checks are calibrated on."""
+        weight = self.weight[rows]
+        if self.unit == "pA":
+            with np.errstate(all="ignore"):  # of a scale that has a finding of its own
+                weight = weight / network.voltage_scale_mv[self.post[rows]]
+        return weight.astype(np.float32, copy=False)
+
     def weight_pa(self, network: NetworkModel) -> F64:
         """Physical weight of each synapse, pA, shape (s,)."""
         if self.unit == "pA":

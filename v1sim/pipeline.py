@@ -316,6 +316,7 @@ def _recording(config: RunConfig, prepared: _Prepared, output: Output) -> Record
         n_lgn=plan.n_lgn,
         dt_ms=plan.dt_ms,
         voltage=output.voltage,
+        populations=prepared.network.populations,
         annotations={
             "run": config.name,
             "seed": config.seed,

@@ -32,17 +32,23 @@ from numpy.typing import NDArray
 from v1sim.cell_classes import CellClasses
 from v1sim.errors import InputError
 from v1sim.files.hdf5 import given_hdf5, open_hdf5
-from v1sim.model import Presentation, SpikeTable, Trial, VoltageTraces
+from v1sim.model import (
+    V1,
+    NeuronPopulation,
+    Presentation,
+    SpikeTable,
+    Trial,
+    VoltageTraces,
+)
 from v1sim.output import replacing
 
 if TYPE_CHECKING:
     import neo
     import pynwb
 
-__all__ = ["LGN", "V1", "Recording", "read_nwb", "read_sonata", "write_nwb", "write_sonata"]
+__all__ = ["LGN", "Recording", "read_nwb", "read_sonata", "write_nwb", "write_sonata"]
 
-#: Names of the two populations in Neo annotations and in files.
-V1 = "v1"
+#: Name of the LGN cells' population in Neo annotations and in files.
 LGN = "lgn"
 
 I64 = NDArray[np.int64]
@@ -70,6 +76,9 @@ class Recording:
     annotations : mapping
         What identifies the run (network digest, configuration, seed): values
         that JSON knows.
+    populations : tuple of NeuronPopulation
+        The network's (`NetworkModel.populations`), whose names and ids the files have; by
+        default one, ``v1``, whose ids are the indices.
     """
 
     spikes: SpikeTable
@@ -80,8 +89,12 @@ class Recording:
     dt_ms: float
     voltage: VoltageTraces | None = None
     annotations: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    populations: tuple[NeuronPopulation, ...] = ()
 
     def __post_init__(self) -> None:
+        if not self.populations:
+            everyone = NeuronPopulation(V1, np.arange(self.n_neurons, dtype=np.int64))
+            object.__setattr__(self, "populations", (everyone,))
         if [trial.index for trial in self.trials] != list(range(len(self.trials))):
             msg = f"trials must be numbered 0, 1, ...: {[t.index for t in self.trials]}"
             raise ValueError(msg)
@@ -108,16 +121,19 @@ class Recording:
         Returns
         -------
         dict
-            ``source`` ("v1" or "lgn"), ``neuron`` and ``cell_class`` ("lgn" for
-            LGN cells), each of shape (n_neurons + n_lgn,).
+            ``source`` (the name of the population, or "lgn"), ``neuron`` (its id there) and
+            ``cell_class`` ("lgn" for LGN cells), each of shape (n_neurons + n_lgn,).
         """
         names = np.array([*self.classes.names, LGN])
         n_v1 = self.n_neurons
         of_unit = np.full(n_v1 + self.n_lgn, len(names) - 1)
         of_unit[:n_v1] = self.classes.of_neuron
+        sources = [population.name for population in self.populations]
+        sizes = [len(population) for population in self.populations]
+        node_ids = [population.node_id for population in self.populations]
         return {
-            "source": np.repeat(np.array([V1, LGN]), [n_v1, self.n_lgn]),
-            "neuron": np.concatenate([np.arange(n_v1), np.arange(self.n_lgn)]),
+            "source": np.repeat(np.array([*sources, LGN]), [*sizes, self.n_lgn]),
+            "neuron": np.concatenate([*node_ids, np.arange(self.n_lgn)]),
             "cell_class": names[of_unit],
         }
 
@@ -582,6 +598,8 @@ def _from_nwb(file: pynwb.NWBFile, path: Path) -> Recording:
             v_mv=np.stack([one.data[:] for one in series]),
             dt_ms=1000.0 / series[0].rate,
         )
+    sources, ids = (np.asarray(units[name].data[:n_v1]) for name in ("source", "neuron"))
+    first = np.flatnonzero(np.concatenate([[True], sources[1:] != sources[:-1]])[:n_v1])
     v1, lgn = slice(0, n_v1_spikes), slice(n_v1_spikes, None)
     return Recording(
         spikes=_spike_table(unit[v1], run_ms[v1], trials, dt_ms, path),
@@ -597,6 +615,10 @@ def _from_nwb(file: pynwb.NWBFile, path: Path) -> Recording:
         dt_ms=dt_ms,
         voltage=voltage,
         annotations=notes["annotations"],
+        populations=tuple(
+            NeuronPopulation(str(sources[start]), node_id.astype(np.int64))
+            for start, node_id in zip(first, np.split(ids, first[1:]), strict=bool(n_v1))
+        ),
     )
 
 
@@ -664,8 +686,9 @@ _SONATA_SORTING = h5py.enum_dtype({"none": 0, "by_id": 1, "by_time": 2}, basetyp
 def write_sonata(recording: Recording, path: Path) -> None:
     """Write the spikes in the SONATA layout: ``/spikes/{v1,lgn}/{node_ids,timestamps}``.
 
-    Sorted by time; timestamps in ms on the run's time line. What the run was is JSON
-    in ``/v1sim/annotations``. The layout has no place for trials, classes or voltages: see
+    Neurons are in groups by population, with their ids there. Sorted by time; timestamps in ms
+    on the run's time line. What the run was is JSON in ``/v1sim/annotations``. The layout has no
+    place for trials, classes or voltages: see
     `write_nwb`. Dai et al. 2020, doi
     10.1371/journal.pcbi.1007696.
 
@@ -679,12 +702,25 @@ def write_sonata(recording: Recording, path: Path) -> None:
         file.attrs["version"] = np.array([0, 1], dtype=np.uint32)
         # Not an attribute: those end at 64 kB. Readers of SONATA look at /spikes alone.
         file["v1sim/annotations"] = json.dumps(dict(recording.annotations))
-        for population, spikes in ((V1, recording.spikes), (LGN, recording.lgn_spikes)):
-            group = file.create_group(f"spikes/{population}")
-            group.attrs.create("sorting", 2, dtype=_SONATA_SORTING)
-            group.create_dataset("node_ids", data=spikes.neuron.astype(np.uint64))
-            times = group.create_dataset("timestamps", data=_run_ms(spikes, recording.trials))
-            times.attrs["units"] = "milliseconds"
+        neuron, start = recording.spikes.neuron, 0
+        run_ms = _run_ms(recording.spikes, recording.trials)
+        for population in recording.populations:
+            own = (neuron >= start) & (neuron < start + len(population))
+            node_id = population.node_id[neuron[own] - start]
+            _write_spikes(file, population.name, node_id, run_ms[own])
+            start += len(population)
+        lgn = recording.lgn_spikes
+        _write_spikes(file, LGN, lgn.neuron, _run_ms(lgn, recording.trials))
+
+
+def _write_spikes(
+    file: h5py.File, population: str, node_id: NDArray[np.integer], run_ms: NDArray[np.float64]
+) -> None:
+    group = file.create_group(f"spikes/{population}")
+    group.attrs.create("sorting", 2, dtype=_SONATA_SORTING)
+    group.create_dataset("node_ids", data=node_id.astype(np.uint64))
+    times = group.create_dataset("timestamps", data=run_ms)
+    times.attrs["units"] = "milliseconds"
 
 
 def read_sonata(path: Path, trials: Sequence[Trial], dt_ms: float) -> tuple[SpikeTable, SpikeTable]:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from v1sim.cell_classes import CellClasses
 from v1sim.errors import InputError, OutputError
-from v1sim.model import Presentation, SpikeTable, Trial, VoltageTraces
+from v1sim.model import NeuronPopulation, Presentation, SpikeTable, Trial, VoltageTraces
 from v1sim.recording import (
     Recording,
     read_nwb,
@@ -405,6 +405,35 @@ def test_sonata_layout(recording: Recording, sonata_path: Path) -> None:
             np.testing.assert_allclose(
                 v1["timestamps"][:][v1["node_ids"][:] == unit], run_times_ms(recording, unit)
             )
+
+
+def test_populations_keep_their_names_and_ids(recording: Recording, tmp_path: Path) -> None:
+    """Neurons of two populations share one index; files say which neuron of which it is."""
+    populations = (
+        NeuronPopulation("area_1", np.array([7, 3])),
+        NeuronPopulation("area_2", np.arange(N - 2) + 40),
+    )
+    two = replace(recording, populations=populations)
+    columns = two.unit_columns()
+    assert columns["source"][: N + 1].tolist() == ["area_1"] * 2 + ["area_2"] * (N - 2) + ["lgn"]
+    assert columns["neuron"][:N].tolist() == [7, 3, *range(40, 40 + N - 2)]
+    write_sonata(two, tmp_path / "spikes.h5")
+    reader = libsonata.SpikeReader(str(tmp_path / "spikes.h5"))
+    assert set(reader.get_population_names()) == {"area_1", "area_2", "lgn"}
+    unit = 0
+    for population in populations:
+        for node_id in population.node_id.tolist():
+            spikes = reader[population.name].get_dict(node_ids=[node_id])
+            np.testing.assert_allclose(
+                spikes["timestamps"], run_times_ms(recording, unit), atol=1e-9
+            )
+            unit += 1
+    write_nwb(two, tmp_path / "spikes.nwb")
+    back = read_nwb(tmp_path / "spikes.nwb")
+    assert [p.name for p in back.populations] == ["area_1", "area_2"]
+    for ours, theirs in zip(populations, back.populations, strict=True):
+        assert ours.node_id.tolist() == theirs.node_id.tolist()
+    assert np.array_equal(back.spikes.neuron, recording.spikes.neuron)
 
 
 def test_libsonata_reads_every_spike(recording: Recording, sonata_path: Path) -> None:

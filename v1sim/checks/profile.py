@@ -108,7 +108,7 @@ def weight_profile(
         index = codes[part].astype(np.int64)
         receptor[index] = table.receptor[part]
         index *= _N_BINS
-        index += _bins(table.weight[part])
+        index += _bins(table.normalised(network, part))
         np.add.at(counts, index, 1)
     return WeightProfile(counts.reshape(*shape, -1), receptor.reshape(shape), group_of_type)
 

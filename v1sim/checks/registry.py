@@ -296,7 +296,7 @@ class Context:
         Needs indices and receptors in range and parameters that are physical.
         """
         gain = self.psp_gain_mv.astype(np.float32)
-        return _psp_mv(self.tables[group], gain[self.network.neurons.cell_type])
+        return _psp_mv(self.tables[group], self.network, gain[self.network.neurons.cell_type])
 
 
 def _distinct(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -315,7 +315,9 @@ def _distinct(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return known.view(np.float32)
 
 
-def _psp_mv(table: SynapseTable, gain_mv: NDArray[np.float32]) -> NDArray[np.float32]:
+def _psp_mv(
+    table: SynapseTable, network: NetworkModel, gain_mv: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """Sizes of potentials; ``gain_mv`` (n, receptors)."""
     size = np.empty(len(table), dtype=np.float32)
     n_receptors = gain_mv.shape[1]
@@ -325,7 +327,7 @@ def _psp_mv(table: SynapseTable, gain_mv: NDArray[np.float32]) -> NDArray[np.flo
         index = table.post[part].astype(np.int64)
         index *= n_receptors
         index += table.receptor[part]
-        np.multiply(gain_mv[index], table.weight[part], out=size[part])
+        np.multiply(gain_mv[index], table.normalised(network, part), out=size[part])
     return np.abs(size, out=size)
 
 

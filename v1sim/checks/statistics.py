@@ -149,7 +149,8 @@ class _Sums:
 
 
 def _sums(table: SynapseTable, network: NetworkModel) -> _Sums:
-    ends = (float(f(table.weight)) if len(table) else 0.0 for f in (np.min, np.max))
+    weight = table.normalised(network)
+    ends = (float(f(weight)) if len(table) else 0.0 for f in (np.min, np.max))
     largest = max(abs(end) for end in ends)
     finite = bool(np.isfinite(largest))
     per_step = _STEPS / (largest or 1.0)
@@ -163,7 +164,7 @@ def _sums(table: SynapseTable, network: NetworkModel) -> _Sums:
     scale = np.repeat(_as_float32(network.cell_types.voltage_scale_mv), n_receptors)
     for start in range(0, len(table), _SMALL_BLOCK):
         part = slice(start, start + _SMALL_BLOCK)
-        values, receptor = table.weight[part], table.receptor[part]
+        values, receptor = weight[part], table.receptor[part]
         _count_sizes(sizes, values, receptor)
         zero = values == 0
         n_zero += [np.count_nonzero(zero & (receptor == i)) for i in range(n_receptors)]

@@ -270,10 +270,11 @@ class SynapticStrength:
 def synaptic_strength(context: Context, group: str) -> dict[str, SynapticStrength]:
     """Strength of a table's nonzero synapses by receptor; needs physical parameters.
 
-    Receptors whose kinds are unknown are left out: what is typical of them is not known either.
+    Receptors whose kinds are unknown are left out, and tables of other sources than the LGN and
+    the network itself: what is typical of them is not known either.
     """
     network, profile = context.network, context.profile(group)
-    types = network.cell_types
+    types, typical = network.cell_types, TYPICAL.get(network.role(group), {})
     n_groups = profile.counts.shape[1]
     gain = context.psp_gain_mv / types.voltage_scale_mv[:, np.newaxis]
     # A spike leaves weight * e * tau; normalised / g is a fraction of threshold. 1/Hz: 1000 ms.
@@ -289,7 +290,7 @@ def synaptic_strength(context: Context, group: str) -> dict[str, SynapticStrengt
     found = {}
     for receptor, name in enumerate(network.receptors.names):
         kinds = network.receptors.common_kinds(receptor)
-        if Kind.UNKNOWN in kinds:
+        if Kind.UNKNOWN in kinds or kinds not in typical:
             continue
         pairs, counts = profile.nonzero(receptor)
         n = int(counts.sum())
@@ -302,7 +303,7 @@ def synaptic_strength(context: Context, group: str) -> dict[str, SynapticStrengt
         median = psp[order][np.searchsorted(up_to, n / 2)]
         total = (by_group[network.receptors.n + receptor][target] * (counts @ SIZES)).sum()
         drive = total / max(int(n_targets[kinds[1]]), 1)
-        found[name] = SynapticStrength(n, float(median), float(drive), TYPICAL[group][kinds])
+        found[name] = SynapticStrength(n, float(median), float(drive), typical[kinds])
     return found
 
 
