@@ -137,3 +137,28 @@ def test_passes_are_plain_json(network, shared):
     shared.keep_pass(checked, POLICY)
     (path,) = shared.folder.iterdir()
     assert json.loads(path.read_text())["report"]["passed"] is True
+
+
+@pytest.mark.parametrize("damage", ["a byte", "cut off", "no array", "no digest"])
+def test_damaged_probabilities_are_made_again(shared, caplog, damage):
+    grating = Grating(45.0, grey_ms=10, grating_ms=30)
+    stimulus = GratingStimulus(tiny_lgn_cells(), [grating], repeats=1)
+    shared.keep_stimulus(stimulus)
+    (path,) = shared.folder.glob("lgn-*.npy")
+    content = bytearray(path.read_bytes())
+    if damage == "a byte":
+        content[-1] ^= 1
+    elif damage == "cut off":
+        content = content[:-8]
+    elif damage == "no array":
+        content = bytearray(b"x" * 100)
+    path.write_bytes(content)
+    if damage == "no digest":
+        path.with_suffix(".sha256").unlink()
+    kept = shared.kept(stimulus)
+    np.testing.assert_array_equal(kept.load(0), stimulus.load(0))
+    assert ("damaged" in caplog.text) == (damage != "no digest")
+    shared.keep_stimulus(stimulus)  # the next batch mends it
+    caplog.clear()
+    np.testing.assert_array_equal(shared.kept(stimulus).load(0), stimulus.load(0))
+    assert caplog.text == ""

@@ -7,6 +7,7 @@ whole, so that any number of runs may read while nothing is ever written twice.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from v1sim import __version__, guard
 from v1sim.config import BuiltInColumn, RunConfig
+from v1sim.digests import file_sha256
 from v1sim.documents.check import CheckDocument, PassDocument, PolicyDocument
 from v1sim.errors import InputError
 from v1sim.inputs.protocol import policy_of
@@ -27,6 +29,8 @@ from v1sim.stimulus.drawn import DrawnStimulus
 from v1sim.verdict import Policy
 
 __all__ = ["SharedInput"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -120,9 +124,11 @@ class SharedInput:
             return
         for number in sorted(set(stimulus.schedule.stimulus_of_trial)):
             path = self._probabilities_path(stimulus, number)
-            if path is not None and not path.exists():
+            if path is not None and _read_kept(path) is None:
                 with replacing(path) as temporary:
                     np.save(temporary, stimulus.load(number))
+                with replacing(_digest_path(path)) as temporary:
+                    temporary.write_text(file_sha256(path), encoding="ascii")
 
     def kept(self, stimulus: Stimulus) -> Stimulus:
         """The same stimulus, read from what is kept where it is."""
@@ -147,10 +153,8 @@ class _KeptStimulus(DrawnStimulus):
 
     def load(self, stimulus: int) -> NDArray[np.float32]:
         path = self._path_of(self._origin, stimulus)
-        if path is None or not path.exists():
-            return self._origin.load(stimulus)
-        kept: NDArray[np.float32] = np.load(path, mmap_mode="r")
-        return kept
+        kept = None if path is None else _read_kept(path)
+        return self._origin.load(stimulus) if kept is None else kept
 
     def key(self, stimulus: int) -> str | None:
         return self._origin.key(stimulus)
@@ -160,6 +164,26 @@ class _KeptStimulus(DrawnStimulus):
 
     def remarks(self) -> tuple[str, ...]:
         return self._origin.remarks()
+
+
+def _digest_path(path: Path) -> Path:
+    return path.with_suffix(".sha256")
+
+
+def _read_kept(path: Path) -> NDArray[np.float32] | None:
+    """Kept probabilities, None where there are none, or not the ones that were written."""
+    try:
+        written = _digest_path(path).read_text(encoding="ascii")
+        if file_sha256(path) != written:
+            _log.warning("%s is damaged: what it held is made again", path)
+            return None
+        kept: NDArray[np.float32] = np.load(path, mmap_mode="r")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, EOFError) as error:
+        _log.warning("%s cannot be read and is made again: %s", path, error)
+        return None
+    return kept
 
 
 def _policy_document(policy: Policy) -> PolicyDocument:
