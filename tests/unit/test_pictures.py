@@ -363,6 +363,24 @@ def test_a_decoder_that_dies_is_an_error_that_names_the_file(tmp_path, monkeypat
         read_image(path, FIELD)
 
 
+def test_a_decoder_that_does_not_end_is_ended(tmp_path, monkeypatch):
+    (tmp_path / "PIL").mkdir()
+    (tmp_path / "PIL" / "__init__.py").write_text("import time\ntime.sleep(60)\n")
+    there = os.environ.get("PYTHONPATH")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(tmp_path), there])))
+    monkeypatch.setattr("v1sim.stimulus.pictures._SECONDS", 1.0)
+    path = save(tmp_path / "a.png", SCENE)
+    with pytest.raises(StimulusError, match="the decoder was ended after 1 s"):
+        read_image(path, FIELD)
+
+
+def test_images_of_absurd_size_are_refused_before_they_are_decoded(tmp_path):
+    path = tmp_path / "a.png"
+    Image.new("L", (10_000, 8_000)).save(path)
+    with pytest.raises(StimulusError, match="declares 10,000 x 8,000 pixels"):
+        read_image(path, FIELD)
+
+
 def test_modules_of_the_working_directory_are_not_taken_for_others(tmp_path, monkeypatch):
     path = save(tmp_path / "a.png", SCENE)
     for name in ("json.py", "PIL.py", "numpy.py"):

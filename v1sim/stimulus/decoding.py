@@ -35,6 +35,8 @@ _ANIMATED = ("GIF", "PNG", "TIFF", "WEBP")
 _SHOW_ALL = "stimulus.kind: movie shows all frames; or save the one that is meant"
 #: Viewers show shorter frames of a GIF for the time that follows, ms.
 _SHORTEST_GIF_MS, _VIEWERS_GIF_MS = 20.0, 100.0
+#: A camera's picture has fewer; damaged headers say any number.
+_MOST_PIXELS = 64e6
 #: Time stamps of an even film may be off by that: files round them.
 _ROUNDING_MS = 1.01
 
@@ -104,6 +106,7 @@ def _opened_image(path: Path) -> Iterator[Any]:
         # From memory: Pillow 13 maps uncompressed TIFF files with a wrong length of their rows
         # where a tag turns them by 90 degrees.
         with Image.open(io.BytesIO(path.read_bytes())) as image:
+            _refuse_absurd_size(*image.size, path)
             yield image
     except StimulusError:
         raise
@@ -112,6 +115,16 @@ def _opened_image(path: Path) -> Iterator[Any]:
         raise StimulusError(
             seen[:300], where=str(path), expected="a PNG or other image file, whole"
         ) from error
+
+
+def _refuse_absurd_size(width: int, height: int, path: Path) -> None:
+    if width * height > _MOST_PIXELS:
+        raise StimulusError(
+            f"declares {width:,} x {height:,} pixels",
+            where=str(path),
+            expected=f"at most {_MOST_PIXELS:,.0f} pixels",
+            hint="if that is meant, make it smaller: the field is shown at one pixel a degree",
+        )
 
 
 def _pixels(image: Any, path: Path) -> tuple[NDArray[Any], tuple[str, ...]]:
@@ -218,6 +231,7 @@ def _video(path: Path, field_px: tuple[int, int]) -> Decoded:
             stream = streams[0]
             if stream.metadata.get("alpha_mode") == "1":
                 raise _transparent(path)
+            _refuse_absurd_size(stream.width, stream.height, path)
             aspect = float(stream.sample_aspect_ratio or 1) or 1.0
             frames: list[F32] = []
             times_s: list[float | None] = []

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from v1sim.errors import MissingExtraError, StimulusError
-from v1sim.files.identify import identify
+from v1sim.files.identify import identify, printable
 from v1sim.files.numpy_array import read_array
 from v1sim.stimulus.decoding import Decoded
 from v1sim.stimulus.luminance import filled, luminances
@@ -35,6 +35,9 @@ from v1sim.stimulus.luminance import filled, luminances
 __all__ = ["Movie", "read_images", "read_movie"]
 
 F32 = NDArray[np.float32]
+
+#: What decoders get: a minute of full-size video of 10 MB takes some 20 s.
+_SECONDS, _SECONDS_PER_MB = 60.0, 20.0
 
 _log = logging.getLogger(__name__)
 
@@ -174,31 +177,36 @@ def _decoded(kind: str, paths: Sequence[Path], field_px: tuple[int, int]) -> lis
         start = "import sys; sys.path.append(sys.argv.pop(1)); "
         start += "from v1sim.stimulus.decoding import main; main(sys.argv[1:])"
         package = str(Path(__file__).parents[2])
-        done = subprocess.run(
-            [
-                *(sys.executable, "-P", "-c", start, package, kind, str(width), str(height)),
-                *(folder, *(str(path.absolute()) for path in paths)),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            check=False,
-        )
-        return [_left(Path(folder), i, path, done) for i, path in enumerate(paths)]
+        limit_s = _SECONDS + _SECONDS_PER_MB * sum(path.stat().st_size for path in paths) / 1e6
+        try:
+            done = subprocess.run(
+                [
+                    *(sys.executable, "-P", "-c", start, package, kind, str(width), str(height)),
+                    *(folder, *(str(path.absolute()) for path in paths)),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                check=False,
+                timeout=limit_s,
+            )
+        except subprocess.TimeoutExpired:
+            ended = f"was ended after {limit_s:,.0f} s"
+        else:
+            code = done.returncode
+            how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+            lines = done.stderr.decode(errors="replace").strip().splitlines()
+            ended = f"ended {how}" + (f" ({printable(lines[-1])})" if lines else "")
+        return [_left(Path(folder), i, path, ended) for i, path in enumerate(paths)]
 
 
-def _left(
-    folder: Path, index: int, path: Path, done: subprocess.CompletedProcess[bytes]
-) -> Decoded:
-    """What the process left of one file."""
+def _left(folder: Path, index: int, path: Path, ended: str) -> Decoded:
+    """What the process left of one file; ``ended`` says how it ended."""
     try:
         found = json.loads((folder / f"{index}.json").read_text(encoding="utf-8"))
     except OSError:
-        lines = done.stderr.decode(errors="replace").strip().splitlines()
-        code = done.returncode
-        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
         raise StimulusError(
-            f"cannot be read: the decoder ended {how}" + (f" ({lines[-1][:200]})" if lines else ""),
+            f"cannot be read: the decoder {ended}",
             where=str(path),
             expected="a file that Pillow or FFmpeg can read",
             hint="make the file again, or save its frames as .npy",
