@@ -49,8 +49,8 @@ def test_good_networks_have_none(trained, column):
 
 def test_a_profile_counts_every_weight(trained):
     table, types = trained.tables["recurrent"], trained.neurons.cell_type.astype(int)
-    codes = pair_codes(table, trained, lgn=False)
-    profile = weight_profile(table, trained, codes, lgn=False)
+    codes = pair_codes(table, trained, external=False)
+    profile = weight_profile(table, trained, codes, external=False)
     pair = types[table.pre] * 45 + types[table.post]
     np.testing.assert_array_equal(profile.n.ravel(), np.bincount(pair, minlength=45 * 45))
     zeros = np.bincount(pair[table.weight == 0], minlength=45 * 45)
