@@ -12,6 +12,7 @@ from tests.cell_models import (
     bare_nest_spikes,
     mixed_network,
     mixed_types,
+    model_of,
     nest_parameters_by_hand,
 )
 from tests.networks import admitted, tiny_network
@@ -69,7 +70,7 @@ def test_spikes_are_those_of_bare_nest(native, monkeypatch):
     lgn = show().input(0, SEED)
     expected = bare_nest_spikes(NET, lgn.source, lgn.step, N_STEPS)
     assert spikes_of(output) == expected
-    of_model = np.bincount(NET.neurons.cell_type[output.spikes.neuron], minlength=len(MODELS))
+    of_model = np.bincount(model_of(NET)[output.spikes.neuron], minlength=len(MODELS))
     assert (of_model > 20).all(), dict(zip(MODELS, of_model, strict=True))
     assert [p.n_synapses for p in output.readback] == [
         len(NET.tables["recurrent"]),
@@ -87,20 +88,21 @@ def test_every_trial_starts_where_the_first_did():
 
 def test_levels_of_glif_differ_by_their_switches():
     """Level 5 with moving thresholds, and level 1 without after-spike currents."""
-    none = [np.nan] * 3
-    levels = mixed_types(
-        after_spike_currents=[1.0, 0.0, *none],
-        spike_dependent_threshold=[1.0, 0.0, *none],
-        adapting_threshold=[1.0, 0.0, *none],
-        th_spike_add_mv=[3.0, np.nan, *none],
-        th_spike_decay_per_ms=[0.02, np.nan, *none],
-        th_voltage_index_per_ms=[0.005, np.nan, *none],
-        th_voltage_decay_per_ms=[0.03, np.nan, *none],
-    )
-    network = replace(NET, cell_types=levels)
+    levels = {
+        "glif_psc": {
+            "spike_dependent_threshold": 1.0,
+            "adapting_threshold": 1.0,
+            "th_spike_add_mv": 3.0,
+            "th_spike_decay_per_ms": 0.02,
+            "th_voltage_index_per_ms": 0.005,
+            "th_voltage_decay_per_ms": 0.03,
+        },
+        "glif_psc_double_alpha": {"after_spike_currents": 0.0},
+    }
+    network = mixed_network(types=mixed_types(**levels))
     output = simulate(network)
     lgn = show().input(0, SEED)
-    expected = bare_nest_spikes(network, lgn.source, lgn.step, N_STEPS)
+    expected = bare_nest_spikes(network, lgn.source, lgn.step, N_STEPS, **levels)
     assert spikes_of(output) == expected
     assert expected != bare_nest_spikes(NET, lgn.source, lgn.step, N_STEPS)
     fresh = simulate(network, n_trials=2)
@@ -109,50 +111,44 @@ def test_levels_of_glif_differ_by_their_switches():
     np.testing.assert_array_equal(fresh.spikes.time_ms, waited.spikes.time_ms)
 
 
-def test_a_current_of_weight_one_has_the_peak_that_checks_expect():
-    """What NEST's neurons do with one spike, model by model and receptor by receptor."""
-    types = mixed_types()
-    peak_mv = types.receptors.time_courses.peak_psp_mv(types.c_m_pf, types.g_ns)
+@pytest.mark.parametrize("name", MODELS)
+def test_a_current_of_weight_one_has_the_peak_that_checks_expect(name):
+    """What NEST's neuron does with one spike, receptor by receptor."""
+    types, t = mixed_types(), 2 * MODELS.index(name)
+    peak_mv = types.receptors.time_courses.peak_psp_mv(types.c_m_pf, types.g_ns)[t]
+    at_rest = {"v_start_mv": float(types.e_l_mv[t]), "v_th_mv": 100.0}
     nest, _ = backend()
-    for t, name in enumerate(MODELS):
-        for receptor in range(int(types.n_receptors[t])):
-            nest.ResetKernel()
-            nest.resolution = 0.01
-            at_rest = types.with_columns(
-                v_start_mv=types.e_l_mv, v_th_mv=np.full(len(types), 100.0)
-            )
-            neuron = nest.Create(name, params=nest_parameters_by_hand(at_rest, t))
-            source = nest.Create("spike_generator", params={"spike_times": [1.0]})
-            meter = nest.Create("multimeter", params={"record_from": ["V_m"], "interval": 0.01})
-            has_ports = CELL_MODELS[name].has_ports
-            weight = -1.0 if not has_ports and receptor == 1 else 1.0
-            port = receptor + 1 if has_ports else 0
-            spec = {"weight": weight, "delay": 0.01, "receptor_type": port}
-            nest.Connect(source, neuron, syn_spec=spec)
-            nest.Connect(meter, neuron)
-            nest.Simulate(80.0)
-            moved = np.asarray(meter.events["V_m"]) - types.e_l_mv[t]
-            assert np.abs(moved).max() == pytest.approx(peak_mv[t, receptor], rel=2e-3)
-    missing = np.isnan(peak_mv)
-    assert missing[2:4, 2:].all()
-    assert not missing[:2].any()
+    for receptor in range(int(types.n_receptors[t])):
+        nest.ResetKernel()
+        nest.resolution = 0.01
+        neuron = nest.Create(name, params=nest_parameters_by_hand(name, **at_rest))
+        source = nest.Create("spike_generator", params={"spike_times": [1.0]})
+        meter = nest.Create("multimeter", params={"record_from": ["V_m"], "interval": 0.01})
+        has_ports = CELL_MODELS[name].has_ports
+        spec = {
+            "weight": -1.0 if not has_ports and receptor == 1 else 1.0,
+            "delay": 0.01,
+            "receptor_type": receptor + 1 if has_ports else 0,
+        }
+        nest.Connect(source, neuron, syn_spec=spec)
+        nest.Connect(meter, neuron)
+        nest.Simulate(80.0)
+        moved = np.asarray(meter.events["V_m"]) - types.e_l_mv[t]
+        assert np.abs(moved).max() == pytest.approx(peak_mv[receptor], rel=2e-3)
 
 
 def test_the_guards_judge_what_they_can():
     report = guard.examine(NET, guard.Policy(require="any"))
     assert [f for f in report.findings if f.severity is Severity.ERROR] == []
     assert any(f.check == "guard.left_out" for f in report.findings)
-    broken = mixed_types(c_m_pf=[91.1, 70.4, np.nan, 200.0, 120.0])
+    broken = mixed_types(iaf_psc_alpha={"c_m_pf": np.nan})
     report = guard.examine(replace(NET, cell_types=broken), guard.Policy(require="any"))
     (finding,) = [f for f in report.findings if f.check == "values.finite"]
-    assert finding.n_bad == 1
-    tau = mixed_types().tau_syn_ms.copy()
-    tau[2, 1] = np.nan  # one that iaf_psc_alpha has
-    report = guard.examine(
-        replace(NET, cell_types=mixed_types(tau_syn_ms=tau)), guard.Policy(require="any")
-    )
+    assert finding.n_bad == 2
+    broken = mixed_types(iaf_psc_alpha={"tau_syn_ms": [2.0, np.nan]})
+    report = guard.examine(replace(NET, cell_types=broken), guard.Policy(require="any"))
     (finding,) = [f for f in report.findings if f.check == "values.finite"]
-    assert (finding.where, finding.n_bad) == ("cell_types.tau_syn_ms", 1)
+    assert (finding.where, finding.n_bad) == ("cell_types.tau_syn_ms", 2)
 
 
 @pytest.mark.parametrize("dynamics", ["training", "training_float32", "glif_psc"])
