@@ -44,6 +44,12 @@ from v1sim.stimulus.trials import Schedule
 from v1sim.units import MODEL_STEP_MS
 
 KINDS = ("bare NEST", "v1sim glif_psc", "v1sim training")
+#: What benchmarks.engines asks for beside them.
+SKIPPING = ", frozen nodes skipped"
+OTHER_KINDS = (
+    "v1sim training_single",
+    *(f"v1sim {dynamics}{SKIPPING}" for dynamics in ("training", "training_single")),
+)
 SEED = 5
 
 
@@ -129,7 +135,12 @@ def bare_nest(path: Path, threads: int, duration_ms: float, rate_hz: float) -> d
 
 
 def ours(
-    path: Path, threads: int, duration_ms: float, rate_hz: float, dynamics: Any
+    path: Path,
+    threads: int,
+    duration_ms: float,
+    rate_hz: float,
+    dynamics: Any,
+    skip_frozen_nodes: bool = False,
 ) -> dict[str, Any]:
     """Stages of v1sim, s, and peak memory."""
     nest, pynn = backend()
@@ -164,6 +175,7 @@ def ours(
         between_trials="gap" if dynamics == "glif_psc" else "reset",
         voltage_of=np.empty(0, dtype=np.int32),
         progress=lambda *_: None,
+        skip_frozen_nodes=skip_frozen_nodes,
     )
     # As for bare NEST, without the one step before, in which NEST prepares once more.
     rest = timed.calls[0].after
@@ -178,7 +190,8 @@ def one(kind: str, arguments: argparse.Namespace) -> dict[str, Any]:
     given = (arguments.network, arguments.threads, arguments.simulate_ms, arguments.rate_hz)
     if kind == "bare NEST":
         return bare_nest(*given)
-    return ours(*given, kind.split()[1])
+    dynamics = kind.removesuffix(SKIPPING).split()[1]
+    return ours(*given, dynamics, skip_frozen_nodes=kind.endswith(SKIPPING))
 
 
 def in_own_process(kind: str, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -228,7 +241,7 @@ def main() -> None:
     parser.add_argument("--simulate-ms", type=float, default=1000.0)
     parser.add_argument("--rate-hz", type=float, default=5.0)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--one", choices=KINDS, help=argparse.SUPPRESS)
+    parser.add_argument("--one", choices=(*KINDS, *OTHER_KINDS), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
         print(json.dumps(one(arguments.one, arguments)))

@@ -43,7 +43,7 @@ __all__ = [
     "validate",
 ]
 
-Dynamics = Literal["glif_psc", "nest", "training", "training_float32"]
+Dynamics = Literal["glif_psc", "nest", "training", "training_single", "training_float32"]
 
 
 def _time_step(dt_ms: float) -> float:
@@ -76,13 +76,15 @@ class SimulationConfig(Section):
     (needs v1sim's NEST module); ``gap`` sets membranes and after-spike currents, and waits
     until nothing that is left of the synaptic currents can change a float64
     membrane potential; ``rebuild`` makes the network anew for each trial;
-    ``auto`` is ``reset`` where it can be and ``gap`` otherwise.
+    ``auto`` is ``reset`` where it can be and ``gap`` otherwise. ``skip_frozen_nodes`` makes runs of
+    ``training`` and ``training_single`` faster by writing to private members of NEST.
     """
 
     dynamics: Dynamics | Literal["auto"] = "auto"
     dt_ms: Annotated[float, AfterValidator(_time_step)] | Literal["auto"] = "auto"
     threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
     between_trials: Literal["auto", "reset", "gap", "rebuild"] = "auto"
+    skip_frozen_nodes: bool = False
 
 
 class RecordingConfig(Section):

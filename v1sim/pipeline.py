@@ -189,6 +189,7 @@ def run(
             progress=progress,
             watch=config.watch,
             group=group,
+            skip_frozen_nodes=config.simulation.skip_frozen_nodes,
         )
         result: RunResult | None = None
         if temporary is not None and prepared.report is not None:

@@ -67,6 +67,7 @@ def build(
     voltage_of: NDArray[np.int32] | None = None,
     progress: Progress = _quiet,
     group: Group = ALONE,
+    skip_frozen_nodes: bool = False,
 ) -> Simulation:
     """Create the plan's populations and projections in a fresh kernel.
 
@@ -82,12 +83,16 @@ def build(
         Told ``(stage, done, total)``.
     group : Group, optional
         The processes that build together; each calls this, and the first has the synapses.
+    skip_frozen_nodes : bool, optional
+        Whether NEST's loop over nodes ends before the neurons that are updated together
+        (dynamics ``training`` and ``training_single``). That writes to private members of NEST.
     """
     nest, pynn = backend()
     reset_kernel(dt_ms=plan.dt_ms, threads=threads, seed=plan.seed, max_delay_ms=plan.max_delay_ms)
     native = native_module() if plan.in_training_dynamics else native_or_none()
     if native:
         native.install()
+        native.skip_frozen_nodes(skip_frozen_nodes)
     populations: dict[str, Any] = {}
     neuron_node = np.zeros(plan.n_neurons, dtype=np.int64)
     for i, part in enumerate(plan.populations):
@@ -123,7 +128,11 @@ def build(
             pre = populations[projection.source]
             source_node[projection.label] = pre.node_id
         projections[projection.label] = connect_projection(
-            projection, pre, v1, source_node[projection.label], neuron_node, on_block, group
+            projection,
+            *(pre, v1, source_node[projection.label], neuron_node),
+            plan.dynamics,
+            on_block,
+            group,
         )
 
     if native and plan.dynamics == "training_float32":

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from v1sim.config import Dynamics
 from v1sim.simulation.cells import PER_SYNAPSE
 from v1sim.simulation.group import ALONE, Group, host_of
 from v1sim.simulation.kernel import backend
-from v1sim.simulation.native.library import NORMALISED_SYNAPSE, native_module
+from v1sim.simulation.native.library import NORMALISED_SYNAPSES, native_module
 from v1sim.simulation.plan import ProjectionPlan, Synapses
 
 __all__ = ["connect_projection", "fill_neurons", "hosted_blocks"]
@@ -34,6 +35,7 @@ def connect_projection(
     post: Any,
     pre_node: _I64,
     post_node: _I64,
+    dynamics: Dynamics,
     on_block: _Progress = lambda n: None,
     group: Group = ALONE,
 ) -> Any:
@@ -47,6 +49,8 @@ def connect_projection(
         The two sides.
     pre_node, post_node : int array
         NEST node id of each of the file's indices on either side.
+    dynamics : Dynamics
+        Of the targets: says which normalised synapses there are.
     on_block : callable, optional
         Told the number of synapses after each block.
     group : Group, optional
@@ -62,7 +66,7 @@ def connect_projection(
 
     model = f"{plan.label}_synapse"
     normalised = plan.held_as == "normalised_synapses"
-    nest.CopyModel(NORMALISED_SYNAPSE if normalised else "static_synapse", model)
+    nest.CopyModel(NORMALISED_SYNAPSES[dynamics] if normalised else "static_synapse", model)
     connect_blocks = _fill_blocks if normalised else _connect_blocks
 
     class _WholeArrayConnector(Connector):  # type: ignore[misc]

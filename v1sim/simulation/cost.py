@@ -12,9 +12,15 @@ __all__ = ["Need", "expected_need", "memory_estimate_mb"]
 
 #: Measured on two cores of a 2020s server: a step of a neuron on one thread, by dynamics;
 #: connecting a synapse; reading one back through PyNEST and natively; start and end.
-_STEP_S = {"glif_psc": 81e-9, "training": 25e-9, "training_float32": 20e-9}
+_STEP_S = {
+    "glif_psc": 81e-9,
+    "nest": 81e-9,
+    "training": 10e-9,
+    "training_single": 6e-9,
+    "training_float32": 20e-9,
+}
 #: Likewise, a step of a synapse with analog input.
-_ANALOG_S = {"training": 65e-9, "training_float32": 190e-9}
+_ANALOG_S = {"training": 10e-9, "training_single": 10e-9, "training_float32": 190e-9}
 _CONNECT_S, _READ_BACK_S, _NATIVE_READ_BACK_S, _START_S = 0.4e-6, 10e-6, 0.15e-6, 3.0
 
 

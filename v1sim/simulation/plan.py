@@ -28,6 +28,7 @@ from v1sim.stimulus.background import event_weight
 from v1sim.units import MODEL_STEP_MS
 
 __all__ = [
+    "IN_ENGINE",
     "IN_TRAINING",
     "NO_PORT",
     "BuildPlan",
@@ -39,7 +40,9 @@ __all__ = [
 ]
 
 #: Dynamics that are training's equations.
-IN_TRAINING: tuple[Dynamics, ...] = ("training", "training_float32")
+IN_TRAINING: tuple[Dynamics, ...] = ("training", "training_single", "training_float32")
+#: Those that v1sim's engine simulates, with its own synapses.
+IN_ENGINE: tuple[Dynamics, ...] = ("training", "training_single")
 #: In place of the receptor of targets whose model has no ports: NEST's port is one more.
 NO_PORT = -1
 #: Synapses handed over at a time: bounds the 64-bit arrays that nest.Connect needs.
@@ -239,8 +242,9 @@ def make_plan(
     seed : int
         Of random numbers: the background's, and NEST's own, which ``independent_poisson``
         uses with ``glif_psc`` and ``training_float32``.
-    dynamics : {"glif_psc", "nest", "training", "training_float32"}
-        NEST's neuron, the NEST model of each cell type, or the neuron the weights were trained in.
+    dynamics : {"glif_psc", "nest", "training", "training_single", "training_float32"}
+        NEST's neuron, the NEST model of each cell type, or the neuron the weights were trained in:
+        in float64, in float32, or in float32 with every operation rounded as TensorFlow rounds it.
     draws : int array, shape (trials, steps), optional
         Of the recorded background (`v1sim.stimulus.background.read_draws`).
     perturb : sequence of Perturbation
@@ -281,7 +285,7 @@ def make_plan(
     scale = network.voltage_scale_mv
     without_ports = _without_ports(network.cell_types, network.neurons.cell_type)
 
-    own_synapses = dynamics == "training"
+    own_synapses = dynamics in IN_ENGINE
     other_unit = [name for name, table in network.tables.items() if table.unit == "pA"]
     if own_synapses and other_unit:
         raise InputError(

@@ -99,6 +99,7 @@ def run_trials(
     progress: Progress,
     watch: WatchConfig | None = None,
     group: Group = ALONE,
+    skip_frozen_nodes: bool = False,
 ) -> Output:
     """Build the network, prove what was built, and run every trial.
 
@@ -120,6 +121,8 @@ def run_trials(
         With ``fail_fast``, a run whose first activity is an error ends there.
     group : Group, optional
         The processes that simulate together. Each calls this and gets the whole recording.
+    skip_frozen_nodes : bool, optional
+        See `v1sim.simulation.build.build`.
 
     Raises
     ------
@@ -148,7 +151,12 @@ def run_trials(
             if simulation is None or between_trials == "rebuild":
                 since = time.perf_counter()
                 simulation = build(
-                    plan, threads=threads, voltage_of=voltage_of, progress=progress, group=group
+                    plan,
+                    threads=threads,
+                    voltage_of=voltage_of,
+                    progress=progress,
+                    group=group,
+                    skip_frozen_nodes=skip_frozen_nodes,
                 )
                 collected.timed("build", since)
                 if not readback:
@@ -198,7 +206,7 @@ def refuse_other_input(plan: BuildPlan, stimulus: Stimulus) -> None:
         raise InputError(
             "numbers enter the synapses, and NEST's own neurons take spikes alone",
             where="stimulus.input: analog",
-            expected="simulation.dynamics: training or training_float32",
+            expected="simulation.dynamics: training, training_single or training_float32",
             hint="--set simulation.dynamics=training, or draw spikes: --set stimulus.input=spikes",
         )
 
@@ -225,7 +233,7 @@ class _Pieces:
             nest.Simulate(piece * self._dt_ms)
             seconds = time.perf_counter() - since
             if piece == self._n_steps:
-                factor = min(max(_PIECE_S / seconds, 0.25), 4.0)
+                factor = min(max(_PIECE_S / seconds, 0.25), 16.0)
                 self._n_steps = self._group.broadcast(max(1, round(piece * factor)))
             done += piece
             self._on_piece(done * self._dt_ms)

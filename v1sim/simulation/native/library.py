@@ -37,7 +37,7 @@ from v1sim.units import to_steps
 
 __all__ = [
     "MODELS",
-    "NORMALISED_SYNAPSE",
+    "NORMALISED_SYNAPSES",
     "SPIKE_SINK",
     "SPIKE_SOURCE",
     "Audit",
@@ -48,11 +48,18 @@ __all__ = [
 ]
 
 #: NEST models of the module by v1sim's name of the dynamics.
-MODELS = {"training": "glif3_training", "training_float32": "glif3_training_float32"}
+MODELS = {
+    "training": "glif3_training",
+    "training_single": "glif3_training_single",
+    "training_float32": "glif3_training_float32",
+}
 #: NEST models of the source that is given arrays and of the sink that records what it gets.
 SPIKE_SOURCE, SPIKE_SINK = "spike_source", "spike_sink"
-#: NEST model of a synapse onto the neurons of ``training`` that holds the file's normalised weight.
-NORMALISED_SYNAPSE = "normalised_synapse"
+#: NEST models of synapses that hold the file's normalised weight, by the model of their targets.
+NORMALISED_SYNAPSES = {
+    "training": "normalised_synapse",
+    "training_single": "normalised_synapse_single",
+}
 
 _I64 = NDArray[np.int64]
 _log = logging.getLogger("v1sim")
@@ -132,7 +139,7 @@ class NativeModule:
             *(_pointer(np.uint8), _pointer(np.int32)),
         ]
         library.v1sim_error_message.restype = ctypes.c_char_p
-        library.v1sim_begin_filling.argtypes = [ctypes.c_char_p, ctypes.c_int]
+        library.v1sim_begin_filling.argtypes = [ctypes.c_char_p]
         library.v1sim_count_synapses.argtypes = columns
         library.v1sim_write_synapses.argtypes = [*columns, _pointer(np.float32)]
         library.v1sim_set_background_weights.argtypes = [
@@ -147,14 +154,27 @@ class NativeModule:
             *(ctypes.c_int64, ctypes.c_int64, ctypes.c_uint64, ctypes.c_double),
         ]
         library.v1sim_set_poisson_background.restype = None
+        library.v1sim_skip_frozen_nodes.restype = None
+        shape = [ctypes.POINTER(ctypes.c_int64)] * 3
+        library.v1sim_state_shape.argtypes = shape
+        library.v1sim_state_shape.restype = None
+        state = [
+            *(_pointer(np.int64), *[ctypes.c_int64] * 4),
+            *(_pointer(np.float64), _pointer(np.float64)),
+        ]
+        for function in (library.v1sim_get_state, library.v1sim_set_state):
+            function.argtypes = state
+            function.restype = None
+        library.v1sim_send_again.argtypes = [_pointer(np.int64), ctypes.c_int64]
+        library.v1sim_send_again.restype = None
         library.v1sim_audit_background.restype = ctypes.c_int64
         library.v1sim_audit_background.argtypes = [
-            *(ctypes.c_int, _pointer(np.int64), ctypes.c_int64, ctypes.c_double),
+            *(_pointer(np.int64), ctypes.c_int64, ctypes.c_double),
             *(ctypes.c_int64, ctypes.c_int64, _pointer(np.uint64), _pointer(np.int64)),
         ]
         library.v1sim_background_weights.restype = ctypes.c_int64
         library.v1sim_background_weights.argtypes = [
-            *(ctypes.c_int, _pointer(np.int64), ctypes.c_int64, ctypes.c_double),
+            *(_pointer(np.int64), ctypes.c_int64, ctypes.c_double),
             ctypes.c_int64,
             *[_pointer(np.int64)] * 4,
             _pointer(np.float64),
@@ -239,7 +259,7 @@ class NativeModule:
 
     @contextlib.contextmanager
     def filling(self, synapse_model: str) -> Iterator[Filling]:
-        """Put synapses into NEST's connectors, as a copy of `NORMALISED_SYNAPSE`.
+        """Put synapses into NEST's connectors, as a copy of one of `NORMALISED_SYNAPSES`.
 
         Within the context all blocks of synapses are counted, and then the same are written.
 
@@ -249,7 +269,7 @@ class NativeModule:
             Saying what NEST or the module refused.
         """
         filling = Filling(self._library, synapse_model)
-        filling.raise_on_failure(self._library.v1sim_begin_filling(synapse_model.encode(), 0))
+        filling.raise_on_failure(self._library.v1sim_begin_filling(synapse_model.encode()))
         yield filling
         filling.raise_on_failure(self._library.v1sim_finish_filling())
 
@@ -279,6 +299,52 @@ class NativeModule:
         """
         self._library.v1sim_set_poisson_background(first_step, n_steps, key, event_weight)
 
+    def skip_frozen_nodes(self, skips: bool) -> None:
+        """Whether NEST's loop over nodes ends before the neurons that are updated together.
+
+        That writes to private members of NEST, whose version the module was compiled for.
+        """
+        self._library.v1sim_skip_frozen_nodes(int(skips))
+
+    def get_state(self, node: _I64) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """State of neurons, and what is on its way to them; 0 for those of other processes.
+
+        Returns
+        -------
+        state : float64 array, shape (n, 5 + 2 receptors)
+            v, r, z and the two after-spike currents, then current and rise of each receptor.
+        arriving : float64 array, shape (n, steps, receptors)
+            What arrives in the coming steps.
+        """
+        n_numbers, n_slots, n_receptors = self._state_shape()
+        state = np.zeros((len(node), n_numbers))
+        arriving = np.zeros((len(node), n_slots, n_receptors))
+        self._library.v1sim_get_state(
+            np.ascontiguousarray(node),
+            *(len(node), n_numbers, n_slots, n_receptors, state, arriving),
+        )
+        return state, arriving
+
+    def set_state(
+        self, node: _I64, state: NDArray[np.float64], arriving: NDArray[np.float64]
+    ) -> None:
+        """Set what `get_state` gave, in a network that has run a step at least."""
+        self._library.v1sim_set_state(
+            np.ascontiguousarray(node),
+            *(len(node), state.shape[1], *arriving.shape[1:]),
+            *(np.ascontiguousarray(state), np.ascontiguousarray(arriving)),
+        )
+
+    def send_again(self, node: _I64) -> None:
+        """Let these neurons send a spike each in the coming step, which is not recorded."""
+        self._library.v1sim_send_again(np.ascontiguousarray(node), len(node))
+
+    def _state_shape(self) -> tuple[int, int, int]:
+        values = ctypes.c_int64(), ctypes.c_int64(), ctypes.c_int64()
+        self._library.v1sim_state_shape(*map(ctypes.byref, values))
+        n_numbers, n_slots, n_receptors = (value.value for value in values)
+        return n_numbers, n_slots, n_receptors
+
     def audit_background(self, target_index: _I64, event_weight: float, n_receptors: int) -> Audit:
         """Digest and counts of the background weights of all neurons.
 
@@ -296,7 +362,7 @@ class NativeModule:
         sums = np.zeros(2, dtype=np.uint64)
         counts = np.zeros((1, 1, n_receptors), dtype=np.int64)
         n = self._library.v1sim_audit_background(
-            *(0, target_index, len(target_index), event_weight),
+            *(target_index, len(target_index), event_weight),
             *(len(target_index), n_receptors, sums, counts),
         )
         _raise_on_failure(n, "background")
@@ -308,7 +374,7 @@ class NativeModule:
         """The synapses that `audit_background` sees, as `synapses` gives them."""
         return self._columns(
             self._library.v1sim_background_weights,
-            (0, target_index, len(target_index), event_weight),
+            (target_index, len(target_index), event_weight),
             capacity,
             "background",
         )

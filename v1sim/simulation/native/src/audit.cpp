@@ -167,7 +167,7 @@ for_each_synapse( const char* model, const Index source_index, const Index targe
  */
 template < typename Real, typename Visit >
 std::int64_t
-for_each_background_weight( const Index target_index, const double event_weight, const Visit& visit )
+for_each_background_weight_of( const Index target_index, const double event_weight, const Visit& visit )
 {
   const auto n_threads = static_cast< int >( nest::kernel().vp_manager.get_num_threads() );
   std::int64_t total = 0;
@@ -202,6 +202,16 @@ for_each_background_weight( const Index target_index, const double event_weight,
     }
   }
   return failure ? failure : total;
+}
+
+//! The same for neurons of either precision.
+template < typename Visit >
+std::int64_t
+for_each_background_weight( const Index target_index, const double event_weight, const Visit& visit )
+{
+  const std::int64_t n = for_each_background_weight_of< double >( target_index, event_weight, visit );
+  const std::int64_t n_single = for_each_background_weight_of< float >( target_index, event_weight, visit );
+  return n < 0 or n_single < 0 ? foreign_node : n + n_single;
 }
 
 //! Digest and counts of the synapses that for_each( visit ) shows.
@@ -348,8 +358,7 @@ v1sim_synapses( const char* model,
 
 //! As v1sim_audit(): the background weights that neurons hold, as synapses from source 0, in pA of an event.
 std::int64_t
-v1sim_audit_background( const int single,
-  const std::int64_t* target_index,
+v1sim_audit_background( const std::int64_t* target_index,
   const std::int64_t n_target_nodes,
   const double event_weight,
   const std::int64_t n_targets,
@@ -360,10 +369,7 @@ v1sim_audit_background( const int single,
   const std::vector< std::uint16_t > one_class( n_targets, 0 );
   const Index index { target_index, n_target_nodes };
   return digest_and_counts( [ & ]( const auto& visit )
-    {
-      return single ? for_each_background_weight< float >( index, event_weight, visit )
-                    : for_each_background_weight< double >( index, event_weight, visit );
-    },
+    { return for_each_background_weight( index, event_weight, visit ); },
     one_class.data(),
     one_class.data(),
     1,
@@ -375,8 +381,7 @@ v1sim_audit_background( const int single,
 
 //! As v1sim_synapses(): the background weights that neurons hold.
 std::int64_t
-v1sim_background_weights( const int single,
-  const std::int64_t* target_index,
+v1sim_background_weights( const std::int64_t* target_index,
   const std::int64_t n_target_nodes,
   const double event_weight,
   const std::int64_t capacity,
@@ -388,10 +393,7 @@ v1sim_background_weights( const int single,
 {
   const Index index { target_index, n_target_nodes };
   return write_columns( [ & ]( const auto& visit )
-    {
-      return single ? for_each_background_weight< float >( index, event_weight, visit )
-                    : for_each_background_weight< double >( index, event_weight, visit );
-    },
+    { return for_each_background_weight( index, event_weight, visit ); },
     { capacity, pre, post, receptor, delay_steps, weight } );
 }
 }

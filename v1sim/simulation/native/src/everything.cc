@@ -4,6 +4,7 @@
 #include "analog_input.cpp"
 #include "audit.cpp"
 #include "filling.cpp"
+#include "frozen_nodes.cpp"
 #include "glif3.cpp"
 #include "glif3_float32.cpp"
 #include "glif3_parameters.cpp"

@@ -303,19 +303,24 @@ v1sim_error_message()
  * same, and v1sim_finish_filling(). Each returns 0 if it failed. Synapses onto neurons of other processes are left out.
  */
 int
-v1sim_begin_filling( const char* model, const int single )
+v1sim_begin_filling( const char* model )
 {
   return v1sim::succeeds(
     [ & ]
     {
       const auto syn_id = nest::kernel().model_manager.get_synapse_model_id( model );
-      if ( single )
+      const auto& connector_model = nest::kernel().model_manager.get_connection_model( syn_id, 0 );
+      if ( dynamic_cast< const nest::GenericConnectorModel< v1sim::Synapse< double > >* >( &connector_model ) )
+      {
+        v1sim::filling = std::make_unique< v1sim::FillingOf< double > >( syn_id );
+      }
+      else if ( dynamic_cast< const nest::GenericConnectorModel< v1sim::Synapse< float > >* >( &connector_model ) )
       {
         v1sim::filling = std::make_unique< v1sim::FillingOf< float > >( syn_id );
       }
       else
       {
-        v1sim::filling = std::make_unique< v1sim::FillingOf< double > >( syn_id );
+        throw nest::IllegalConnection( "This model's synapses are not v1sim's." );
       }
     } );
 }

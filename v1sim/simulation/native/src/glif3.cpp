@@ -5,6 +5,7 @@
 #include "analog_input.h"
 #include "dictionary.h"
 #include "exceptions.h"
+#include "frozen_nodes.h"
 #include "kernel_manager.h"
 #include "nest_names.h"
 #include "spike_record.h"
@@ -92,7 +93,8 @@ Glif3< Real >::pre_run_hook()
 {
   if ( index_ == 0 )
   {
-    hub_().prepare( get_thread() );
+    restore_nodes( get_thread() );
+    hub_().prepare();
   }
   if ( logger_ )
   {
@@ -108,6 +110,17 @@ Glif3< Real >::update( const nest::Time& origin, const long from, const long to 
   if ( index_ == 0 )
   {
     hub_().update( origin, from, to );
+    update_others( *this, origin, from, to );
+  }
+}
+
+template < typename Real >
+void
+Glif3< Real >::update_synaptic_elements( double )
+{
+  if ( index_ == 0 )
+  {
+    restore_nodes( get_thread() );
   }
 }
 

@@ -50,6 +50,9 @@ public:
   //! Tell the multimeters of a step.
   void record( long step );
 
+  //! NEST's last call of a run.
+  void update_synaptic_elements( double ) override;
+
 private:
   void init_buffers_() override;
   void pre_run_hook() override;

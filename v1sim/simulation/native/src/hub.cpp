@@ -6,7 +6,6 @@
 #include <limits>
 #include <map>
 
-#include "event.h"
 #include "event_delivery_manager_impl.h"
 #include "exceptions.h"
 #include "glif3.h"
@@ -214,7 +213,7 @@ Hub< Real >::record_voltage_of( Glif3< Real >& neuron )
 
 template < typename Real >
 void
-Hub< Real >::prepare( const std::size_t )
+Hub< Real >::prepare()
 {
   fix_receptors();
   resize_ring();
@@ -330,7 +329,6 @@ template < typename Real >
 void
 Hub< Real >::update( const nest::Time& origin, const long from, const long to )
 {
-  auto& events = nest::kernel().event_delivery_manager;
   nest::SpikeEvent event;
   add_queued();
   for ( long lag = from; lag < to; ++lag )
@@ -356,27 +354,121 @@ Hub< Real >::update( const nest::Time& origin, const long from, const long to )
       .dt = static_cast< Real >( nest::Time::get_resolution().get_ms() ),
       .spiked = spiked_.data(),
     } );
+    for ( const std::uint32_t i : to_send_again_ )
+    {
+      send( *neurons_[ i ], event, origin, lag );
+    }
+    to_send_again_.clear();
     for ( std::size_t i = 0; i < n_spikes; ++i )
     {
       Glif3< Real >& neuron = *neurons_[ spiked_[ i ] ];
-      if ( has_devices_[ spiked_[ i ] ] )
-      {
-        events.send( neuron, event, lag );
-      }
-      else
-      {
-        // As send() does, without a look at the devices: their table takes 1 kB a neuron.
-        event.set_sender( neuron );
-        event.set_sender_node_id( neuron.get_node_id() );
-        event.set_stamp( origin + nest::Time::step( lag + 1 ) );
-        events.send_remote( neuron.get_thread(), event, lag );
-      }
+      send( neuron, event, origin, lag );
       recorded_spikes()[ neuron.get_thread() ].push_back(
         { static_cast< std::uint32_t >( neuron.get_node_id() ), static_cast< std::uint32_t >( step + 1 ) } );
     }
     for ( auto* const neuron : with_multimeter_ )
     {
       neuron->record( step );
+    }
+  }
+}
+
+template < typename Real >
+void
+Hub< Real >::send( Glif3< Real >& neuron, nest::SpikeEvent& event, const nest::Time& origin, const long lag )
+{
+  auto& events = nest::kernel().event_delivery_manager;
+  if ( has_devices_[ neuron.index() ] )
+  {
+    events.send( neuron, event, lag );
+    return;
+  }
+  // As send() does, without a look at the devices: their table takes 1 kB a neuron.
+  event.set_sender( neuron );
+  event.set_sender_node_id( neuron.get_node_id() );
+  event.set_stamp( origin + nest::Time::step( lag + 1 ) );
+  events.send_remote( neuron.get_thread(), event, lag );
+}
+
+template < typename Real >
+void
+Hub< Real >::send_again( const std::uint32_t neuron )
+{
+  to_send_again_.push_back( neuron );
+}
+
+template < typename Real >
+std::size_t
+Hub< Real >::state_size() const
+{
+  return 3 + n_after_spike_currents + 2 * n_receptors_;
+}
+
+template < typename Real >
+void
+Hub< Real >::get_state( const std::uint32_t neuron, double* to ) const
+{
+  const std::size_t b = neuron / n_lanes, lane = neuron % n_lanes;
+  const auto& cell = cells_[ b ];
+  *to++ = cell.v[ lane ];
+  *to++ = cell.r[ lane ];
+  *to++ = cell.z[ lane ];
+  for ( const auto& asc : cell.asc )
+  {
+    *to++ = asc[ lane ];
+  }
+  for ( std::size_t i = 0; i < n_receptors_; ++i )
+  {
+    *to++ = receptors_[ b * n_receptors_ + i ].psc[ lane ];
+    *to++ = receptors_[ b * n_receptors_ + i ].rise[ lane ];
+  }
+}
+
+template < typename Real >
+void
+Hub< Real >::set_state( const std::uint32_t neuron, const double* from )
+{
+  const std::size_t b = neuron / n_lanes, lane = neuron % n_lanes;
+  const auto next = [ &from ] { return static_cast< Real >( *from++ ); };
+  auto& cell = cells_[ b ];
+  cell.v[ lane ] = next();
+  cell.r[ lane ] = next();
+  cell.z[ lane ] = next();
+  for ( auto& asc : cell.asc )
+  {
+    asc[ lane ] = next();
+  }
+  for ( std::size_t i = 0; i < n_receptors_; ++i )
+  {
+    receptors_[ b * n_receptors_ + i ].psc[ lane ] = next();
+    receptors_[ b * n_receptors_ + i ].rise[ lane ] = next();
+  }
+}
+
+template < typename Real >
+void
+Hub< Real >::get_arriving( const std::uint32_t neuron, const std::size_t n_slots, double* to )
+{
+  const std::int64_t now = nest::kernel().simulation_manager.get_time().get_steps();
+  for ( std::size_t step = 0; step < n_slots; ++step )
+  {
+    for ( std::size_t i = 0; i < n_receptors_; ++i )
+    {
+      *to++ = step < n_slots_ ? slot( now + step )[ place( neuron, i ) ] : Real( 0 );
+    }
+  }
+}
+
+template < typename Real >
+void
+Hub< Real >::set_arriving( const std::uint32_t neuron, const std::size_t n_slots, const double* from )
+{
+  const std::int64_t now = nest::kernel().simulation_manager.get_time().get_steps();
+  for ( std::size_t step = 0; step < std::min( n_slots, n_slots_ ); ++step )
+  {
+    for ( std::size_t i = 0; i < n_receptors_; ++i )
+    {
+      slot( now + step )[ place( neuron, i ) ] = static_cast< Real >( from[ step * n_receptors_ + i ] );
     }
   }
 }

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "block_vector.h"
+#include "event.h"
 #include "nest_time.h"
 #include "nest_types.h"
 #include "sweep.h"
@@ -78,8 +79,19 @@ public:
   void tell_devices_of( std::uint32_t neuron );
   void record_voltage_of( Glif3< Real >& );
 
-  void prepare( std::size_t tid );
+  void prepare();
   void update( const nest::Time& origin, long from, long to );
+
+  //! Let a neuron send a spike in the next step, which is not recorded: one of a saved state that was on its way.
+  void send_again( std::uint32_t neuron );
+  //! Numbers of the state of a neuron: v, r, z, after-spike currents, then current and rise of each receptor.
+  std::size_t state_size() const;
+  void get_state( std::uint32_t neuron, double* ) const;
+  void set_state( std::uint32_t neuron, const double* );
+  //! What is on its way: arrives[ n_slots ][ n_receptors ], from the coming step on.
+  std::size_t n_slots() const;
+  void get_arriving( std::uint32_t neuron, std::size_t n_slots, double* );
+  void set_arriving( std::uint32_t neuron, std::size_t n_slots, const double* );
   //! State and input as after creation.
   void reset();
 
@@ -109,6 +121,7 @@ private:
   void add_row( const QueuedRow& );
   void add_in_parts();
   void add_poisson( std::int64_t step );
+  void send( Glif3< Real >&, nest::SpikeEvent&, const nest::Time& origin, long lag );
   Real background_factor( std::int64_t step ) const;
 
   std::vector< Glif3< Real >* > neurons_;
@@ -142,6 +155,7 @@ private:
   bool queued_have_factors_ = false;
   std::vector< Cursor > cursors_;
   std::vector< std::uint32_t > spiked_;
+  std::vector< std::uint32_t > to_send_again_;
 };
 
 //! The hub of a thread; made when it is first asked for by that thread.
@@ -157,6 +171,13 @@ void forget_hubs();
 
 //! False while rows may not lie in the order in which NEST's sorting put them: then they are added as they are.
 extern std::atomic< bool > rows_are_in_order;
+
+template < typename Real >
+inline std::size_t
+Hub< Real >::n_slots() const
+{
+  return n_slots_;
+}
 
 template < typename Real >
 inline const std::vector< Glif3< Real >* >&

@@ -5,6 +5,7 @@
  *  called from Python through ctypes, in the process that NEST lives in.
  */
 #include "analog_input.h"
+#include "frozen_nodes.h"
 #include "glif3.h"
 #include "glif3_float32.h"
 #include "glif_psc_reset.h"
@@ -36,6 +37,8 @@ public:
     analog_input.clear();
     forget_hubs();
     forget_sources();
+    forget_cuts();
+    skips_frozen_nodes = false;
   }
 
 private:
@@ -63,6 +66,35 @@ for_each_hub( const Function& f )
       if ( has_hub< float >( tid ) )
       {
         f( hub< float >( tid ) );
+      }
+    } );
+}
+
+//! Call f( hub, neuron, i ) with each of the n neurons that this process has, by their node ids.
+template < typename Function >
+void
+for_each_neuron( const std::int64_t* node, const std::int64_t n, const Function& f )
+{
+  std::size_t largest = 0;
+  for ( std::int64_t i = 0; i < n; ++i )
+  {
+    largest = std::max( largest, static_cast< std::size_t >( node[ i ] ) );
+  }
+  std::vector< std::int64_t > index( largest + 1, -1 );
+  for ( std::int64_t i = 0; i < n; ++i )
+  {
+    index[ node[ i ] ] = i;
+  }
+  for_each_hub(
+    [ & ]( auto& hub )
+    {
+      for ( const auto* const neuron : hub.neurons() )
+      {
+        const std::size_t id = neuron->get_node_id();
+        if ( id <= largest and index[ id ] >= 0 )
+        {
+          f( hub, *neuron, static_cast< std::size_t >( index[ id ] ) );
+        }
       }
     } );
 }
@@ -186,27 +218,14 @@ v1sim_set_background_weights( const std::int64_t* node,
   const std::int64_t n_receptors,
   const float* weights )
 {
-  std::size_t largest = 0;
-  for ( std::int64_t i = 0; i < n_nodes; ++i )
-  {
-    largest = std::max( largest, static_cast< std::size_t >( node[ i ] ) );
-  }
-  std::vector< std::int64_t > row( largest + 1, -1 );
-  for ( std::int64_t i = 0; i < n_nodes; ++i )
-  {
-    row[ node[ i ] ] = i;
-  }
-  v1sim::for_each_hub(
-    [ & ]( auto& hub )
+  v1sim::for_each_neuron( node,
+    n_nodes,
+    [ = ]( auto& hub, const auto& neuron, const std::size_t row )
     {
-      for ( const auto* const neuron : hub.neurons() )
+      const std::size_t n = std::min( neuron.constants().n_receptors(), static_cast< std::size_t >( n_receptors ) );
+      for ( std::size_t i = 0; i < n; ++i )
       {
-        const std::size_t id = neuron->get_node_id();
-        const std::size_t n = std::min( neuron->constants().n_receptors(), static_cast< std::size_t >( n_receptors ) );
-        for ( std::size_t i = 0; id <= largest and row[ id ] >= 0 and i < n; ++i )
-        {
-          hub.set_background_weight( neuron->index(), i, weights[ row[ id ] * n_receptors + i ] );
-        }
+        hub.set_background_weight( neuron.index(), i, weights[ row * n_receptors + i ] );
       }
     } );
 }
@@ -226,5 +245,85 @@ v1sim_set_poisson_background( const std::int64_t first_step,
   const double event_weight )
 {
   v1sim::for_each_hub( [ = ]( auto& hub ) { hub.set_poisson_background( first_step, n_steps, key, event_weight ); } );
+}
+
+//! Whether NEST's loop over nodes ends before the frozen ones; see frozen_nodes.h.
+void
+v1sim_skip_frozen_nodes( const int skips )
+{
+  v1sim::skips_frozen_nodes = skips != 0;
+}
+
+//! Numbers of the state of a neuron, and steps for which something may be on its way.
+void
+v1sim_state_shape( std::int64_t* n_numbers, std::int64_t* n_slots, std::int64_t* n_receptors )
+{
+  *n_numbers = *n_slots = *n_receptors = 0;
+  for ( std::size_t tid = 0; tid < nest::kernel().vp_manager.get_num_threads(); ++tid )
+  {
+    const auto take = [ & ]( const auto& hub )
+    {
+      *n_numbers = std::max( *n_numbers, static_cast< std::int64_t >( hub.state_size() ) );
+      *n_slots = std::max( *n_slots, static_cast< std::int64_t >( hub.n_slots() ) );
+      *n_receptors = std::max( *n_receptors, static_cast< std::int64_t >( hub.n_receptors() ) );
+    };
+    if ( v1sim::has_hub< double >( tid ) )
+    {
+      take( v1sim::hub< double >( tid ) );
+    }
+    if ( v1sim::has_hub< float >( tid ) )
+    {
+      take( v1sim::hub< float >( tid ) );
+    }
+  }
+}
+
+/**
+ * State of the neurons with these node ids as v1sim_state_shape() says: state[ n ][ n_numbers ] and
+ * arriving[ n ][ n_slots ][ n_receptors ], from the coming step on. Rows of neurons of other processes stay as they are.
+ */
+void
+v1sim_get_state( const std::int64_t* node,
+  const std::int64_t n,
+  const std::int64_t n_numbers,
+  const std::int64_t n_slots,
+  const std::int64_t n_receptors,
+  double* state,
+  double* arriving )
+{
+  v1sim::for_each_neuron( node,
+    n,
+    [ = ]( auto& hub, const auto& neuron, const std::size_t i )
+    {
+      hub.get_state( neuron.index(), state + i * n_numbers );
+      hub.get_arriving( neuron.index(), n_slots, arriving + i * n_slots * n_receptors );
+    } );
+}
+
+//! Set what v1sim_get_state() gave; no spikes are sent for it.
+void
+v1sim_set_state( const std::int64_t* node,
+  const std::int64_t n,
+  const std::int64_t n_numbers,
+  const std::int64_t n_slots,
+  const std::int64_t n_receptors,
+  const double* state,
+  const double* arriving )
+{
+  v1sim::for_each_neuron( node,
+    n,
+    [ = ]( auto& hub, const auto& neuron, const std::size_t i )
+    {
+      hub.set_state( neuron.index(), state + i * n_numbers );
+      hub.set_arriving( neuron.index(), n_slots, arriving + i * n_slots * n_receptors );
+    } );
+}
+
+//! Let these neurons send a spike each in the coming step, which is not recorded.
+void
+v1sim_send_again( const std::int64_t* node, const std::int64_t n )
+{
+  v1sim::for_each_neuron(
+    node, n, []( auto& hub, const auto& neuron, std::size_t ) { hub.send_again( neuron.index() ); } );
 }
 }

@@ -1,0 +1,1 @@
+"""The training dynamics in other engines; each script runs in an environment of its own."""
