@@ -9,7 +9,7 @@ Each row is a process of its own, and the rows are run in turn, so that all see 
   v1sim training                  float64; from the file, with guards and read-back
   v1sim training_single           float32
   ... frozen nodes skipped        with simulation.skip_frozen_nodes
-  C++ by hand                     benchmarks/by_hand.cpp, compiled here with -march=native -ffast-math
+  C++ by hand                     benchmarks/by_hand.cpp: -O3 -march=native -ffast-math
   Brian2 / JAX + brainevent       in environments of their own, where they are named
 
 Ratios are of medians of CPU time of all threads (OMP_WAIT_POLICY=passive). *ready* is from the file
@@ -47,7 +47,7 @@ OURS = ("v1sim training", *OTHER_KINDS)
 
 
 def export(network: NetworkModel, folder: Path, duration_ms: float, rate_hz: float) -> None:
-    """Write what the other engines need: constants, synapses by source, delay and target, LGN spikes.
+    """Write what the others need: constants, synapses by source, delay and target, LGN spikes.
 
     ``target`` is neuron * 4 + receptor; weights are normalised.
     """
@@ -157,7 +157,12 @@ def main() -> None:
         if program:
             rows[BY_HAND] = [program, folder, threads, ms]
         if arguments.brainevent_python:
-            rows[BRAINEVENT] = [arguments.brainevent_python, peers / "brainevent_run.py", folder, ms]
+            rows[BRAINEVENT] = [
+                arguments.brainevent_python,
+                peers / "brainevent_run.py",
+                folder,
+                ms,
+            ]
         if arguments.brian2_python:
             build = [arguments.brian2_python, peers / "brian2_build.py", folder, folder / "brian2"]
             subprocess.run(

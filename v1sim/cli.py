@@ -112,6 +112,10 @@ def run(
         Path | None,
         typer.Option("--shared", help="What a batch has checked and computed (v1sim batch)."),
     ] = None,
+    save_state: Annotated[
+        Path | None,
+        typer.Option("--save-state", help="File for the network's state at the end of the run."),
+    ] = None,
 ) -> None:
     """Check a network, simulate it, and leave a folder with spikes, figure and report."""
     from v1sim import pipeline
@@ -137,6 +141,7 @@ def run(
             command=shlex.join(sys.argv),
             inputs=SharedInput(shared) if shared else None,
             group=group,
+            save_state=save_state,
         )
     if group.is_first:
         _out.print(check_report(result.report.guard.to_report()))

@@ -77,7 +77,8 @@ class SimulationConfig(Section):
     until nothing that is left of the synaptic currents can change a float64
     membrane potential; ``rebuild`` makes the network anew for each trial;
     ``auto`` is ``reset`` where it can be and ``gap`` otherwise. ``skip_frozen_nodes`` makes runs of
-    ``training`` and ``training_single`` faster by writing to private members of NEST.
+    ``training`` and ``training_single`` faster by writing to private members of NEST. Trials start
+    from the state in the file ``warm_start`` (``v1sim run --save-state``), in place of rest.
     """
 
     dynamics: Dynamics | Literal["auto"] = "auto"
@@ -85,6 +86,7 @@ class SimulationConfig(Section):
     threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
     between_trials: Literal["auto", "reset", "gap", "rebuild"] = "auto"
     skip_frozen_nodes: bool = False
+    warm_start: InputFile | None = None
 
 
 class RecordingConfig(Section):

@@ -44,6 +44,13 @@ from v1sim.simulation.native.library import has_native
 from v1sim.simulation.plan import BuildPlan
 from v1sim.simulation.readback import read_back_findings
 from v1sim.simulation.run import Output, run_trials
+from v1sim.simulation.state import (
+    NetworkState,
+    read_state,
+    refuse_state,
+    refuse_unwritable,
+    write_state,
+)
 from v1sim.simulation.watch import watch_run
 from v1sim.stimulus.base import Stimulus
 
@@ -118,6 +125,7 @@ class _Prepared:
     threads: int
     between_trials: Literal["reset", "gap", "rebuild"]
     voltage_of: NDArray[np.int32]
+    start: NetworkState | None
 
 
 @dataclass
@@ -141,6 +149,7 @@ def run(
     command: str,
     inputs: RunInput | None = None,
     group: Group = ALONE,
+    save_state: Path | None = None,
 ) -> RunResult:
     """Check, build, simulate, analyse; leave a folder that is complete or not there.
 
@@ -161,6 +170,8 @@ def run(
         everything is read, checked and computed now.
     group : Group, optional
         The processes that simulate together (`v1sim.simulation.group.join`).
+    save_state : Path, optional
+        File for the network's state at the end of the last trial.
 
     Raises
     ------
@@ -180,6 +191,9 @@ def run(
         source = inputs or FreshInput(command, temporary, called=folder)
         prepared = _prepare(config, source, clock, progress, group)
         _refuse_or_warn_of_memory(prepared)
+        if save_state is not None:
+            refuse_state(prepared.plan, None, where="--save-state")
+            refuse_unwritable(save_state)
         output = run_trials(
             prepared.plan,
             prepared.stimulus,
@@ -190,7 +204,11 @@ def run(
             watch=config.watch,
             group=group,
             skip_frozen_nodes=config.simulation.skip_frozen_nodes,
+            start=prepared.start,
+            save_state=save_state is not None,
         )
+        if save_state is not None and output.state is not None and group.is_first:
+            write_state(save_state, output.state)
         result: RunResult | None = None
         if temporary is not None and prepared.report is not None:
             clock.seconds |= output.seconds
@@ -270,6 +288,11 @@ def _prepare(
     with clock.stage("stimulus"):
         stimulus.prepare()  # what is wrong with it shows before anything is built
     _refuse_other_labels(stimulus, network)
+    start = None
+    if config.simulation.warm_start is not None:
+        file = config.simulation.warm_start
+        start = group.broadcast(read_state(file) if group.is_first else None)
+        refuse_state(plan, start, where=f"simulation.warm_start: {file}")
     return _Prepared(
         network=network,
         report=report,
@@ -278,6 +301,7 @@ def _prepare(
         threads=configured_threads(config),
         between_trials=return_between_trials(config, network.cell_types),
         voltage_of=configured_voltage_neurons(config, network),
+        start=start,
     )
 
 

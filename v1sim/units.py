@@ -69,12 +69,15 @@ def to_steps(time_ms: NDArray[np.floating], dt_ms: float) -> NDArray[np.int64]:
     ValueError
         If a time is not on the grid.
     """
-    on_grid = on_time_grid(time_ms, dt_ms)
+    exact = np.asarray(time_ms, dtype=np.float64) / dt_ms
+    steps = np.rint(exact)
+    with np.errstate(invalid="ignore"):  # inf - inf: not on the grid
+        on_grid = np.abs(exact - steps) <= GRID_TOLERANCE_STEPS
     if not on_grid.all():
         bad = np.asarray(time_ms)[~on_grid]
         msg = f"{bad.size} times are not multiples of {dt_ms} ms, for example {bad[0]} ms"
         raise ValueError(msg)
-    return np.rint(np.asarray(time_ms, dtype=np.float64) / dt_ms).astype(np.int64)
+    return steps.astype(np.int64)
 
 
 def peak_psp_mv_per_pa(c_m_pf: F64, g_ns: F64, tau_syn_ms: F64) -> F64:

@@ -13,10 +13,10 @@ from pathlib import Path
 
 begin = time.process_time()
 
-import brainevent
-import jax
-import jax.numpy as jnp
-import numpy as np
+import brainevent  # noqa: E402 timed
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
 
 N_SLOTS = 8
 arrays, n_steps = Path(sys.argv[1]), int(sys.argv[2])

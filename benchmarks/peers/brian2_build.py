@@ -2,9 +2,9 @@
 
 usage: python brian2_build.py ARRAYS FOLDER [--threads 1] [--ms 500]      needs brian2
 
-ARRAYS is the folder that benchmarks/engines.py writes. One Synapses object a receptor, with a delay for
-each synapse. A spike of step t reaches `rise` in the slot of synapses of step t + delay, after the
-update and so as in training; the background is part of the update. FOLDER/main prints one
+ARRAYS is the folder that benchmarks/engines.py writes. One Synapses object a receptor, with a delay
+for each synapse. A spike of step t reaches `rise` in the slot of synapses of step t + delay, after
+the update and so as in training; the background is part of the update. FOLDER/main prints one
 line of JSON.
 """
 

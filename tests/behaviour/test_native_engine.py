@@ -16,12 +16,13 @@ from tests.networks import tiny_types
 from v1sim.errors import SimulationError
 from v1sim.simulation.cells import nest_parameters
 from v1sim.simulation.kernel import backend
-from v1sim.simulation.native.library import NORMALISED_SYNAPSE, SPIKE_SOURCE, native_module
+from v1sim.simulation.native.library import NORMALISED_SYNAPSES, SPIKE_SOURCE, native_module
 
 TYPES = tiny_types()
 SCALE_MV = float(TYPES.voltage_scale_mv[0])
 N, N_SOURCES, N_STEPS = 203, 20, 240
 MODEL = "glif3_training"
+NORMALISED_SYNAPSE = NORMALISED_SYNAPSES["training"]
 
 
 def fresh(threads=1, **keys):

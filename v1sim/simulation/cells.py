@@ -138,6 +138,23 @@ def _cell_class(model: str, parameters: dict[str, Any], receptors: tuple[str, ..
     return _NestCell
 
 
+def _created(model: str, parameters: dict[str, Any], n: int) -> Any:
+    """``n`` nodes of a model with the same parameters.
+
+    NEST parses a dictionary for each node that it creates with parameters. v1sim's own models
+    get them as defaults for the moment instead.
+    """
+    nest, _ = backend()
+    if model not in NATIVE_MODELS.values():
+        return nest.Create(model, n, params=parameters)
+    before = nest.GetDefaults(model, list(parameters))
+    nest.SetDefaults(model, parameters)
+    try:
+        return nest.Create(model, n)
+    finally:
+        nest.SetDefaults(model, dict(zip(parameters, before, strict=True)))
+
+
 def _population_class() -> Any:
     """A PyNN population whose cells NEST makes type by type, not from one dict a cell."""
     nest, pynn = backend()
@@ -189,7 +206,7 @@ def _population_class() -> Any:
             super().__init__(size, cell, label=label)
 
         def _create_cells(self) -> None:
-            parts = [nest.Create(model, n, params=p) for model, p, n in self._creations]
+            parts = [_created(model, p, n) for model, p, n in self._creations]
             self.node_collection = sum(parts[1:], start=parts[0])
             starts = [part[0].get().get("V_m", 0.0) for part in parts]
             self._start_mv = np.repeat(starts, [len(part) for part in parts])

@@ -55,21 +55,29 @@ HeldAs = Literal["pa_synapses", "normalised_synapses", "normalised_in_neurons"]
 
 @dataclass(frozen=True, eq=False)
 class Synapses:
-    """A block of synapses in physical units: indices, receptor, ms and pA, shape (m,).
+    """A block of synapses: indices, receptor, ms and weight, shape (m,).
 
-    The receptor is `NO_PORT` where NEST chooses it by the sign of the weight.
-    ``weight`` is the normalised weight, where that is what the simulator holds.
+    The receptor is `NO_PORT` where NEST chooses it by the sign of the weight. The weight is in pA;
+    or normalised, float32, where that is what the simulator holds: then ``scale`` (n,) makes it
+    pA by target neuron.
     """
 
     pre: NDArray[np.integer]
     post: NDArray[np.integer]
     receptor: NDArray[np.integer]
     delay_ms: NDArray[np.floating]
-    weight_pa: NDArray[np.float64]
-    weight: NDArray[np.float32] | None = None
+    weight: NDArray[np.floating]
+    scale: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.pre)
+
+    @property
+    def weight_pa(self) -> NDArray[np.float64]:
+        """The physical weight, pA."""
+        if self.scale is None:
+            return np.asarray(self.weight, dtype=np.float64)
+        return units.to_pa(self.weight, self.post, self.scale)
 
     def take(self, index: NDArray[np.intp]) -> Synapses:
         """The synapses at ``index``, in that order."""
@@ -78,8 +86,8 @@ class Synapses:
             self.post[index],
             self.receptor[index],
             self.delay_ms[index],
-            self.weight_pa[index],
-            None if self.weight is None else self.weight[index],
+            self.weight[index],
+            self.scale,
         )
 
     def digest(self, dt_ms: float) -> SynapseDigest:
@@ -143,8 +151,7 @@ class ProjectionPlan:
                 weight = t.weight[part]
                 if self.perturbed_by:
                     weight = self._perturbed(part, weight.astype(np.float64)).astype(np.float32)
-                weight_pa = units.to_pa(weight, post, self.scale)
-                yield Synapses(pre, post, receptor, t.delay_ms[part], weight_pa, weight)
+                yield Synapses(pre, post, receptor, t.delay_ms[part], weight, self.scale)
             t.forget()
 
     def _perturbed(self, part: slice, weight: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -158,7 +165,7 @@ class ProjectionPlan:
         """The same with the perturbed weights as the table's own, those that are not 0."""
         t = self.table
         (whole,) = self.blocks(max(len(t), 1)) if len(t) else (None,)
-        if whole is None or whole.weight is None:
+        if whole is None or self.held_as == "pa_synapses":
             return self
         kept = np.flatnonzero(whole.weight)
         table = SynapseTable(
@@ -166,7 +173,7 @@ class ProjectionPlan:
             post=t.post[kept],
             receptor=t.receptor[kept],
             delay_ms=t.delay_ms[kept],
-            weight=whole.weight[kept],
+            weight=whole.weight[kept].astype(np.float32),
         )
         return replace(self, table=table, perturbed_by=())
 

@@ -36,6 +36,7 @@ from v1sim.simulation.group import ALONE, Group
 from v1sim.simulation.kernel import backend
 from v1sim.simulation.plan import BuildPlan
 from v1sim.simulation.readback import ProjectionReadback, read_back
+from v1sim.simulation.state import NetworkState, refuse_state, restore, send_again, take_state
 from v1sim.simulation.watch import stop_if_hopeless
 from v1sim.stimulus import background
 from v1sim.stimulus.base import Stimulus
@@ -63,7 +64,8 @@ class Output:
     """What a simulation gave.
 
     ``seconds`` holds the wall time of each stage, ``gap_ms`` the simulated time
-    spent between trials. There are no ``lgn_spikes`` of analog input.
+    spent between trials. There are no ``lgn_spikes`` of analog input. ``state`` is that at the
+    end of the last trial, where it was asked for.
     """
 
     spikes: SpikeTable
@@ -73,6 +75,7 @@ class Output:
     simulation: Simulation
     gap_ms: float
     seconds: Mapping[str, float]
+    state: NetworkState | None = None
 
 
 @dataclass
@@ -83,6 +86,7 @@ class _Collected:
     lgn: list[_TrialSpikes] = field(default_factory=list)
     voltage: list[NDArray[np.float32]] = field(default_factory=list)
     gap_ms: float = 0.0
+    state: NetworkState | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
     def timed(self, stage: str, since: float) -> None:
@@ -100,6 +104,8 @@ def run_trials(
     watch: WatchConfig | None = None,
     group: Group = ALONE,
     skip_frozen_nodes: bool = False,
+    start: NetworkState | None = None,
+    save_state: bool = False,
 ) -> Output:
     """Build the network, prove what was built, and run every trial.
 
@@ -123,6 +129,10 @@ def run_trials(
         The processes that simulate together. Each calls this and gets the whole recording.
     skip_frozen_nodes : bool, optional
         See `v1sim.simulation.build.build`.
+    start : NetworkState, optional
+        From which each trial starts, in place of rest; its random streams go on.
+    save_state : bool, optional
+        Whether the state at the end of the last trial is wanted.
 
     Raises
     ------
@@ -134,6 +144,10 @@ def run_trials(
         If NEST fails, or the network does not fall silent between trials.
     """
     refuse_other_input(plan, stimulus)
+    if start is not None or save_state:
+        refuse_state(plan, start, where="the run's state")
+    if start is not None and between_trials == "gap":
+        between_trials = "reset"  # each trial starts from the state, whatever went before
     nest, _ = backend()
     collected = _Collected()
     simulation: Simulation | None = None
@@ -168,11 +182,15 @@ def run_trials(
                 collected.gap_ms += _return_to_rest(simulation)
                 collected.timed("between trials", since)
             since = time.perf_counter()
-            lgn = stimulus.input(trial.index, plan.seed, plan.dt_ms)
+            first_step = 0 if start is None else start.n_steps
+            lgn = stimulus.input(trial.index, plan.seed, plan.dt_ms, first_step)
             collected.timed("stimulus", since)
             since = time.perf_counter()
             n_steps = plan.n_steps(trial.duration_ms)
-            _run_trial(simulation, n_steps, trial.index, lgn, collected, early, pieces)
+            keep = save_state and trial is stimulus.trials[-1]
+            collected.state = _run_trial(
+                *(simulation, n_steps, trial.index, lgn, collected, early, pieces), start, keep
+            )
             collected.timed("simulate", since)
             done_ms += trial.duration_ms
     except nest.NESTError as error:
@@ -191,6 +209,7 @@ def run_trials(
         simulation=simulation,
         gap_ms=collected.gap_ms,
         seconds=collected.seconds,
+        state=collected.state,
     )
 
 
@@ -279,18 +298,27 @@ def _run_trial(
     collected: _Collected,
     early: _EarlyWatch | None,
     pieces: _Pieces,
-) -> None:
+    start: NetworkState | None,
+    save_state: bool,
+) -> NetworkState | None:
+    """One trial; the state at its end, if it is to be saved."""
     nest, _ = backend()
     plan = simulation.plan
+    first_step = 0 if start is None else start.n_steps
     start_ms = nest.biological_time + _n_steps_before(plan) * plan.dt_ms
-    _load_sources(simulation, start_ms, n_steps, trial, lgn)
-    _take_steps_before(simulation)
+    _load_sources(simulation, start_ms, n_steps, trial, lgn, first_step)
+    _take_steps_before(simulation, start)
     n_early = early.n_steps(n_steps) if early else 0
     parts = []
     if early and n_early:
         pieces.simulate(n_early)
         parts.append(_recorded(simulation, start_ms, start_ms + n_early * plan.dt_ms))
         early.add(parts[0][0], lgn, n_early)
+    state = None
+    if save_state:
+        pieces.simulate(n_steps - n_early, done=n_early)
+        state = take_state(simulation, first_step + n_steps)
+        n_early = n_steps
     # One step more: NEST hands over a step's voltages in the next.
     pieces.simulate(n_steps + 1 - n_early, done=n_early)
     parts.append(_recorded(simulation, start_ms, start_ms + n_steps * plan.dt_ms))
@@ -300,10 +328,16 @@ def _run_trial(
     collected.lgn.append((trial, drawn.source, drawn.step * plan.dt_ms))
     if simulation.multimeter is not None:
         collected.voltage.append(_recorded_voltage(simulation, start_ms, n_steps))
+    return state
 
 
 def _load_sources(
-    simulation: Simulation, start_ms: float, n_steps: int, trial: int, lgn: LgnInput
+    simulation: Simulation,
+    start_ms: float,
+    n_steps: int,
+    trial: int,
+    lgn: LgnInput,
+    first_step: int = 0,
 ) -> None:
     """Give each source its spikes of this trial, or its numbers."""
     plan = simulation.plan
@@ -329,9 +363,13 @@ def _load_sources(
         weight = background.event_weight(plan.background)
         if plan.background == "independent_poisson":
             key = background.poisson_key(plan.seed, trial)
-            simulation.native.set_poisson_background(start_step, n_steps, key, weight)
+            simulation.native.set_poisson_background(
+                start_step - first_step, first_step + n_steps, key, weight
+            )
         else:
-            events = background.events(plan.background, n_steps, plan.seed, trial, plan.draws)
+            events = background.events(
+                plan.background, n_steps, plan.seed, trial, plan.draws, first_step
+            )
             simulation.native.set_background(start_step, events.astype(np.float64) * weight)
         return
     source = simulation.populations.get("background")
@@ -354,10 +392,11 @@ def _load_sources(
 
 def _n_steps_before(plan: BuildPlan) -> int:
     """Steps between the network's return to rest and a trial."""
-    return 2 if plan.background == "independent_poisson" else 1
+    in_neurons = any(p.held_as == "normalised_in_neurons" for p in plan.projections)
+    return 2 if plan.background == "independent_poisson" and not in_neurons else 1
 
 
-def _take_steps_before(simulation: Simulation) -> None:
+def _take_steps_before(simulation: Simulation, start: NetworkState | None = None) -> None:
     """The steps before a trial, in which its first input leaves; then every neuron's start."""
     nest, _ = backend()
     plan, native = simulation.plan, simulation.native
@@ -367,9 +406,14 @@ def _take_steps_before(simulation: Simulation) -> None:
         # training are muted, those of glif_psc are at rest.
         native.reset_neurons()
         native.set_muted(True)
+        if start is not None:
+            send_again(simulation, start)
         nest.Simulate(plan.dt_ms)
         native.set_muted(False)
         native.reset_neurons()
+        if start is not None:
+            restore(simulation, start)
+            return
         n_steps -= 1
         # The module leaves GLIF3 neurons of training at their start, others it does not know.
         if not n_steps and not plan.cell_types.why_not_of_training:

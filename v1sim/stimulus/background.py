@@ -63,6 +63,7 @@ def events(
     seed: int,
     trial: int,
     draws: NDArray[np.int64] | None = None,
+    first_step: int = 0,
 ) -> NDArray[np.int64]:
     """Events of the one background source in each step of a trial, shape (n_steps,).
 
@@ -75,12 +76,15 @@ def events(
     seed, trial : int
         Which random stream.
     draws : int array, shape (trials, steps), optional
-        The recorded ones.
+        The recorded ones, of this run's steps.
+    first_step : int, optional
+        Step of the trial's random stream with which to begin: that of a trial that goes on.
     """
     if background == "mean":
         return np.ones(n_steps, dtype=np.int64)
     if background == "shared_binomial":
-        return stream(seed, "background", trial).binomial(DRAWS, PROBABILITY, n_steps)
+        drawn = stream(seed, "background", trial).binomial(DRAWS, PROBABILITY, first_step + n_steps)
+        return drawn[first_step:]
     if background == "recorded":
         if draws is None:
             msg = "a recorded background needs its draws"

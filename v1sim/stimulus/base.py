@@ -79,10 +79,14 @@ class Stimulus(ABC):
         self.input(0, 0)
 
     @abstractmethod
-    def input(self, trial: int, seed: int, dt_ms: float = MODEL_STEP_MS) -> LgnInput:
+    def input(
+        self, trial: int, seed: int, dt_ms: float = MODEL_STEP_MS, first_step: int = 0
+    ) -> LgnInput:
         """What enters the LGN's synapses in one trial, in steps of ``dt_ms``.
 
-        The same trial and seed give the same, whatever else was asked for. Spikes in shorter
+        The same trial and seed give the same, whatever else was asked for. What is drawn begins
+        with ``first_step`` of the trial's random stream: that of a trial that goes on from a
+        saved state. Spikes in shorter
         steps are those of whole milliseconds, somewhere within theirs.
 
         Raises

@@ -56,13 +56,16 @@ class DrawnStimulus(Stimulus):
         """Make the first trial's probabilities."""
         self.strength(0)
 
-    def input(self, trial: int, seed: int, dt_ms: float = MODEL_STEP_MS) -> LgnInput:
+    def input(
+        self, trial: int, seed: int, dt_ms: float = MODEL_STEP_MS, first_step: int = 0
+    ) -> LgnInput:
         """Spikes of one trial, drawn with its probabilities, or the numbers."""
         strength = self.strength(trial)
         if self.analog:
             refuse_other_step(dt_ms, self.dt_ms)
             return strength
-        return in_shorter_steps(draw_spikes(strength, seed, trial), self.dt_ms, dt_ms, seed, trial)
+        spikes = draw_spikes(strength, seed, trial, first_step)
+        return in_shorter_steps(spikes, self.dt_ms, dt_ms, seed, trial)
 
     def strength(self, trial: int) -> F32:
         """Probability of a spike of each LGN cell in each step of one trial.

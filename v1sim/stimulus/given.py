@@ -24,7 +24,9 @@ class GivenSpikes(Stimulus):
         super().__init__(n_lgn, schedule)
         self._spikes = spikes
 
-    def input(self, trial: int, seed: int, dt_ms: float = MODEL_STEP_MS) -> LgnSpikes:
+    def input(
+        self, trial: int, seed: int, dt_ms: float = MODEL_STEP_MS, first_step: int = 0
+    ) -> LgnSpikes:
         """The trial's spikes, each in the step that its time lies in."""
         return self._spikes[self.schedule.stimulus_of_trial[trial]].in_steps(dt_ms)
 
@@ -43,7 +45,9 @@ class GivenValues(Stimulus):
         super().__init__(n_lgn, schedule, analog=True)
         self._values = values
 
-    def input(self, trial: int, seed: int, dt_ms: float = MODEL_STEP_MS) -> F32:
+    def input(
+        self, trial: int, seed: int, dt_ms: float = MODEL_STEP_MS, first_step: int = 0
+    ) -> F32:
         """The trial's numbers."""
         refuse_other_step(dt_ms, self.dt_ms)
         return self.strength(trial)

@@ -80,7 +80,9 @@ def probability_of_rate(rate_hz: NDArray[np.floating], dt_ms: float) -> NDArray[
     return probability
 
 
-def draw_spikes(probability: NDArray[np.floating], seed: int, trial: int) -> LgnSpikes:
+def draw_spikes(
+    probability: NDArray[np.floating], seed: int, trial: int, first_step: int = 0
+) -> LgnSpikes:
     """Draw the spikes of one trial: every step and every source independently.
 
     The same seed and trial always give the same spikes, whatever else was drawn.
@@ -93,6 +95,8 @@ def draw_spikes(probability: NDArray[np.floating], seed: int, trial: int) -> Lgn
         Seed of the run.
     trial : int
         Index of the trial.
+    first_step : int, optional
+        Step of the trial's random stream with which to begin: that of a trial that goes on.
 
     Raises
     ------
@@ -102,6 +106,8 @@ def draw_spikes(probability: NDArray[np.floating], seed: int, trial: int) -> Lgn
     n_steps, n_sources = probability.shape
     rng = stream(seed, "lgn spikes", trial)
     rows = max(1, _BLOCK // max(1, n_sources))
+    for start in range(0, first_step, rows):
+        rng.random((min(rows, first_step - start), n_sources), dtype=np.float32)
     parts = [(np.empty(0, np.int32), np.empty(0, np.int32))]
     for start in range(0, n_steps, rows):
         block = probability[start : start + rows]

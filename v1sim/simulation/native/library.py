@@ -86,7 +86,13 @@ class Audit:
 
 
 class SynapseBlock(Protocol):
-    """What of a block of synapses the module needs beside node ids."""
+    """What the module needs of a block of synapses that are held normalised."""
+
+    @property
+    def pre(self) -> NDArray[np.integer]: ...
+
+    @property
+    def post(self) -> NDArray[np.integer]: ...
 
     @property
     def receptor(self) -> NDArray[np.integer]: ...
@@ -95,7 +101,10 @@ class SynapseBlock(Protocol):
     def delay_ms(self) -> NDArray[np.floating]: ...
 
     @property
-    def weight(self) -> NDArray[np.float32] | None: ...
+    def weight(self) -> NDArray[np.floating]: ...
+
+    @property
+    def scale(self) -> NDArray[np.float64] | None: ...
 
 
 class NativeModule:
@@ -154,6 +163,12 @@ class NativeModule:
             *(ctypes.c_int64, ctypes.c_int64, ctypes.c_uint64, ctypes.c_double),
         ]
         library.v1sim_set_poisson_background.restype = None
+        library.v1sim_digest.argtypes = [
+            *(ctypes.c_int64, _pointer(np.int32), _pointer(np.int32), _pointer(np.uint8)),
+            *(_pointer(np.int32), _pointer(np.float32), _pointer(np.float64)),
+            _pointer(np.uint64),
+        ]
+        library.v1sim_digest.restype = None
         library.v1sim_skip_frozen_nodes.restype = None
         shape = [ctypes.POINTER(ctypes.c_int64)] * 3
         library.v1sim_state_shape.argtypes = shape
@@ -344,6 +359,21 @@ class NativeModule:
         self._library.v1sim_state_shape(*map(ctypes.byref, values))
         n_numbers, n_slots, n_receptors = (value.value for value in values)
         return n_numbers, n_slots, n_receptors
+
+    def digest(self, block: SynapseBlock, dt_ms: float) -> SynapseDigest:
+        """Digest of a block as `v1sim.digests.synapse_digest` gives it, on all threads."""
+        sums = np.zeros(2, dtype=np.uint64)
+        self._library.v1sim_digest(
+            len(block.pre),
+            np.ascontiguousarray(block.pre, dtype=np.int32),
+            np.ascontiguousarray(block.post, dtype=np.int32),
+            np.ascontiguousarray(block.receptor, dtype=np.uint8),
+            to_steps(block.delay_ms, dt_ms).astype(np.int32),
+            np.ascontiguousarray(block.weight, dtype=np.float32),
+            np.ascontiguousarray(block.scale, dtype=np.float64),
+            sums,
+        )
+        return SynapseDigest(len(block.pre), (int(sums[0]), int(sums[1])))
 
     def audit_background(self, target_index: _I64, event_weight: float, n_receptors: int) -> Audit:
         """Digest and counts of the background weights of all neurons.

@@ -55,28 +55,62 @@ struct Fields
   double weight;
 };
 
-//! What a synapse holds but for its source, receptor from 0.
-Fields
-fields_of( const StaticSynapse& synapse, const std::size_t tid, const Index target_index )
+//! What synapses of a connector hold but for their source.
+template < typename Synapse >
+class Reader;
+
+template <>
+class Reader< StaticSynapse >
 {
-  return { -1,
-    target_index( synapse.get_target( tid )->get_node_id() ),
-    static_cast< std::uint64_t >( synapse.get_rport() ) - 1,
-    static_cast< std::uint64_t >( synapse.get_delay_steps() ),
-    synapse.*reach( v1sim::WeightOfStatic {} ) };
-}
+public:
+  Reader( const std::size_t tid, const Index target_index )
+    : tid_( tid )
+    , target_index_( target_index )
+  {
+  }
+
+  Fields
+  operator()( const StaticSynapse& synapse ) const
+  {
+    return { -1,
+      target_index_( synapse.get_target( tid_ )->get_node_id() ),
+      static_cast< std::uint64_t >( synapse.get_rport() ) - 1,
+      static_cast< std::uint64_t >( synapse.get_delay_steps() ),
+      synapse.*reach( v1sim::WeightOfStatic {} ) };
+  }
+
+private:
+  std::size_t tid_;
+  Index target_index_;
+};
 
 template < typename Real >
-Fields
-fields_of( const v1sim::Synapse< Real >& synapse, const std::size_t tid, const Index target_index )
+class Reader< v1sim::Synapse< Real > >
 {
-  const auto& hub = v1sim::hub< Real >( tid );
-  return { -1,
-    target_index( synapse.get_target( tid )->get_node_id() ),
-    hub.receptor_of( synapse.place() ),
-    synapse.delay(),
-    synapse.weight_pa( hub ) };
-}
+public:
+  Reader( const std::size_t tid, const Index target_index )
+    : hub_( v1sim::hub< Real >( tid ) )
+  {
+    for ( const auto* const neuron : hub_.neurons() )
+    {
+      post_.push_back( target_index( neuron->get_node_id() ) );
+    }
+  }
+
+  Fields
+  operator()( const v1sim::Synapse< Real >& synapse ) const
+  {
+    return { -1,
+      post_[ hub_.neuron_of( synapse.place() ) ],
+      hub_.receptor_of( synapse.place() ),
+      synapse.delay(),
+      synapse.weight_pa( hub_ ) };
+  }
+
+private:
+  const v1sim::Hub< Real >& hub_;
+  std::vector< std::int64_t > post_; //!< index of each neuron of the hub
+};
 
 /**
  * Call visit( thread, fields ) with the synapses of a connector; their number, or a Failure. Nothing where the
@@ -97,6 +131,7 @@ visit_connector( nest::ConnectorBase& base,
   }
   const auto& rows = v1sim::rows_of( *connector );
   const auto syn_id = base.get_syn_id();
+  const Reader< Synapse > fields_of( tid, target_index );
   std::int64_t n = 0;
   for ( std::size_t lcid = 0; lcid < rows.size(); ++lcid )
   {
@@ -104,7 +139,7 @@ visit_connector( nest::ConnectorBase& base,
     {
       continue;
     }
-    Fields fields = fields_of( rows[ lcid ], tid, target_index );
+    Fields fields = fields_of( rows[ lcid ] );
     fields.pre = source_index( nest::kernel().connection_manager.get_source_node_id( tid, syn_id, lcid ) );
     if ( fields.pre < 0 or fields.post < 0 )
     {
@@ -214,6 +249,19 @@ for_each_background_weight( const Index target_index, const double event_weight,
   return n < 0 or n_single < 0 ? foreign_node : n + n_single;
 }
 
+//! Add what v1sim/digests.py adds for a synapse.
+inline void
+add_to_digest( const Fields& f, std::uint64_t* const sums )
+{
+  const std::uint64_t ends = static_cast< std::uint64_t >( f.pre ) << 32 | static_cast< std::uint64_t >( f.post );
+  const std::uint64_t kind = f.receptor << 16 | f.delay_steps;
+  const auto bits = std::bit_cast< std::uint64_t >( f.weight + 0.0 );
+  for ( int lane = 0; lane < 2; ++lane )
+  {
+    sums[ lane ] += v1sim::mix( v1sim::mix( v1sim::mix( ends ^ seeds[ lane ] ) + kind ) ^ bits );
+  }
+}
+
 //! Digest and counts of the synapses that for_each( visit ) shows.
 template < typename ForEach >
 std::int64_t
@@ -241,14 +289,8 @@ digest_and_counts( const ForEach& for_each,
   const auto n = for_each(
     [ & ]( const int tid, const Fields& f )
     {
-      const std::uint64_t ends = static_cast< std::uint64_t >( f.pre ) << 32 | static_cast< std::uint64_t >( f.post );
-      const std::uint64_t kind = f.receptor << 16 | f.delay_steps;
-      const auto bits = std::bit_cast< std::uint64_t >( f.weight + 0.0 );
       auto& total = totals[ tid ];
-      for ( int lane = 0; lane < 2; ++lane )
-      {
-        total.sums[ lane ] += v1sim::mix( v1sim::mix( v1sim::mix( ends ^ seeds[ lane ] ) + kind ) ^ bits );
-      }
+      add_to_digest( f, total.sums );
       if ( f.receptor < static_cast< std::uint64_t >( n_receptors ) )
       {
         ++total.counts[ ( pre_class[ f.pre ] * n_post_classes + post_class[ f.post ] ) * n_receptors + f.receptor ];
@@ -395,5 +437,39 @@ v1sim_background_weights( const std::int64_t* target_index,
   return write_columns( [ & ]( const auto& visit )
     { return for_each_background_weight( index, event_weight, visit ); },
     { capacity, pre, post, receptor, delay_steps, weight } );
+}
+
+/**
+ * Digest of columns of synapses as v1sim/digests.py defines it, on all threads: sums[2]. The weight is normalised; the
+ * scale of each target makes it pA.
+ */
+void
+v1sim_digest( const std::int64_t n,
+  const std::int32_t* pre,
+  const std::int32_t* post,
+  const std::uint8_t* receptor,
+  const std::int32_t* delay_steps,
+  const float* weight,
+  const double* scale,
+  std::uint64_t* sums )
+{
+  std::uint64_t first = 0;
+  std::uint64_t second = 0;
+  const auto n_threads = static_cast< int >( nest::kernel().vp_manager.get_num_threads() );
+#pragma omp parallel for schedule( static ) num_threads( n_threads ) reduction( + : first, second )
+  for ( std::int64_t i = 0; i < n; ++i )
+  {
+    std::uint64_t mine[ 2 ] = { 0, 0 };
+    add_to_digest( { pre[ i ],
+                     post[ i ],
+                     receptor[ i ],
+                     static_cast< std::uint64_t >( delay_steps[ i ] ),
+                     weight[ i ] * scale[ post[ i ] ] },
+      mine );
+    first += mine[ 0 ];
+    second += mine[ 1 ];
+  }
+  sums[ 0 ] = first;
+  sums[ 1 ] = second;
 }
 }

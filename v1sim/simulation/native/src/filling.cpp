@@ -252,7 +252,7 @@ private:
         {
           row.push_back( ( *rows )[ i ] );
         }
-        std::ranges::sort( row, {}, &Synapse< Real >::order );
+        sort_row( row );
         for ( const auto& synapse : row )
         {
           ( *rows )[ begin++ ] = synapse;

@@ -198,14 +198,16 @@ template < typename Real >
 inline std::uint32_t
 Hub< Real >::neuron_of( const std::uint32_t place ) const
 {
-  return static_cast< std::uint32_t >( place / n_lanes / n_receptors_ * n_lanes + place % n_lanes );
+  constexpr std::uint32_t lanes = n_lanes;
+  return place / lanes / static_cast< std::uint32_t >( n_receptors_ ) * lanes + place % lanes;
 }
 
 template < typename Real >
 inline std::size_t
 Hub< Real >::receptor_of( const std::uint32_t place ) const
 {
-  return place / n_lanes % n_receptors_;
+  constexpr std::uint32_t lanes = n_lanes;
+  return place / lanes % static_cast< std::uint32_t >( n_receptors_ );
 }
 
 template < typename Real >

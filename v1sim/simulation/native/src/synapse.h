@@ -11,6 +11,7 @@
 #define V1SIM_SYNAPSE_H
 
 #include <cstdint>
+#include <vector>
 
 #include "connection.h"
 #include "connector_base.h"
@@ -82,7 +83,11 @@ private:
 
 static_assert( sizeof( Synapse< double > ) == 12 and sizeof( Synapse< float > ) == 12 );
 
-//! Sort each row, the synapses of one source, by Synapse::order().
+//! Sort the synapses of one source by Synapse::order().
+template < typename Real >
+void sort_row( std::vector< Synapse< Real > >& );
+
+//! Sort each row of a connector, whose sources these are.
 template < typename Real >
 void sort_rows( BlockVector< nest::Source >&, BlockVector< Synapse< Real > >& );
 
