@@ -51,7 +51,7 @@ __all__ = ["Agreement", "GroupResult", "Verification", "verify_dynamics"]
 _Bools = NDArray[np.bool_]
 #: What the LGN cells send, shape (trials, steps, n_lgn): 0 or 1, or, of analog input, any number.
 _Input = NDArray[np.float32]
-_DYNAMICS: tuple[Dynamics, ...] = ("training", "training_float32", "glif_psc")
+_DYNAMICS: tuple[Dynamics, ...] = ("training", "training_float32", "training_single", "glif_psc")
 #: Input drawn where none is given: probability of an LGN spike in each step of each trial.
 _DRAWN_PROBABILITY, _DRAWN_STEPS = (0.01, 0.03, 0.1), 300
 #: Neurons whose voltage is compared where no file names any.

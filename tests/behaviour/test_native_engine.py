@@ -378,3 +378,41 @@ def test_filling_refuses_what_nest_would(column, value):
 def test_a_reset_of_the_kernel_forgets_all():
     for threads in (2, 1, 2):
         assert len(simulated("filled", threads=threads)[0]) > 300
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_leaving_out_frozen_nodes_changes_nothing(threads):
+    """With devices behind the neurons, runs in pieces, and nodes and synapses made in between."""
+    results = []
+    for skips in (False, True):
+        built = make("filled", threads=threads)
+        nest = built.nest
+        native_module().skip_frozen_nodes(skips)
+        meter = nest.Create("multimeter", params={"record_from": ["V_m"]})
+        nest.Connect(meter, built.cells[5:8])
+        recorder, poisson = nest.Create("spike_recorder"), nest.Create("poisson_generator")
+        poisson.rate = 2000.0
+        nest.Connect(built.cells, recorder)
+        spec = {"weight": 300.0, "receptor_type": 1}
+        nest.Connect(poisson, built.cells[:20], syn_spec=spec)
+        nest.Simulate(50.0)
+        connect_more(built)
+        other = nest.Create("iaf_psc_alpha", 3, params={"I_e": 500.0})
+        nest.Connect(other, recorder)
+        for piece in (1.0, 33.0, 40.0):
+            nest.Simulate(piece)
+        assert nest.network_size == len(nest.GetNodes())
+        events, voltages = recorder.events, meter.events
+        order = np.lexsort((events["senders"], events["times"]))
+        by_node = np.lexsort((voltages["times"], voltages["senders"]))
+        results.append(
+            (
+                taken(),
+                events["senders"][order].tolist(),
+                events["times"][order].tolist(),
+                voltages["V_m"][by_node].tolist(),
+            )
+        )
+    assert len(results[0][1]) > 200
+    assert set(results[0][1]) & set(other.tolist())
+    assert results[0] == results[1]

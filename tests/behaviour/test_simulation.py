@@ -58,7 +58,7 @@ def checked():
     return admitted(tiny_network())
 
 
-@pytest.fixture(params=["glif_psc", "glif_psc, with PyNEST alone", "training"])
+@pytest.fixture(params=["glif_psc", "glif_psc, with PyNEST alone", "training", "training_single"])
 def built(checked, request, monkeypatch):
     """A built network, to be read back in every way."""
     if "alone" in request.param:
@@ -182,7 +182,9 @@ def test_a_gap_gives_the_spikes_of_a_fresh_build(checked, background):
 
 
 @pytest.mark.parametrize("background", ["none", "mean", "shared_binomial"])
-@pytest.mark.parametrize("dynamics", ["glif_psc", "training", "training_float32"])
+@pytest.mark.parametrize(
+    "dynamics", ["glif_psc", "training", "training_single", "training_float32"]
+)
 def test_a_reset_gives_the_spikes_of_a_fresh_build(background, dynamics):
     network = tiny_network()
     types = network.cell_types
@@ -231,6 +233,7 @@ def test_the_native_module_changes_no_spike_of_glif_psc(checked, monkeypatch):
         ("glif_psc", "shared_binomial"),
         ("training", "shared_binomial"),
         ("training", "independent_poisson"),
+        ("training_single", "shared_binomial"),
     ],
 )
 def test_spikes_do_not_depend_on_the_number_of_threads(checked, dynamics, background):

@@ -267,7 +267,14 @@ def test_every_spike_is_tensorflows(shared_data, name, threads):
     assert len(result.left_out) == 2
     for group in result.groups:
         by_name = {agreement.name: agreement for agreement in group.agreements}
-        for dynamics in ("training", "training_float32", "NumPy float64", "NumPy float32"):
+        equal = (
+            "training",
+            "training_float32",
+            "training_single",
+            "NumPy float64",
+            "NumPy float32",
+        )
+        for dynamics in equal:
             assert by_name[dynamics].all_equal, (group.group, dynamics)
         for voltages in by_name["training"].voltages:
             assert voltages.largest < 5e-5

@@ -25,7 +25,8 @@ __all__ = ["describe_network", "describe_results", "describe_simulation", "notes
 _DYNAMICS_NOTES = {
     "training": "Neurons follow the equations of training, in float64.",
     "training_single": "Neurons follow the equations of training, in float32.",
-    "training_float32": "Neurons follow the equations of training, in float32.",
+    "training_float32": "Neurons follow the equations of training, in float32, as TensorFlow "
+    "rounds them.",
     "nest": "Each neuron is the NEST model that its cell type names.",
     "glif_psc": "Neurons are NEST's glif_psc. It differs from the equations of training at every "
     "spike: V is held at V_reset and after-spike currents are frozen for t_ref.",

@@ -424,8 +424,9 @@ def _take_steps_before(simulation: Simulation, start: NetworkState | None = None
     for part in plan.populations:
         nodes = simulation.populations[part.label].node_collection
         stops = np.cumsum(part.type_count)
-        for index, start, stop in zip(part.type_index, stops - part.type_count, stops, strict=True):
-            nodes[int(start) : int(stop)].set(**start_state(plan.cell_types, int(index)))
+        firsts = stops - part.type_count
+        for index, first, stop in zip(part.type_index, firsts, stops, strict=True):
+            nodes[int(first) : int(stop)].set(**start_state(plan.cell_types, int(index)))
 
 
 def _return_to_rest(simulation: Simulation) -> float:
