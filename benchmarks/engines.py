@@ -58,8 +58,9 @@ def export(network: NetworkModel, folder: Path, duration_ms: float, rate_hz: flo
         "t_ref": network.cell_types.t_ref_ms[kind].astype(np.float32),
         "background": (0.1 * network.background_weight).astype(np.float32),
     }
-    n_sources = {"recurrent": network.n_neurons, "lgn": network.n_lgn}
-    for name, table in (("recurrent", network.recurrent), ("lgn", network.lgn)):
+    n_sources = {"recurrent": network.n_neurons, "lgn": network.lgn.size}
+    for name in n_sources:
+        table = network.tables[name]
         delay = np.rint(table.delay_ms).astype(np.uint8)
         order = np.lexsort((table.post, delay, table.pre))
         arrays |= {
@@ -69,7 +70,7 @@ def export(network: NetworkModel, folder: Path, duration_ms: float, rate_hz: flo
             f"{name}_weight": table.weight[order],
             f"{name}_fanout": np.bincount(table.pre, minlength=n_sources[name]),
         }
-    lgn = one_rate(network.n_lgn, duration_ms, rate_hz).input(0, SEED)
+    lgn = one_rate(network.lgn.size, duration_ms, rate_hz).input(0, SEED)
     arrays |= {"lgn_spike_step": lgn.step, "lgn_spike_source": lgn.source}
     for name, values in arrays.items():
         np.save(folder / f"{name}.npy", np.ascontiguousarray(values))

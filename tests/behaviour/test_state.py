@@ -21,7 +21,7 @@ from v1sim.stimulus.trials import Schedule
 CHECKED = admitted(tiny_network())
 NET = CHECKED.network
 WHOLE, FIRST = 160, 70
-PROBABILITY = np.random.default_rng(1).uniform(0, 0.12, (WHOLE, NET.n_lgn)).astype(np.float32)
+PROBABILITY = np.random.default_rng(1).uniform(0, 0.12, (WHOLE, NET.lgn.size)).astype(np.float32)
 DRAWS = np.random.default_rng(2).integers(0, 4, (2, WHOLE))
 
 
@@ -29,7 +29,7 @@ def shown(part: slice, n_trials=1) -> FixedProbabilities:
     values = PROBABILITY[part].copy()
     length = float(len(values))
     trials = tuple(Trial(i, i * length, length, (0.0, length), {}) for i in range(n_trials))
-    return FixedProbabilities(NET.n_lgn, Schedule(trials, (0,) * n_trials), [values])
+    return FixedProbabilities(NET.lgn.size, Schedule(trials, (0,) * n_trials), [values])
 
 
 def simulated(part, *, dynamics="training", background="none", threads=1, n_trials=1, **options):
