@@ -121,7 +121,14 @@ def test_given_files_are_opened_in_one_place():
     ]
     assert all('"w"' in line or "h5py.h5f.open" in line for line in found if "np.load" not in line)
     readers = {line.partition(":")[0] for line in found if "np.load" in line}
-    assert readers == {str(Path("inputs", "shared.py")), str(Path("stimulus", "pictures.py"))}
+    assert readers == {
+        str(Path(*parts))
+        for parts in (
+            ("inputs", "shared.py"),
+            ("simulation", "state.py"),
+            ("stimulus", "pictures.py"),
+        )
+    }
 
 
 def test_nothing_names_a_kind_of_stimulus():
