@@ -143,3 +143,43 @@ def test_prefix_with_dots(tmp_path):
     prefix = save(tmp_path / "ckpt.v2.0-5", {"x": np.float32(1)})
     for path in (prefix, prefix.with_name("ckpt.v2.0-5.index")):
         assert checkpoint_prefix(path) == prefix
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_slices_are_read_and_proven(tmp_path, axis):
+    """Partitioned tensors, as TensorFlow's own writer saves them."""
+    tf = tensorflow()
+    rng = np.random.default_rng(0)
+    whole = rng.integers(-9, 9, (300, 4))
+    cuts = np.split(whole, [100, 129] if axis == 0 else [1], axis=axis)
+    specs, start = [], 0
+    for cut in cuts:
+        n = cut.shape[axis]
+        extents = [f"{start},{n}", "0,4"] if axis == 0 else ["0,300", f"{start},{n}"]
+        specs.append(f"300 4 {':'.join(extents)}")
+        start += n
+    parts = []
+    for i, (cut, spec) in enumerate(zip(cuts, specs, strict=True)):
+        part = str(tmp_path / f"part{i}")
+        tf.raw_ops.SaveV2(
+            prefix=part, tensor_names=["x"], shape_and_slices=[spec], tensors=[tf.constant(cut)]
+        )
+        parts.append(part)
+    prefix = tmp_path / "ck"
+    tf.raw_ops.MergeV2Checkpoints(checkpoint_prefixes=parts, destination_prefix=str(prefix))
+    index = read_index(prefix)
+    entry = index.entries["x"]
+    assert (entry.sliced, entry.shape, len(entry.pieces)) == (True, (300, 4), len(cuts))
+    assert np.array_equal(read_tensor(index, "x"), whole)
+    assert entry.holds(whole)
+    assert entry.holds_blocks([whole[:7], whole[7:]])
+    other = whole.copy()
+    other[200, 3] += 1
+    assert not entry.holds(other)
+    assert (entry.crc32c is None) is (axis == 1)
+    shard = index.shard_path(entry.pieces[-1].shard)
+    content = bytearray(shard.read_bytes())
+    content[entry.pieces[-1].offset] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(CheckpointError, match="the data of x are damaged"):
+        read_tensor(index, "x")

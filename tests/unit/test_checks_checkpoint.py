@@ -187,3 +187,44 @@ def test_provenance_says_that_input_was_frozen():
     assert "frozen" in finding.message
     assert examine(stamped, Policy()).passed
     assert findings(tiny_network(), "checkpoint.frozen_input") == []
+
+
+@pytest.mark.parametrize(
+    ("moments", "zeros", "counts"),
+    [("nonzero", 0.2, True), ("nonzero", 0.0, False), ("absent", 0.2, False)],
+)
+def test_what_an_earlier_version_wrote_counts_where_the_weights_bear_it_out(moments, zeros, counts):
+    """It took averages, accumulators and other counters for moments of gradients."""
+    noted = {"name": "ckpt-5", "iterations": 500, "moments": {"recurrent": moments}}
+    origins = {"recurrent.weight": ("trained variable", "x")}
+    made = replace(tiny_network(seed=4, zeros=zeros), provenance=None)
+    stamped = sealed(made, kind="trained", checkpoint=noted, origins=origins)
+    found = findings(stamped, "provenance.earlier_version")
+    assert bool(found) is not counts
+    assert all("convert again" in f.hint for f in found)
+    report = examine(stamped, Policy(strength="proof"))
+    assert (report.proof == "provenance") is counts
+    assert report.passed is counts
+
+
+def test_equal_to_a_checkpoint_that_proves_nothing_is_no_proof(folder, monkeypatch):
+    """Counters and slots of other tables prove nothing of the recurrent weights."""
+    real = Context.checkpoint.func
+
+    def unproven(self):
+        comparison = real(self)
+        evidence = comparison.evidence
+        states = {"recurrent": "nothing", "input": "gradient"}
+        tables = {
+            name: replace(found, state=states.get(name, found.state), iterations=850)
+            for name, found in evidence.tables.items()
+        }
+        return replace(comparison, evidence=replace(evidence, tables=tables))
+
+    monkeypatch.setattr(Context, "checkpoint", property(unproven))
+    for name, proof in (("trained", "evidence"), ("untrained", "checkpoint")):
+        policy = Policy(checkpoint=index_of(folder, name), strength="proof")
+        report = examine(network(folder, name), policy)
+        assert not report.passed
+        assert report.verdict != "trained" or proof == "evidence"
+        assert report.proof != "checkpoint" or report.verdict is not Verdict.TRAINED

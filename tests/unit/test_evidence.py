@@ -11,11 +11,13 @@ import pytest
 
 from tests.checkpoints import CELL, INPUT_LAYER, model_variables, save, tensorflow
 from tests.networks import tiny_network
-from v1sim.convert.bundle import read_index
+from v1sim.conversion.convert import convert, stamp
+from v1sim.convert.bundle import read_index, read_tensor
 from v1sim.convert.evidence import TableEvidence, checkpoint_evidence, slot_value
 from v1sim.convert.object_graph import graph_of_keys
 from v1sim.convert.optimizer_slots import SLOT_KINDS, slot_table
 from v1sim.convert.variables import find_variables
+from v1sim.errors import CheckpointError
 
 ROOT = Path(__file__).parents[2]
 NETWORK = tiny_network(seed=3)
@@ -107,6 +109,30 @@ def test_averages_and_accumulators_prove_nothing(tmp_path):
     assert kinds["average"] == kinds["gradient_accumulator"] == "nothing"
     assert found["recurrent"].average is not None
     assert found["recurrent"].counts == "batches"
+
+
+def test_averages_are_converted_where_they_are_asked_for(tmp_path):
+    optimizer = make("Adam", use_ema=True)
+    optimizer.learning_rate = 1e-5  # nothing constrains the signs here
+    made = keras_3(tmp_path, optimizer)
+    index = read_index(made)
+    average = checkpoint_evidence(index, find_variables(index)).tables["recurrent"].average
+    out = tmp_path / "net.h5"
+    done = convert(made, out, command="", weights="average")
+    recorded = done.network.provenance.checkpoint["tables"]["recurrent"]
+    assert recorded["origin"] == "average"
+    assert 0 < recorded["average"]["relative_difference"] < 1e-3
+    assert np.array_equal(done.network.recurrent.weight, read_tensor(index, average.key))
+    assert stamp(out, made, command="").comparison.average
+    raw = convert(made, tmp_path / "raw.h5", command="")
+    assert not np.array_equal(raw.network.recurrent.weight, done.network.recurrent.weight)
+    assert any("--weights average takes it" in note for note in raw.notes)
+
+
+def test_no_averages_to_take(tmp_path):
+    made = keras_3(tmp_path, make("Adam"))
+    with pytest.raises(CheckpointError, match="keeps no average of the recurrent weights"):
+        convert(made, tmp_path / "net.h5", command="", weights="average")
 
 
 def test_no_update_yet(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,6 @@ from v1sim.errors import InputError
 from v1sim.model import ArrayVerdict, NetworkModel, SynapseTable, Verdict
 from v1sim.sources import open_network
 from v1sim.sources.difference import match_synapses
-from v1sim.verdict import judge_weights
 
 __all__ = ["InitialWeights", "claims_of", "initial_of_table", "initial_weights", "undecided"]
 
@@ -61,7 +61,11 @@ def claims_of(
     """
     looks: dict[Table, Looks] = {}
     if network is not None and (initial or undecided(evidence)):
-        verdicts = judge_weights(network) if undecided(evidence) else {}
+        verdicts: Mapping[str, ArrayVerdict] = {}
+        if undecided(evidence):
+            from v1sim.verdict import judge_weights  # all checks, which few checkpoints need
+
+            verdicts = judge_weights(network)
         looks["recurrent"] = _zeros(network.tables["recurrent"], verdicts.get("recurrent.weight"))
         looks["input"] = _zeros(network.tables["lgn"], verdicts.get("lgn.weight"))
         for table, (before, after, whose) in (initial or {}).items():

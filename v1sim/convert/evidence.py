@@ -275,8 +275,10 @@ class _Reader:
         if says == "gradient":
             return "gradient", f"{_listed(slots, 'gradient')} after {steps}"
         if says == "no gradient":
+            faint = any(slot.value == "one value" for slot in slots)
+            seen = " that was large enough to change it" if faint else ""
             return "no gradient", (
-                f"{_listed(slots, 'no gradient')} after {steps}, so no gradient reached them"
+                f"{_listed(slots, 'no gradient')} after {steps}, so no gradient reached them{seen}"
             )
         if not holds:
             return "nothing", f"{name} made {steps}, but does not tell of which weights"
