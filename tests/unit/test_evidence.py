@@ -54,7 +54,7 @@ def keras_3(tmp_path: Path, optimizer: Any, *, frozen: str = "", silent: str = "
     for step in range(6):
         gradients = []
         for weight in cell.trainable_weights:
-            of_input = weight.shape[0] == len(NETWORK.lgn)
+            of_input = weight.shape[0] == len(NETWORK.tables["lgn"])
             size = 0.0 if (INPUT if of_input else RECURRENT) == silent else 0.1
             noise = np.random.default_rng(step).standard_normal(weight.shape)
             gradients.append(tf.constant(size * noise, tf.float32))
@@ -122,10 +122,12 @@ def test_averages_are_converted_where_they_are_asked_for(tmp_path):
     recorded = done.network.provenance.checkpoint["tables"]["recurrent"]
     assert recorded["origin"] == "average"
     assert 0 < recorded["average"]["relative_difference"] < 1e-3
-    assert np.array_equal(done.network.recurrent.weight, read_tensor(index, average.key))
+    assert np.array_equal(done.network.tables["recurrent"].weight, read_tensor(index, average.key))
     assert stamp(out, made, command="").comparison.average
     raw = convert(made, tmp_path / "raw.h5", command="")
-    assert not np.array_equal(raw.network.recurrent.weight, done.network.recurrent.weight)
+    assert not np.array_equal(
+        raw.network.tables["recurrent"].weight, done.network.tables["recurrent"].weight
+    )
     assert any("--weights average takes it" in note for note in raw.notes)
 
 
