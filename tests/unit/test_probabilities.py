@@ -198,7 +198,7 @@ def test_zeros_and_ones_are_spikes_that_are_given_as_they_are(tmp_path, good, dt
             np.testing.assert_array_equal(given.step, step)
             np.testing.assert_array_equal(given.source, source)
     (said,) = shown.remarks()
-    assert said.startswith("3 samples of s.h5 hold nothing but zeros and ones: these are spikes")
+    assert said.startswith("Samples of s.h5 hold nothing but zeros and ones (3 that were read)")
 
 
 def test_zeros_and_ones_are_no_analog_input(tmp_path, good):

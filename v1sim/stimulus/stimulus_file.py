@@ -138,8 +138,9 @@ class StimulusFile:
         seen = self._seen
         if seen.n_spike_samples:
             of_spikes = (
-                f"{seen.n_spike_samples:,} samples of {self.path.name} hold nothing but zeros and "
-                "ones: these are spikes, which are given as they are. None is drawn.",
+                f"Samples of {self.path.name} hold nothing but zeros and ones "
+                f"({seen.n_spike_samples:,} that were read): these are spikes, which are given as "
+                "they are. None is drawn.",
             )
             return of_spikes if not seen.n else (*of_spikes, *self._remarks_on_probabilities())
         return self._remarks_on_probabilities()
