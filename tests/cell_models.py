@@ -299,7 +299,10 @@ def bare_nest_spikes(
     # The first step of a trial begins at the end of NEST's first step: from there all cells start.
     nest.Simulate(dt_ms)
     for node, own in zip(nodes.tolist(), parameters, strict=True):
-        nest.NodeCollection([node]).set(V_m=own["V_m"])
+        start = {"V_m": own["V_m"]}
+        if own.get("adapting_threshold"):
+            start["threshold_voltage"] = 0.0
+        nest.NodeCollection([node]).set(**start)
     nest.Simulate((n_steps + 1) * dt_ms)
     events = recorder.events
     index = {int(node): i for i, node in enumerate(nodes)}

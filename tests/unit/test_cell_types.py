@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.cell_models import mixed_types
+from tests.cell_models import MODELS, mixed_types
 from tests.networks import tiny_network, tiny_types
 from v1sim.cell_models import CELL_MODELS, cell_models_markdown
 from v1sim.cell_types import GLIF3_COLUMNS, CellTypeTable
@@ -20,8 +20,9 @@ from v1sim.receptors import Kind, ReceptorKinds
 from v1sim.sources.difference import array_differences
 
 TYPES = tiny_types()
-#: One type a model: glif_psc, glif_psc_double_alpha, iaf_psc_alpha, iaf_psc_exp, iaf_psc_delta.
-MIXED = mixed_types().take(np.arange(0, 10, 2))
+FIVE = ("glif_psc", "glif_psc_double_alpha", "iaf_psc_alpha", "iaf_psc_exp", "iaf_psc_delta")
+#: One type a model.
+MIXED = mixed_types().take(np.array([2 * MODELS.index(name) for name in FIVE]))
 
 
 def test_columns_are_attributes_and_read_only():
