@@ -27,7 +27,7 @@ _DYNAMICS_NOTES = {
     "training_single": "Neurons follow the equations of training, in float32.",
     "training_float32": "Neurons follow the equations of training, in float32, as TensorFlow "
     "rounds them.",
-    "nest": "Each neuron is the NEST model that its cell type names.",
+    "nest": "Each neuron is the NEST model that its cell type names: {models}.",
     "glif_psc": "Neurons are NEST's glif_psc. It differs from the equations of training at every "
     "spike: V is held at V_reset and after-spike currents are frozen for t_ref.",
 }
@@ -162,7 +162,8 @@ def notes(
         "Every synapse was read back from NEST after building and equals the plan: pre, post, "
         "receptor, delay and weight."
     )
-    said.append(_DYNAMICS_NOTES[plan.dynamics])
+    models = ", ".join(plan.cell_types.models)
+    said.append(_DYNAMICS_NOTES[plan.dynamics].format(models=models))
     said += stimulus.remarks()
     if output.gap_ms:
         said.append(
