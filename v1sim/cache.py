@@ -7,11 +7,17 @@ nobody can replace what is another's (the sticky bit).
 
 from __future__ import annotations
 
+import atexit
+import logging
 import os
+import shutil
 import stat
+import tempfile
 from pathlib import Path
 
-__all__ = ["CacheError", "cache_folder", "require_own"]
+__all__ = ["CacheError", "cache_folder", "place_caches", "require_own"]
+
+_log = logging.getLogger("v1sim")
 
 
 class CacheError(Exception):
@@ -66,3 +72,32 @@ def require_own(path: Path) -> None:
         if status.st_mode & writable and not status.st_mode & stat.S_ISVTX:
             msg = f"{place} can be written by others (chmod go-w {place})"
             raise CacheError(msg)
+
+
+def place_caches() -> None:
+    """Give libraries a folder for their caches where the user's own cannot be written.
+
+    Homes are read-only on some clusters and in containers. matplotlib, pynwb and v1sim's NEST
+    module look for their caches when they are first used: after that it is too late.
+    """
+    import platformdirs
+
+    root = platformdirs.user_cache_path()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        if os.access(root, os.W_OK):
+            return
+        reason = "no permission"
+    except OSError as error:
+        reason = error.strerror or str(error)
+    folder = Path(tempfile.mkdtemp(prefix="v1sim-cache-"))
+    atexit.register(_remove, folder, os.getpid())
+    _log.warning("%s cannot be written (%s): caches lie in %s for this run", root, reason, folder)
+    os.environ["XDG_CACHE_HOME"] = str(folder)
+    os.environ.setdefault("MPLCONFIGDIR", str(folder / "matplotlib"))
+
+
+def _remove(folder: Path, maker: int) -> None:
+    """Remove a folder at the end of the process that made it, not of one that it forked."""
+    if os.getpid() == maker:
+        shutil.rmtree(folder, ignore_errors=True)

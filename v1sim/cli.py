@@ -20,6 +20,8 @@ from rich.console import Console
 from v1sim.errors import GuardRefusal, InputError, NetworkFileError, SimulationError, V1simError
 from v1sim.memory import is_lack_of_memory, lack_of_memory
 from v1sim.model import ArrayRequirements, Requirement, TrainingMinimum
+from v1sim.printable import printable
+from v1sim.user_paths import expanded
 
 if TYPE_CHECKING:  # pydantic takes a tenth of a second
     from v1sim.config_section import Section
@@ -33,6 +35,7 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     add_completion=False,
+    rich_markup_mode="rich" if sys.stderr.isatty() else None,  # boxes are for terminals
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Guarded simulation of the Billeh/Allen mouse V1 model through PyNN on NEST.",
@@ -60,9 +63,15 @@ _Initial = Annotated[
     Path | None,
     typer.Option("--initial", help="An earlier checkpoint of the same training, to compare with."),
 ]
+_Force = Annotated[bool, typer.Option("--force", help="Replace what is under that name.")]
 _Json = Annotated[
     Path | None, typer.Option("--json", help="Write it as JSON ('-': to the screen).")
 ]
+
+
+def _expanded(value: Any) -> Any:
+    """An argument; of a path what ``~`` and variables in it stand for."""
+    return expanded(value) if isinstance(value, Path) else value
 
 
 def _command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -72,7 +81,7 @@ def _command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
         @functools.wraps(function)
         def interruptible(**arguments: Any) -> None:
             try:
-                function(**arguments)
+                function(**{key: _expanded(value) for key, value in arguments.items()})
             except KeyboardInterrupt:
                 raise SimulationError("interrupted; nothing was left under a final name") from None
 
@@ -116,12 +125,13 @@ def run(
         Path | None,
         typer.Option("--save-state", help="File for the network's state at the end of the run."),
     ] = None,
+    force: _Force = False,
 ) -> None:
     """Check a network, simulate it, and leave a folder with spikes, figure and report."""
     from v1sim import pipeline
     from v1sim.config import load_config
     from v1sim.inputs.shared import SharedInput
-    from v1sim.report.terminal import StageProgress, check_report
+    from v1sim.report.terminal import StageProgress, check_report, show
     from v1sim.simulation.group import join
 
     group = join()
@@ -130,7 +140,7 @@ def run(
     if dry_run:
         preview = pipeline.preview(settings, group)
         if group.is_first:
-            _out.print(check_report(preview.guard.to_report()))
+            show(_out, check_report(preview.guard.to_report()))
             _print("\n" + preview.text)
         return
     with StageProgress(_err if group.is_first else _silent) as progress:
@@ -142,9 +152,10 @@ def run(
             inputs=SharedInput(shared) if shared else None,
             group=group,
             save_state=save_state,
+            force=force,
         )
     if group.is_first:
-        _out.print(check_report(result.report.guard.to_report()))
+        show(_out, check_report(result.report.guard.to_report()))
         _print("\n" + result.text)
     if result.report.errors and settings.watch.on_error == "fail":
         raise typer.Exit(SimulationError.exit_code)
@@ -210,7 +221,7 @@ def batch(
             text = command.collect(request)
         else:
             text = command.start(request, progress)
-    _out.print(text, markup=False, soft_wrap=True)
+    _print(text)
 
 
 @_command("check")
@@ -246,7 +257,7 @@ def check(
 ) -> None:
     """Say what a network file's weights are, and everything that is wrong with it."""
     from v1sim import guard
-    from v1sim.report.terminal import check_report
+    from v1sim.report.terminal import check_report, show
     from v1sim.sources import open_network
 
     policy = guard.Policy(
@@ -274,7 +285,7 @@ def check(
 
         write_network_html(held, report, policy, html_file)
     if str(json_file) != "-":
-        _out.print(check_report(report))
+        show(_out, check_report(report))
     if not report.passed:
         raise typer.Exit(GuardRefusal.exit_code)
 
@@ -328,15 +339,19 @@ def build_column(
     neurons: Annotated[int, typer.Option("--neurons", min=200, max=250_000)] = 2000,
     lgn: Annotated[int | None, typer.Option("--lgn", min=100, help="LGN cells.")] = None,
     seed: Annotated[int, typer.Option("--seed", min=0)] = 1,
+    force: _Force = False,
 ) -> None:
     """Write the built-in column: constructed from published figures, not trained."""
+    from v1sim.output import refuse_to_replace
+
+    refuse_to_replace(out, force=force)
     from v1sim.config import BuiltInColumn
     from v1sim.sources.column import open_column
     from v1sim.sources.hdf5 import write_network
 
     column = BuiltInColumn(neurons=neurons, lgn=lgn, seed=seed)
     network = write_network(open_column(column, command=shlex.join(sys.argv)), out)
-    _out.print(
+    _print(
         f"{out}: {network.n_neurons:,} neurons, {network.lgn.size:,} LGN cells, "
         f"{len(network.tables['recurrent']):,} recurrent and "
         f"{len(network.tables['lgn']):,} LGN synapses (constructed, not trained)"
@@ -367,8 +382,12 @@ def convert(
             help="Convert weights that are not trained, or not known to be, and mark them.",
         ),
     ] = False,
+    force: _Force = False,
 ) -> None:
     """Convert a TensorFlow checkpoint into a network file that carries its proof."""
+    from v1sim.output import refuse_to_replace
+
+    refuse_to_replace(out, force=force)
     from v1sim.conversion import convert as conversion
     from v1sim.report.conversion import conversion_text
 
@@ -445,8 +464,12 @@ def baseline(
     checkpoint: Annotated[
         Path | None, typer.Option("--checkpoint", help="Take the neurons and delays of this one.")
     ] = None,
+    force: _Force = False,
 ) -> None:
     """Write the untrained network of a training-data folder."""
+    from v1sim.output import refuse_to_replace
+
+    refuse_to_replace(out, force=force)
     from v1sim.convert.baseline import write_baseline
 
     done = write_baseline(
@@ -496,8 +519,12 @@ def diff(
 
 
 def _print(text: str) -> None:
-    """Text as it is: no markup, no wrapping."""
-    _out.print(text, markup=False, soft_wrap=True)
+    """Text as it is: no markup, no wrapping, and no control characters that a file may hold."""
+    _out.print(printable(text), markup=False, soft_wrap=True)
+
+
+def _print_error(text: str) -> None:
+    _err.print(f"v1sim: {printable(text)}", style="red", markup=False, soft_wrap=True)
 
 
 @_command("verify-dynamics")
@@ -522,7 +549,7 @@ def verify_dynamics(
 ) -> None:
     """Compare NEST's neurons with the equations of training, spike by spike."""
     from v1sim import verify
-    from v1sim.report.terminal import StageProgress, agreement_report
+    from v1sim.report.terminal import StageProgress, agreement_report, show
 
     with StageProgress(_err) as progress:
         result = verify.verify_dynamics(
@@ -535,7 +562,7 @@ def verify_dynamics(
         )
     _write_json(json_file, result.to_document)
     if str(json_file) != "-":
-        _out.print(agreement_report(result))
+        show(_out, agreement_report(result))
     if not result.proven:
         raise SimulationError(
             "the training dynamics in NEST differ from the truth",
@@ -550,14 +577,18 @@ def stimulus(
     config: Annotated[Path, typer.Argument(help="A run's YAML file.")],
     out: Annotated[Path, typer.Option("--out", help="Stimulus file (HDF5) to write.")],
     overrides: _Set = None,
+    force: _Force = False,
 ) -> None:
     """Write what a run will be shown: LGN probabilities, and a picture of them."""
+    from v1sim.output import refuse_to_replace
+
+    refuse_to_replace(out, force=force)
     from v1sim.config import load_config
     from v1sim.report.stimulus_file import write_stimulus
 
     settings = load_config(config, overrides or ())
     text = write_stimulus(settings, out, command=shlex.join(sys.argv))
-    _out.print(text, markup=False, soft_wrap=True)
+    _print(text)
 
 
 @_command("report")
@@ -576,7 +607,7 @@ def info() -> None:
     from v1sim.simulation.machine import describe_machine
 
     for name, value in describe_machine().items():
-        _out.print(f"{name:<22}{value}")
+        _print(f"{name:<22}{value}")
 
 
 def main() -> None:
@@ -615,22 +646,20 @@ def _main() -> None:
         if debug:
             raise
         if isinstance(error, GuardRefusal):
-            from v1sim.report.terminal import check_report
+            from v1sim.report.terminal import check_report, show
 
-            _out.print(check_report(error.report))
-        _err.print(f"v1sim: {error}", style="red", markup=False, soft_wrap=True)
+            show(_out, check_report(error.report))
+        _print_error(str(error))
         sys.exit(error.exit_code)
     except Exception as error:
         if debug:
             raise
         if is_lack_of_memory(error):
             told = lack_of_memory(error)
-            _err.print(f"v1sim: {told}", style="red", markup=False, soft_wrap=True)
+            _print_error(str(told))
             sys.exit(told.exit_code)
-        _err.print(
-            f"v1sim: unexpected {type(error).__name__}: {error}\n"
-            "  what to do: this is a fault of v1sim; repeat with --debug and report the trace",
-            style="red",
-            markup=False,
+        _print_error(
+            f"unexpected {type(error).__name__}: {error}\n"
+            "  what to do: this is a fault of v1sim; repeat with --debug and report the trace"
         )
         sys.exit(3)

@@ -18,12 +18,13 @@ import yaml
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from v1sim.config_perturb import Perturbation
-from v1sim.config_section import InputFile, IsInputFile, Section
+from v1sim.config_section import InputFile, IsInputFile, OutputFolder, Section
 from v1sim.errors import ConfigError
 from v1sim.model import ArrayRequirements, Requirement, TrainingMinimum
 from v1sim.stimulus.background import Background, RecordedBackground
 from v1sim.stimulus.kinds import AnyStimulus
 from v1sim.units import MODEL_STEP_MS, divides_model_step
+from v1sim.user_paths import expanded
 from v1sim.yaml_reader import KeyPath, YamlReader, dotted, number_in_text
 
 __all__ = [
@@ -166,7 +167,7 @@ class RunConfig(Section):
     recording: RecordingConfig = RecordingConfig()
     watch: WatchConfig = WatchConfig()
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
-    output: Annotated[Path, Field(strict=False)] = Path("runs")
+    output: OutputFolder = Path("runs")
 
 
 #: Keys that hold a value or a section; an override may put the one in place of the other.
@@ -260,7 +261,9 @@ def _absolute(held: Any, is_file: bool, base_of: _BaseOf, key: KeyPath) -> Any:
         return tuple(_absolute(item, is_file, base_of, (*key, i)) for i, item in enumerate(held))
     if isinstance(held, BaseModel):
         return _with_absolute_files(held, base_of, key)
-    return (base_of(key) / held).absolute() if is_file and isinstance(held, Path) else held
+    return (
+        (base_of(key) / expanded(held)).absolute() if is_file and isinstance(held, Path) else held
+    )
 
 
 def _has_files(annotation: Any, metadata: Sequence[Any] = ()) -> bool:

@@ -12,12 +12,14 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from v1sim.units import MODEL_STEP_MS
+from v1sim.user_paths import expanded
 
 __all__ = [
     "Count",
     "DurationMs",
     "InputFile",
     "IsInputFile",
+    "OutputFolder",
     "Positive",
     "Section",
     "TimeMs",
@@ -36,6 +38,7 @@ class IsInputFile:
 
 
 InputFile = Annotated[Path, Field(strict=False), IsInputFile()]
+OutputFolder = Annotated[Path, Field(strict=False), AfterValidator(expanded)]
 
 
 def _whole_steps(value_ms: float) -> float:

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from v1sim import __version__
 from v1sim.analysis.readout import labels
 from v1sim.analysis.results import Results, analyse
+from v1sim.cache import place_caches
 from v1sim.config import RunConfig
 from v1sim.documents.check import CheckDocument, FindingDocument
 from v1sim.documents.run import RunReport
 from v1sim.errors import InputError
-from v1sim.inputs.fresh import FreshInput
+from v1sim.inputs.fresh import NETWORK_FILE, FreshInput
 from v1sim.inputs.protocol import RunInput
 from v1sim.memory import does_not_fit, require_address_space
 from v1sim.model import CheckReport, Finding, NetworkModel
@@ -150,6 +151,7 @@ def run(
     inputs: RunInput | None = None,
     group: Group = ALONE,
     save_state: Path | None = None,
+    force: bool = False,
 ) -> RunResult:
     """Check, build, simulate, analyse; leave a folder that is complete or not there.
 
@@ -160,7 +162,8 @@ def run(
     config : RunConfig
         The run.
     out : Path, optional
-        Run folder; by default ``<config.output>/<name>_<date>-<time>``.
+        Run folder; by default ``<config.output>/<name>_<date>-<time>``, with a number where
+        that is taken.
     progress : callable
         Told ``(stage, done, total)``.
     command : str
@@ -172,6 +175,8 @@ def run(
         The processes that simulate together (`v1sim.simulation.group.join`).
     save_state : Path, optional
         File for the network's state at the end of the last trial.
+    force : bool, optional
+        Whether to replace the run that is in ``out``.
 
     Raises
     ------
@@ -182,13 +187,26 @@ def run(
     SimulationError
         If the simulation fails.
     """
-    from v1sim.report.run_folder import write_recording, write_report
+    if group.is_first:
+        place_caches()
+    from v1sim.report.run_folder import prepare_to_write, write_recording, write_report
 
+    if group.is_first:
+        prepare_to_write(config)
     clock = _Clock()
     began = datetime.now().astimezone()
-    folder = out or config.output / f"{config.name}_{began:%Y%m%d-%H%M%S}"
-    with new_folder(folder) if group.is_first else nullcontext() as temporary:
-        source = inputs or FreshInput(command, temporary, called=folder)
+    default = config.output / f"{config.name}_{began:%Y%m%d-%H%M%S}"
+    result: RunResult | None = None
+    with (
+        new_folder(out or default, or_next=out is None, force=force)
+        if group.is_first
+        else nullcontext()
+    ) as folder:
+        source = inputs or (
+            FreshInput(command, folder.temporary, called=folder.final)
+            if folder
+            else FreshInput(command)
+        )
         prepared = _prepare(config, source, clock, progress, group)
         _refuse_or_warn_of_memory(prepared)
         if save_state is not None:
@@ -209,21 +227,42 @@ def run(
         )
         if save_state is not None and output.state is not None and group.is_first:
             write_state(save_state, output.state)
-        result: RunResult | None = None
-        if temporary is not None and prepared.report is not None:
+        if folder is not None and prepared.report is not None:
             clock.seconds |= output.seconds
             recording = _recording(config, prepared, output)
             with clock.stage("analyse"):
                 results = analyse(recording)
             with clock.stage("write"):
                 path = prepared.network.source.path
-                write_recording(temporary, config, recording, results, path)
+                settled = _settled(config, prepared)
+                write_recording(folder.temporary, settled, recording, results, path)
             report = _report(
-                config, prepared, output, results, clock=clock, command=command, began=began
+                settled, prepared, output, results, clock=clock, command=command, began=began
             )
-            write_report(temporary, report, recording, results)
-            result = RunResult(folder, report, results, len(recording.spikes))
+            write_report(folder.temporary, report, recording, results)
+            result = RunResult(folder.final, report, results, len(recording.spikes))
+    if result is not None and folder is not None:
+        result = replace(result, folder=folder.final)  # another where the name was taken meanwhile
     return group.broadcast(result)
+
+
+def _settled(config: RunConfig, prepared: _Prepared) -> RunConfig:
+    """The configuration with everything that it leaves open as this run had it.
+
+    A built-in column is the file that the run has left beside it.
+    """
+    network = config.network
+    if not isinstance(network, Path) and Path(prepared.network.source.path).name == NETWORK_FILE:
+        network = Path(NETWORK_FILE)
+    simulation = config.simulation.model_copy(
+        update={
+            "dynamics": prepared.plan.dynamics,
+            "dt_ms": prepared.plan.dt_ms,
+            "threads": prepared.threads,
+            "between_trials": prepared.between_trials,
+        }
+    )
+    return config.model_copy(update={"network": network, "simulation": simulation})
 
 
 def preview(config: RunConfig, group: Group = ALONE) -> Preview:

@@ -14,6 +14,7 @@ to import, so that the functions that need them import them.
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import uuid
@@ -46,7 +47,15 @@ if TYPE_CHECKING:
     import neo
     import pynwb
 
-__all__ = ["LGN", "Recording", "read_nwb", "read_sonata", "write_nwb", "write_sonata"]
+__all__ = [
+    "LGN",
+    "Recording",
+    "import_writers",
+    "read_nwb",
+    "read_sonata",
+    "write_nwb",
+    "write_sonata",
+]
 
 #: Name of the LGN cells' population in Neo annotations and in files.
 LGN = "lgn"
@@ -281,6 +290,12 @@ def _new_hdf5(path: Path) -> Iterator[h5py.File]:
         yield file
     with replacing(path) as temporary:
         temporary.write_bytes(content.getbuffer())
+
+
+def import_writers() -> None:
+    """Import what `write_nwb` takes; in a process that writes, it is best done early."""
+    for name in ("hdmf.common", "pynwb.ecephys", "pynwb.epoch", "pynwb.misc"):
+        importlib.import_module(name)
 
 
 # --- NWB ------------------------------------------------------------------------------------

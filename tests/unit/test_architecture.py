@@ -19,6 +19,8 @@ PACKAGE = ROOT / "v1sim"
 #: Imports point up this list only.
 ORDER = [
     "errors",
+    "printable",
+    "user_paths",
     "cache",
     "cgroups",
     "cores",

@@ -7,8 +7,6 @@ when or where a run ran.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from v1sim.batch.folder import SweepFolder
 from v1sim.batch.sweep import SweepRun
 from v1sim.documents.run import read_report
 from v1sim.errors import InputError
-from v1sim.output import replacing
+from v1sim.output import replacing, write_csv
 from v1sim.report.figures import save_png
 from v1sim.report.sweep_figure import sweep_figure
 
@@ -88,12 +86,7 @@ def collect(folder: SweepFolder, runs: Sequence[SweepRun]) -> tuple[Path, ...]:
     csv_path, parquet_path, figure_path = (
         folder.root / f"results.{kind}" for kind in ("csv", "parquet", "png")
     )
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    with replacing(csv_path) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8")
+    write_csv(csv_path, [columns, *([row[key] for key in columns] for row in rows)])
     save_png(sweep_figure(rows, _axes(runs), WHOLE_NETWORK), figure_path)
     try:
         import pyarrow

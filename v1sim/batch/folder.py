@@ -21,9 +21,7 @@ than it is.
 
 from __future__ import annotations
 
-import csv
 import fcntl
-import io
 import os
 import shutil
 import time
@@ -39,7 +37,7 @@ from v1sim.batch.sweep import SweepRun
 from v1sim.config import dump_config
 from v1sim.documents.batch import RunStateDocument
 from v1sim.errors import InputError, OutputError
-from v1sim.output import replacing
+from v1sim.output import replacing, write_csv
 
 __all__ = ["QueuedRun", "RunState", "Status", "SweepFolder"]
 
@@ -130,12 +128,8 @@ class SweepFolder:
                 with replacing(self.config(run.name)) as temporary:
                     temporary.write_text(dump_config(run.config), encoding="utf-8")
         keys = list(dict.fromkeys(key for run in runs for key in run.parameters))
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["run", *keys])
-        writer.writerows([run.name, *(run.parameters.get(key) for key in keys)] for run in runs)
-        with replacing(self.root / "runs.csv") as temporary:
-            temporary.write_text(text.getvalue(), encoding="utf-8")
+        rows = ([run.name, *(run.parameters.get(key) for key in keys)] for run in runs)
+        write_csv(self.root / "runs.csv", [["run", *keys], *rows])
 
     @contextmanager
     def one_driver(self) -> Iterator[None]:

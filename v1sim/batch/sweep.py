@@ -21,9 +21,10 @@ from pydantic import Field, model_validator
 
 from v1sim import __version__
 from v1sim.config import RunConfig, load_config, load_yaml, validate
-from v1sim.config_section import Section
+from v1sim.config_section import OutputFolder, Section
 from v1sim.digests import file_sha256
 from v1sim.errors import ConfigError
+from v1sim.user_paths import expanded
 
 __all__ = ["SlurmConfig", "Sweep", "SweepConfig", "SweepRun", "load_sweep", "run_name"]
 
@@ -80,7 +81,7 @@ class SweepConfig(Section):
     axes: Annotated[tuple[Axis, ...], Field(min_length=1, strict=False)]
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=60)]
     set: _Changes = Field(default_factory=dict)
-    output: Annotated[Path, Field(strict=False)] = Path("sweeps")
+    output: OutputFolder = Path("sweeps")
     slurm: SlurmConfig = SlurmConfig()
 
 
@@ -118,7 +119,7 @@ def load_sweep(path: Path) -> Sweep:
     values, lines = load_yaml(path)
     values.setdefault("name", path.stem)
     config = validate(SweepConfig, values, str(path), lines)
-    base = (path.absolute().parent / config.base).resolve()
+    base = (path.absolute().parent / expanded(config.base)).resolve()
     digest_of = cache(file_sha256)
     runs: dict[str, SweepRun] = {}
     for changes in itertools.product(*(axis.changes() for axis in config.axes)):

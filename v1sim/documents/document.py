@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +16,8 @@ from v1sim.errors import InputError
 from v1sim.output import replacing
 
 __all__ = ["Document", "plain"]
+
+_CONTROL = re.compile("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def plain(value: Any) -> Any:
@@ -46,7 +49,9 @@ class Document(BaseModel):
     def to_text(self) -> str:
         """The document as JSON."""
         values = self.model_dump(mode="json")
-        return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False)
+        # JSON escapes the control characters below 32, and a terminal obeys more.
+        return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
 
     def write(self, path: Path) -> None:
         """Write it; the file appears whole or not at all.

@@ -14,7 +14,10 @@ from v1sim.sources.column import open_column
 from v1sim.sources.hdf5 import write_network
 from v1sim.stimulus.base import Stimulus
 
-__all__ = ["FreshInput"]
+__all__ = ["NETWORK_FILE", "FreshInput"]
+
+#: Name of a built-in column's file in the folder of its run.
+NETWORK_FILE = "network.h5"
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,8 @@ class FreshInput:
         network = open_column(config.network.built_in, command=self.command)
         if self.folder is None:
             return network
-        name = "network.h5"
-        known_as = (self.called or self.folder) / name
-        return write_network(network, self.folder / name, known_as=known_as)
+        known_as = (self.called or self.folder) / NETWORK_FILE
+        return write_network(network, self.folder / NETWORK_FILE, known_as=known_as)
 
     def admit(self, config: RunConfig, network: NetworkModel) -> guard.CheckedNetwork:
         """The network, through all checks."""

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont
 from matplotlib.gridspec import SubplotSpec
 from numpy.typing import NDArray
 
@@ -24,7 +25,7 @@ from v1sim.model import Trial
 from v1sim.output import replacing
 from v1sim.recording import Recording
 
-__all__ = ["MAX_RASTER_ROWS", "save_png", "summary_figure", "to_png"]
+__all__ = ["MAX_RASTER_ROWS", "find_fonts", "save_png", "summary_figure", "to_png"]
 
 F64 = NDArray[np.float64]
 
@@ -151,6 +152,11 @@ def to_png(figure: Figure) -> bytes:
     settings = {"compress_level": 3}
     figure.savefig(content, format="png", metadata={"Software": None}, pil_kwargs=settings)
     return content.getvalue()
+
+
+def find_fonts() -> None:
+    """Find the fonts of figures; matplotlib looks for them and keeps what it finds in a cache."""
+    findfont(FontProperties())
 
 
 def save_png(figure: Figure, path: Path) -> None:

@@ -13,7 +13,7 @@ import jinja2
 
 from v1sim.output import replacing
 
-__all__ = ["in_one_line", "number", "write_page"]
+__all__ = ["in_one_line", "load_templates", "number", "write_page"]
 
 
 def number(value: object, digits: int = 3) -> str:
@@ -70,6 +70,13 @@ def _environment() -> jinja2.Environment:
         "data_uri": _data_uri,
     }
     return environment
+
+
+def load_templates() -> None:
+    """Read and compile every template, so that nothing has to be found when a page is written."""
+    environment = _environment()
+    for name in environment.list_templates(extensions=["html"]):
+        environment.get_template(name)
 
 
 def write_page(path: Path, template: str, **content: Any) -> None:

@@ -7,12 +7,39 @@ from pathlib import Path
 from v1sim.analysis.results import Results, analyse
 from v1sim.config import RunConfig, dump_config
 from v1sim.documents.run import RunReport, read_report
-from v1sim.recording import Recording, read_nwb, write_nwb, write_sonata
-from v1sim.report import figures, html
+from v1sim.errors import InputError
+from v1sim.output import replacing
+from v1sim.recording import Recording, import_writers, read_nwb, write_nwb, write_sonata
+from v1sim.report import figures, html, page
 from v1sim.report.description import describe_results
 from v1sim.report.tables import write_tables
 
-__all__ = ["renew_report", "write_recording", "write_report"]
+__all__ = ["prepare_to_write", "renew_report", "write_recording", "write_report"]
+
+
+def prepare_to_write(config: RunConfig) -> None:
+    """Import and find everything that writing takes, so that it fails now if it must.
+
+    A simulation that is finished must not be lost for a package that cannot be imported, or
+    a cache that cannot be written.
+
+    Raises
+    ------
+    InputError
+        If something is missing.
+    """
+    try:
+        if config.recording.nwb:
+            import_writers()
+        figures.find_fonts()
+        page.load_templates()
+    except (ImportError, OSError) as error:
+        raise InputError(
+            f"what writes the results cannot be loaded: {type(error).__name__}: {error}",
+            expected="v1sim's dependencies as they were installed",
+            hint="pip install --force-reinstall v1sim; a home that cannot be written: export "
+            "HOME=$(mktemp -d)",
+        ) from error
 
 
 def write_recording(
@@ -30,7 +57,8 @@ def write_recording(
     if config.recording.sonata:
         write_sonata(recording, folder / "spikes.h5")
     _write_figure(folder, config.name, recording, results, network_path)
-    (folder / "config.yaml").write_text(dump_config(config), encoding="utf-8")
+    with replacing(folder / "config.yaml") as temporary:
+        temporary.write_text(dump_config(config), encoding="utf-8")
 
 
 def write_report(folder: Path, report: RunReport, recording: Recording, results: Results) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -16,7 +14,7 @@ from numpy.typing import NDArray
 from v1sim.analysis.results import Results
 from v1sim.analysis.tuning import published_tuning
 from v1sim.cell_classes import CellClasses
-from v1sim.output import replacing
+from v1sim.output import write_csv
 
 __all__ = ["write_tables"]
 
@@ -78,12 +76,7 @@ def write_tables(results: Results, classes: CellClasses, folder: Path) -> None:
 
 
 def _write_csv(path: Path, header: Sequence[str], columns: Iterable[NDArray[Any]]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(zip(*(_fields(column) for column in columns), strict=True))
-    with replacing(path) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8")
+    write_csv(path, [header, *zip(*(_fields(column) for column in columns), strict=True)])
 
 
 def _fields(column: NDArray[Any]) -> list[Any]:

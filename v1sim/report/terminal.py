@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import time
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -13,14 +15,55 @@ from rich.table import Table
 from rich.text import Text
 
 from v1sim.model import CheckReport, Severity
+from v1sim.printable import printable
 from v1sim.verdict import EVIDENCE
 
 if TYPE_CHECKING:  # it imports scipy
     from v1sim.verify import Agreement, GroupResult, Verification
 
-__all__ = ["StageProgress", "agreement_report", "check_report"]
+__all__ = ["StageProgress", "agreement_report", "check_report", "show"]
 
+#: Columns of output that is not to be wrapped.
+_UNWRAPPED = 100_000
 _STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "dim"}
+
+
+def show(console: Console, renderable: RenderableType) -> None:
+    """Print what a function of this module gave; whole lines where the output is no terminal.
+
+    There, what is wrapped cannot be searched or pasted.
+    """
+    if console.is_terminal:
+        console.print(renderable)
+        return
+    wide = Console(file=io.StringIO(), width=_UNWRAPPED, highlight=False)
+    with wide.capture() as captured:
+        wide.print(renderable)
+    for line in captured.get().splitlines():
+        console.print(line.rstrip(), markup=False, soft_wrap=True)
+
+
+def _printable_report(report: CheckReport) -> CheckReport:
+    """The report without control characters: names in it may come from a file."""
+    return replace(
+        report,
+        network_path=printable(report.network_path),
+        findings=tuple(
+            replace(
+                finding,
+                where=printable(finding.where),
+                message=printable(finding.message),
+                hint=printable(finding.hint),
+                examples=tuple(map(printable, finding.examples)),
+            )
+            for finding in report.findings
+        ),
+        arrays={
+            name: replace(array, why=printable(array.why)) for name, array in report.arrays.items()
+        },
+        doubts=tuple(map(printable, report.doubts)),
+        waived={name: printable(reason) for name, reason in report.waived.items()},
+    )
 
 
 def check_report(report: CheckReport) -> RenderableType:
@@ -28,6 +71,7 @@ def check_report(report: CheckReport) -> RenderableType:
 
     Information is left out; the JSON and HTML reports have all of it.
     """
+    report = _printable_report(report)
     if not report.passed:
         gate = ("REFUSED  ", "bold red")
     elif report.doubts:
@@ -54,7 +98,7 @@ def check_report(report: CheckReport) -> RenderableType:
             head.append(f"\n{finding.message}\n→ {finding.hint}")
     parts: list[RenderableType] = [head]
     if shown:
-        table = Table(box=None, show_header=True, padding=(0, 1), expand=True)
+        table = Table(box=None, show_header=True, padding=(0, 1))
         table.add_column("", no_wrap=True)
         table.add_column("check", style="bold", overflow="fold", ratio=1)
         table.add_column("what was seen, where, what to do", overflow="fold", ratio=4)
@@ -87,7 +131,7 @@ def agreement_report(verification: Verification) -> RenderableType:
         Text.assemble(
             ("PROVEN  " if verification.proven else "NOT PROVEN  ",
              "bold green" if verification.proven else "bold red"),
-            (verification.network, "bold"),
+            (printable(verification.network), "bold"),
             f"\ninput: {verification.input}",
         )
     ]  # fmt: skip
@@ -185,4 +229,5 @@ class StageProgress:
         tenth = int(10 * done / total) if total else 10
         if tenth > self._tenths.get(stage, -1) and (tenth == 10 or elapsed > 2):
             self._tenths[stage] = tenth
-            self._console.print(f"{stage}: {amount}, {elapsed:.1f} s", highlight=False)
+            line = f"{stage}: {amount}, {elapsed:.1f} s"
+            self._console.print(line, highlight=False, soft_wrap=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import secrets
 from collections.abc import Iterable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -127,11 +129,14 @@ def add_provenance(
                 where=str(path),
                 hint="check the disk; the file is as it was",
             )
-    return held
+        source = replace(held.source, path=str(path), sha256=file_sha256(temporary))
+    return replace(held, source=source)
 
 
 def _in_memory(name: str, image: bytes | None = None) -> h5py.File:
     """A file in memory: empty, or with the bytes of an existing one."""
+    # No file has this name: HDF5 would open, or find in its way, one that does.
+    name = f"{name}.{secrets.token_hex(16)}"
     if image is None:
         return h5py.File(name, "w", driver="core", backing_store=False, block_size=1 << 24)
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
@@ -144,7 +149,10 @@ def _save(file: h5py.File, path: Path) -> None:
     """Put a file that is in memory on disk, and make sure that the disk has it."""
     file.flush()
     image = file.id.get_file_image()
-    path.write_bytes(image)
+    with path.open("wb") as stream:
+        stream.write(image)
+        stream.flush()
+        os.fsync(stream.fileno())
     same, start = path.stat().st_size == len(image), 0
     with path.open("rb") as stream:
         while same and (read := stream.read(_READ_BYTES)):
