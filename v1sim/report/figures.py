@@ -14,6 +14,7 @@ from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont
 from matplotlib.gridspec import SubplotSpec
+from matplotlib.text import Text
 from numpy.typing import NDArray
 
 from v1sim.analysis.rates import population_rate_hz
@@ -23,6 +24,7 @@ from v1sim.analysis.tuning import DirectionTuning, published_tuning
 from v1sim.cell_classes import LAYER_TOP_UM, CellClasses
 from v1sim.model import Trial
 from v1sim.output import replacing
+from v1sim.printable import printable
 from v1sim.recording import Recording
 
 __all__ = ["MAX_RASTER_ROWS", "find_fonts", "save_png", "summary_figure", "to_png"]
@@ -146,7 +148,10 @@ def summary_figure(recording: Recording, results: Results, *, title: str = "") -
 
 
 def to_png(figure: Figure) -> bytes:
-    """The figure as the bytes of a PNG file."""
+    """The figure as the bytes of a PNG file; control characters in its text are spelt out."""
+    for text in figure.findobj(Text):
+        if (shown := printable(text.get_text())) != text.get_text():
+            text.set_text(shown)
     content = io.BytesIO()
     # zlib's usual level 6 takes four times as long, for 1 % less.
     settings = {"compress_level": 3}
