@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +110,10 @@ def summary_figure(recording: Recording, results: Results, *, title: str = "") -
     title : str, optional
         First line of the figure.
     """
+    names = tuple(map(printable, recording.classes.names))
+    recording = replace(recording, classes=replace(recording.classes, names=names))
+    rows_by_class = tuple(replace(row, name=printable(row.name)) for row in results.classes)
+    results = replace(results, classes=rows_by_class)
     figure = Figure(figsize=(14, 11.5), dpi=120, facecolor="white")
     FigureCanvasAgg(figure)
     rows = figure.add_gridspec(
