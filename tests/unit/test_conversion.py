@@ -345,7 +345,7 @@ def test_readout_groups_from_a_file(trained):
 
 
 def test_more_lgn_cells_than_the_highest_index(trained):
-    assert converted(trained, n_lgn=N_LGN + 5).n_lgn == N_LGN + 5
+    assert converted(trained, n_lgn=N_LGN + 5).lgn.size == N_LGN + 5
 
 
 @pytest.mark.parametrize(
