@@ -142,6 +142,21 @@ def test_nothing_names_a_kind_of_stimulus():
     ] == []
 
 
+def test_csv_html_and_mpi_have_one_home_each():
+    """One module writes csv, templates make HTML, and one module knows MPI."""
+    wrong = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        relative = str(path.relative_to(PACKAGE))
+        text = path.read_text(encoding="utf-8")
+        if relative != "output.py" and re.search(r"csv\.(writer|DictWriter)\(", text):
+            wrong.append(f"{relative} writes csv")
+        if re.search(r"from html import escape", text):
+            wrong.append(f"{relative} makes HTML")
+        if re.search(r"\bmpi4py\b", text) and relative != "simulation/group.py":
+            wrong.append(f"{relative} knows MPI")
+    assert wrong == []
+
+
 @pytest.mark.parametrize("library", HOME)
 def test_libraries_stay_at_home(library):
     users = {part for _, part, name in imports() if name.split(".")[0] == library}
@@ -299,3 +314,10 @@ def test_links_lead_somewhere(page):
             headings = re.findall(r"^#+ +(.*)$", linked.read_text(), re.MULTILINE)
             anchors = {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
             assert anchor in anchors, target
+
+
+def test_the_picture_is_drawn_from_the_imports_of_now():
+    from scripts.draw_architecture import PICTURE, drawing
+
+    again = "draw it again: python -m scripts.draw_architecture"
+    assert PICTURE.read_text(encoding="utf-8") == drawing(), again
