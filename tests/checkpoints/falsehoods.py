@@ -84,8 +84,10 @@ def _patterns(case: Case) -> Iterator[tuple[str, str]]:
 
 def _numbers(truth: Truth) -> Iterator[tuple[str, str]]:
     """Counts of updates and batches that are not those of an optimizer."""
+    # Where a counter counts calls, as that of tf_keras's loss scaling, they are its updates.
+    calls = {o.counter for o in truth.optimizers.values() if o.batches_per_update == 1}
     counts = {
-        "updates": {o.updates for o in truth.optimizers.values()},
+        "updates": {o.updates for o in truth.optimizers.values()} | calls,
         "batches": {o.counter for o in truth.optimizers.values()},
     }
     for word, right in counts.items():

@@ -38,9 +38,9 @@ class Method:
         Further arguments.
     moved, unmoved : str
         What its slots show where gradients came, and where all were zero.
-    unmoved_changes : bool
-        Whether weights change without gradients: by decay, by rounding, or because
-        the method computes them anew (Ftrl).
+    forgets : bool
+        Whether it computes weights anew from its slots (Ftrl): without a gradient all become 0,
+        whatever they were.
     """
 
     class_name: str
@@ -49,18 +49,18 @@ class Method:
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     moved: Slots = "gradients"
     unmoved: Slots = "no gradients"
-    unmoved_changes: bool = False
+    forgets: bool = False
 
 
 METHODS: dict[str, Method] = {
     "adam": Method("Adam", 0.05, 1e-4),
-    "adamw": Method("AdamW", 0.05, 1e-4, unmoved_changes=True),
+    "adamw": Method("AdamW", 0.05, 1e-4),
     "amsgrad": Method("Adam", 0.05, 1e-4, {"amsgrad": True}),
     "nadam": Method("Nadam", 0.05, 1e-4),
     "adamax": Method("Adamax", 0.05, 1e-4),
     "lion": Method("Lion", 0.05, 1e-4),
     "lamb": Method("Lamb", 0.4, 1e-4),
-    "muon": Method("Muon", 0.05, 1e-4, unmoved_changes=True),
+    "muon": Method("Muon", 0.05, 1e-4),
     "rmsprop": Method("RMSprop", 0.02, 1e-4),
     "rmsprop-momentum": Method("RMSprop", 0.02, 1e-4, {"momentum": 0.9}),
     "rmsprop-centered": Method("RMSprop", 0.02, 1e-4, {"momentum": 0.9, "centered": True}),
@@ -68,13 +68,13 @@ METHODS: dict[str, Method] = {
     "adagrad": Method("Adagrad", 0.1, 1e-4),
     "adagrad-0": Method("Adagrad", 0.05, 1e-4, {"initial_accumulator_value": 0.0}),
     "adagrad-1": Method("Adagrad", 0.2, 1e-4, {"initial_accumulator_value": 1.0}),
-    "ftrl": Method("Ftrl", 0.05, 0.05, unmoved_changes=True),
-    "ftrl-1": Method("Ftrl", 0.2, 0.2, {"initial_accumulator_value": 1.0}, unmoved_changes=True),
-    "adafactor": Method("Adafactor", 0.5, 1e-3),
+    "ftrl": Method("Ftrl", 0.05, 0.05, forgets=True),
+    "ftrl-1": Method("Ftrl", 0.2, 0.2, {"initial_accumulator_value": 1.0}, forgets=True),
+    "adafactor": Method("Adafactor", 0.5, 1e-3, unmoved="nothing"),
     "sgd": Method("SGD", 0.15, 0.01, moved="none", unmoved="none"),
     "sgd-momentum": Method("SGD", 0.05, 0.005, {"momentum": 0.9}),
     "sgd-nesterov": Method("SGD", 0.05, 0.005, {"momentum": 0.9, "nesterov": True}),
-    "schedule-free": Method("ScheduleFreeAdamW", 0.05, 1e-4, unmoved_changes=True),
+    "schedule-free": Method("ScheduleFreeAdamW", 0.05, 1e-4),
 }  # fmt: skip
 
 #: Those that tf_keras has, and its legacy optimizers have.

@@ -396,6 +396,8 @@ class Program:
                 held_by = name
                 slots = self._slots(optimizer, table)
                 average = optimizer.modifiers.average
+        # Under Adam's rule in bfloat16, whose 0.999 is 1, gradients come and nothing changes.
+        trained &= bool(np.any(now != start))
         values, initial = now.astype(np.float64), start.astype(np.float64)
         return TableTruth(
             n=now.size,
@@ -422,11 +424,15 @@ class Program:
 
     def _slots(self, optimizer: Optimizer, table: str) -> Slots:
         method = METHODS[optimizer.family_of.get(table, optimizer.family)]
-        if optimizer.dropped or method.moved == "none":
+        moved, unmoved = method.moved, method.unmoved
+        if self.options.api == "tf_keras" and method.class_name in ("SGD", "Lion"):
+            # One list of the same name in both: SGD keeps it without momentum, too.
+            moved, unmoved = "gradients", "nothing"
+        if optimizer.dropped or moved == "none":
             return "none"
-        if not optimizer.updates:
+        if not (optimizer.updates or optimizer.restored):
             return "nothing"
-        return method.moved if table in optimizer.moved else method.unmoved
+        return moved if table in optimizer.moved else unmoved
 
 
 def _counter(optimizer: Optimizer) -> int | None:
@@ -444,11 +450,13 @@ def _is_keras_variable(variable: Any) -> bool:
 # --- networks --------------------------------------------------------------------------------
 
 
-def _float_variable(program: Program, name: str, *, trainable: bool = False) -> Any:
+def _constant(program: Program, name: str) -> Any:
+    """A variable that no training changes."""
     value = program.initial[name]
     if value.dtype == np.float32:
-        return tf.Variable(tf.cast(value, program.options.dtype), trainable=trainable, name=name)
-    return tf.Variable(value, trainable=False, name=name)
+        value = tf.cast(value, program.options.dtype)
+    # A name with a dash in front is none that a SavedModel can have.
+    return tf.Variable(value, trainable=False, name=name.strip("_"))
 
 
 def _weight(program: Program, layer: Any, name: str, table: str) -> Any:
@@ -481,12 +489,15 @@ def _layers(api: Api) -> tuple[Any, Any]:
         def __init__(self, program: Program) -> None:
             super().__init__(name="lgn")
             self._of = _Plain(program)
-            self._indices = _float_variable(program, "_indices")
+            self._indices = _constant(program, "_indices")
             self._weights = _weight(program, self, "_weights", "input")
             if program.options.background:
                 self._bkg_weights = _weight(program, self, "_bkg_weights", "background")
             else:
-                self._bkg_weights = _float_variable(program, "_bkg_weights")
+                self._bkg_weights = _constant(program, "_bkg_weights")
+
+        def get_config(self) -> dict[str, Any]:
+            return {}
 
         def call(self, x: Any) -> Any:
             program = self._of.program
@@ -503,9 +514,12 @@ def _layers(api: Api) -> tuple[Any, Any]:
                 if name == "recurrent_weight_values":
                     self.recurrent_weight_values = _weight(program, self, name, "recurrent")
                 elif not name.startswith("_"):
-                    setattr(self, name, _float_variable(program, name))
+                    setattr(self, name, _constant(program, name))
             self.n_neurons = len(program.initial["v_th"])
             self.state_size = self.output_size = self.n_neurons
+
+        def get_config(self) -> dict[str, Any]:
+            return {}
 
         def call(self, inputs: Any, states: Any) -> Any:
             program = self._of.program
@@ -565,5 +579,5 @@ def _module(program: Program) -> tuple[Any, dict[str, Any]]:
             tables[homes[name]] = _weight(program, home, name, homes[name])
             setattr(home, name, tables[homes[name]])
         else:
-            setattr(home, name, _float_variable(program, name))
+            setattr(home, name, _constant(program, name))
     return network, tables

@@ -59,7 +59,7 @@ def allowed_kinds(case: Case, given: Given) -> tuple[set[str], str]:
             kinds.add("untrained")
         return kinds, "untouched"
     kinds = {truth.kind}
-    if truth.kind == "mixed" and lgn.slots != "no gradients":
+    if truth.kind == "mixed" and (lgn.slots != "no gradients" or case.storage == "index"):
         kinds |= {"trained", "undetermined"}
         return kinds, "input"
     if not shows_training(recurrent, case):
@@ -89,6 +89,10 @@ def looks_untouched(truth: Truth) -> bool:
 def _with_start(truth: Truth) -> tuple[set[str], str]:
     """With the weights before training the answer is the truth."""
     kinds = {truth.kind}
+    lgn = truth.tables["input"]
+    if not lgn.trained and lgn.slots in ("none", "nothing") and truth.tables["recurrent"].trained:
+        # Whether unchanged input was frozen may not be told (legacy SGD holds no variables).
+        kinds |= {"trained", "mixed"} if truth.program.startswith("legacy") else set()
     for table in ("recurrent", "input"):
         held = truth.tables[table]
         if not held.trained and held.n_changed:  # by decay, by rounding, or computed anew
@@ -102,4 +106,9 @@ def _plain(truth: Truth) -> bool:
     """One optimizer of Keras 3 with two slots for each of two tables: the index alone tells it."""
     held = truth.tables["recurrent"].held_by and truth.tables["input"].held_by
     families = ("adam", "adamw", "nadam", "adamax")
-    return bool(held) and truth.family in families and len(truth.optimizers) == 1
+    return (
+        truth.program.startswith("keras")
+        and bool(held)
+        and truth.family in families
+        and len(truth.optimizers) == 1
+    )
