@@ -54,6 +54,8 @@ SELECTED: tuple[tuple[str, Storage], ...] = (
     ("keras/sgd, own variable iteration/before training", "whole"),
     ("keras-module/adam in a trainer/trained", "whole"),
     ("keras-bfloat16/adam/trained", "whole"),
+    ("keras-bfloat16/sgd/trained", "whole"),
+    ("keras/adam, compiled/trained", "index"),
     ("tf_keras/adam/no gradient for recurrent", "whole"),
     ("tf_keras/adam+average/no gradient for recurrent", "whole"),
     ("tf_keras/sgd/recurrent frozen", "whole"),

@@ -195,7 +195,7 @@ def _frozen_later(writer: Writer, program: Program, family: str, situation: str)
     program.begin_anew()
     program.freeze("recurrent")
     program.add(family)
-    program.run(4)
+    program.run()
     writer.save(program, program.truth(situation, family))
 
 
@@ -205,7 +205,7 @@ def _none_later(writer: Writer, program: Program, family: str, situation: str) -
     program.run()
     program.begin_anew()
     program.add(family)
-    program.run(4, without={"recurrent": "zero"})
+    program.run(without={"recurrent": "zero"})
     writer.save(program, program.truth(situation, family))
 
 
@@ -220,7 +220,7 @@ def _modified(api: Api, family: str, modifiers: Modifiers) -> Iterator[Entry]:
 
     yield entry(base, "built", 0)
     yield entry(base, "trained", 6)
-    yield entry(replace(base, zeros=False), "trained, no zeros", 6)
+    yield entry(replace(base, zeros=False), "trained, no zeros", 48)
     yield entry(replace(base, frozen=("recurrent",)), "recurrent frozen", 6)
     yield entry(base, "no gradient for recurrent", 6, {"recurrent": "zero"})
     yield entry(base, "no gradient for input", 6, {"input": "zero"})

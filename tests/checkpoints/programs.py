@@ -38,6 +38,7 @@ __all__ = ["Optimizer", "Options", "Program"]
 Gradients = Literal["zero", "none"]
 #: Values that a few updates draw weights to, relative to the initial ones.
 _AIM, _BEYOND_ZERO, _SHARE_BEYOND = 1.5, -2.0, 0.25
+_BATCHES_TO_ZERO, _BATCHES = 6, 24
 _READOUT_CLASSES = 2
 _NOTHING: Mapping[str, Gradients] = MappingProxyType({})
 
@@ -284,7 +285,7 @@ class Program:
 
     def run(
         self,
-        batches: int = 6,
+        batches: int | None = None,
         *,
         without: Mapping[str, Gradients] = _NOTHING,
         overflow: bool = False,
@@ -294,8 +295,9 @@ class Program:
 
         Parameters
         ----------
-        batches : int
-            Gradients to compute and apply.
+        batches : int, optional
+            Gradients to compute and apply; by default a few with which weights come to zero, or
+            more with which none does.
         without : mapping
             By table, that its gradients are zero, or that there are none.
         overflow : bool
@@ -303,6 +305,8 @@ class Program:
         only : sequence of str, optional
             Names of the optimizers that take part; by default all.
         """
+        if batches is None:
+            batches = _BATCHES_TO_ZERO if self.options.zeros else _BATCHES
         self.stopped.clear()
         self.stopped.update(without)
         for _ in range(batches):
