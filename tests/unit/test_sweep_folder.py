@@ -10,7 +10,7 @@ from types import MappingProxyType
 import pytest
 import yaml
 
-from v1sim.batch.folder import Status, SweepFolder
+from v1sim.batch.folder import QueuedRun, Status, SweepFolder
 from v1sim.batch.sweep import SweepRun
 from v1sim.config import load_config
 from v1sim.documents.batch import RunStateDocument
@@ -88,13 +88,24 @@ def test_a_damaged_state_is_an_interrupted_run(folder, run, content):
 
 
 @pytest.mark.parametrize(
-    ("written", "expected"),
-    [(None, Status.QUEUED), (FAILED, Status.QUEUED), (RUNNING, Status.RUNNING)],
+    ("written", "waits", "expected"),
+    [
+        (None, True, Status.QUEUED),
+        (FAILED, True, Status.QUEUED),
+        (RUNNING, False, Status.RUNNING),
+        (RUNNING, True, Status.QUEUED),  # requeued: its run begins anew
+    ],
 )
-def test_the_queue_counts_where_no_lock_is_seen(folder, run, written, expected):
+def test_the_queue_counts_where_no_lock_is_seen(folder, run, written, waits, expected):
     if written:
         folder.write_state(run.name, written)
-    assert folder.state(run.name, {run.name}).status is expected
+    state = folder.state(run.name, {run.name: QueuedRun(waits, "")})
+    assert (state.status, state.reason) == (expected, "")
+
+
+def test_an_unusual_reason_to_wait_is_shown(folder, run):
+    queue = {run.name: QueuedRun(True, "PartitionTimeLimit")}
+    assert folder.state(run.name, queue).reason == "Slurm: PartitionTimeLimit"
 
 
 def test_one_driver_at_a_time(folder):
