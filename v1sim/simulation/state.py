@@ -57,7 +57,8 @@ def take_state(simulation: Simulation, n_steps: int) -> NetworkState:
     """The state now, of the neurons of all processes; ``n_steps`` of the trial are done."""
     assert simulation.native is not None  # refuse_state
     state, arriving = simulation.native.get_state(simulation.neuron_node)
-    parts = simulation.group.all_gather((state, arriving))
+    gathered = simulation.group.all_gather((state, arriving))
+    parts = [part for part in gathered if part[0].size]  # a process may host no neurons at all
     plan = simulation.plan
     return NetworkState(
         plan.network_sha256,

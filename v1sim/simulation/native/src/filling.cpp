@@ -161,6 +161,7 @@ private:
         delay_is_checked[ delay ] = true;
       }
       target.has_synapse();
+      hub< Real >( tid ).use( neuron, block.receptor[ i ] );
     }
 
     void

@@ -170,6 +170,7 @@ Glif3< Real >::handles_test_event( nest::SpikeEvent&, size_t receptor_type )
     throw nest::IncompatibleReceptorType( receptor_type, get_name(), "SpikeEvent" );
   }
   hub_().fix_receptors();
+  hub_().use( index_, receptor_type - 1 );
   return receptor_type;
 }
 

@@ -68,6 +68,7 @@ Hub< Real >::add( Glif3< Real >& neuron )
   if ( cells_.size() * n_lanes < neurons_.size() )
   {
     cells_.emplace_back();
+    used_.push_back( 0 );
     receptors_.resize( cells_.size() * n_receptors_ );
     if ( not background_.empty() )
     {
@@ -153,6 +154,10 @@ Hub< Real >::set_background_weight( const std::uint32_t neuron, const std::size_
 {
   fix_receptors();
   background_.resize( receptors_.size() );
+  if ( weight != 0 )
+  {
+    use( neuron, receptor );
+  }
   background_[ neuron / n_lanes * n_receptors_ + receptor ].of[ neuron % n_lanes ] = weight;
 }
 
@@ -344,6 +349,7 @@ Hub< Real >::update( const nest::Time& origin, const long from, const long to )
       .n_receptors = n_receptors_,
       .cells = cells_.data(),
       .receptors = receptors_.data(),
+      .used = used_.data(),
       .kind = kind_.data(),
       .cell_constants = cell_constants_.data(),
       .receptor_constants = receptor_constants_.data(),
@@ -440,8 +446,13 @@ Hub< Real >::set_state( const std::uint32_t neuron, const double* from )
   }
   for ( std::size_t i = 0; i < n_receptors_; ++i )
   {
-    receptors_[ b * n_receptors_ + i ].psc[ lane ] = next();
-    receptors_[ b * n_receptors_ + i ].rise[ lane ] = next();
+    auto& receptor = receptors_[ b * n_receptors_ + i ];
+    receptor.psc[ lane ] = next();
+    receptor.rise[ lane ] = next();
+    if ( receptor.psc[ lane ] != 0 or receptor.rise[ lane ] != 0 )
+    {
+      use( neuron, i );
+    }
   }
 }
 
@@ -468,7 +479,12 @@ Hub< Real >::set_arriving( const std::uint32_t neuron, const std::size_t n_slots
   {
     for ( std::size_t i = 0; i < n_receptors_; ++i )
     {
-      slot( now + step )[ place( neuron, i ) ] = static_cast< Real >( from[ step * n_receptors_ + i ] );
+      const double arriving = from[ step * n_receptors_ + i ];
+      slot( now + step )[ place( neuron, i ) ] = static_cast< Real >( arriving );
+      if ( arriving != 0 )
+      {
+        use( neuron, i );
+      }
     }
   }
 }

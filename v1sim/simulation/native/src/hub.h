@@ -70,6 +70,8 @@ public:
   //! In place of factors: each neuron and receptor gets event_weight for each event of a Poisson process, one a step on average.
   void set_poisson_background( std::int64_t first_step, std::size_t n_steps, std::uint64_t key, double event_weight );
 
+  //! To be told before a receptor of a neuron gets input for the first time.
+  void use( std::uint32_t neuron, std::size_t receptor );
   //! Add to what arrives in a NEST step.
   void add_input( std::int64_t step, std::uint32_t place, Real );
   //! A spike of the source whose row starts at lcid, sent in a NEST step, times a factor.
@@ -135,6 +137,7 @@ private:
 
   std::vector< CellState< Real > > cells_;
   std::vector< ReceptorState< Real > > receptors_;
+  std::vector< std::uint32_t > used_; //!< bits of the receptors of a block that get any input
   std::vector< std::uint32_t > kind_;
   std::vector< CellConstants< Real > > cell_constants_;
   std::vector< ReceptorConstants< Real > > receptor_constants_;
@@ -230,6 +233,16 @@ Hub< Real >::slot( const std::int64_t step )
 {
   Lanes< Real >* const first = ring_.data() + ( step & ( n_slots_ - 1 ) ) * blocks_in_ring_ * n_receptors_;
   return reinterpret_cast< Real* >( first );
+}
+
+template < typename Real >
+inline void
+Hub< Real >::use( const std::uint32_t neuron, const std::size_t receptor )
+{
+  if ( receptor < n_use_bits )
+  {
+    used_[ neuron / n_lanes ] |= 1u << receptor;
+  }
 }
 
 template < typename Real >

@@ -32,13 +32,17 @@ advance_blocks( const Sweep< Real >& s )
     ReceptorState< Real >* const receptor = s.receptors + b * n_receptors;
     Lanes< Real >* const input = s.input + b * n_receptors;
     const Vector z = cell.z;
-    Vector current = receptor[ 0 ].psc;
-    for ( std::size_t i = 1; i < n_receptors; ++i )
-    {
-      current += receptor[ i ].psc;
-    }
+    const std::uint32_t used = s.used[ b ];
+    Vector current {};
     for ( std::size_t i = 0; i < n_receptors; ++i )
     {
+      // All is 0 of a receptor without input: in the models of V1 excitatory cells have two and inhibitory
+      // cells the two others, so that half of the memory need not be looked at.
+      if ( i < n_use_bits and not( used >> i & 1 ) )
+      {
+        continue;
+      }
+      current += receptor[ i ].psc;
       Vector arriving = input[ i ].of;
       if ( s.background )
       {

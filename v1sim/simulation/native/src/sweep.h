@@ -90,6 +90,9 @@ struct alignas( n_lanes * sizeof( Real ) ) ReceptorConstants
   Vector psc_initial {};
 };
 
+//! Receptors for which Sweep::used has a bit; those beyond count as used.
+constexpr std::size_t n_use_bits = 32;
+
 //! All that one step of the neurons of a thread needs.
 template < typename Real >
 struct Sweep
@@ -98,6 +101,7 @@ struct Sweep
   std::size_t n_receptors;
   CellState< Real >* cells;
   ReceptorState< Real >* receptors;                    //!< [ n_blocks ][ n_receptors ]
+  const std::uint32_t* used;                           //!< bits of the receptors of a block that get any input
   const std::uint32_t* kind;                           //!< of a block
   const CellConstants< Real >* cell_constants;         //!< of a kind
   const ReceptorConstants< Real >* receptor_constants; //!< [ kind ][ n_receptors ]
