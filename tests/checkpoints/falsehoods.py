@@ -36,7 +36,7 @@ def _patterns(case: Case) -> Iterator[tuple[str, str]]:
     if changed:
         yield "saved before training", r"saved before training|not (?:been )?trained yet"
     if truth.optimizers:
-        yield "no optimizer", r"\bno optimizer\b(?! (?:of it )?(?:holds|that))"
+        yield "no optimizer", r"\bno optimizer\b(?! (?:of it )?(?:holds|that|left))"
     if stepped and all(o.updates for o in truth.optimizers.values()):
         yield "no step taken", r"not taken a step|took no step|made no (?:step|update)"
     if "signs crossed" in truth.notes:
