@@ -36,12 +36,12 @@ def full_size(n_neurons: int, seed: int, n_recurrent: int | None, n_lgn: int) ->
     rng = np.random.default_rng(seed)
     column = build_column(n_neurons, seed=seed)
     column = _with_types(column, rng)
-    recurrent = column.recurrent
+    recurrent = column.tables["recurrent"]
     if n_recurrent is not None:
         recurrent = _with_more(recurrent, n_recurrent - len(recurrent), column, rng)
         recurrent = _thinned(recurrent, n_recurrent, rng)
-    lgn = _thinned(column.lgn, n_lgn, rng)
-    return replace(column, recurrent=_with_zeros(recurrent, rng), lgn=lgn)
+    lgn = _thinned(column.tables["lgn"], n_lgn, rng)
+    return column.with_tables(recurrent=_with_zeros(recurrent, rng), lgn=lgn)
 
 
 def _with_types(column: NetworkModel, rng: np.random.Generator) -> NetworkModel:
@@ -143,7 +143,8 @@ def main() -> None:
     write_network(network, arguments.out, provenance=draft)
     print(
         f"{arguments.out}: {network.n_neurons:,} neurons, {len(network.cell_types)} types, "
-        f"{len(network.recurrent):,} recurrent and {len(network.lgn):,} LGN synapses"
+        f"{len(network.tables['recurrent']):,} recurrent and "
+        f"{len(network.tables['lgn']):,} LGN synapses"
     )
 
 
