@@ -3,17 +3,19 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.networks import tiny_types
 from v1sim.analysis.results import ClassResult, Results
 from v1sim.analysis.tuning import DirectionTuning
 from v1sim.cell_classes import CellClasses
 from v1sim.documents.run import REPORT_FORMAT, RunReport, read_report
 from v1sim.errors import InputError, OutputError
-from v1sim.report.description import describe_results
+from v1sim.report.description import _rounded_refractory_periods, describe_results
 from v1sim.report.tables import write_tables
 
 CLASSES = CellClasses(
@@ -244,3 +246,28 @@ def test_an_absent_folder(tmp_path: Path) -> None:
         make_report().write(tmp_path / "absent" / "report.json")
     with pytest.raises(OutputError, match=r"classes\.csv"):
         write_tables(make_results(), CLASSES, tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    ("t_ref_ms", "dt_ms", "said"),
+    [
+        ([3.8, 4.0], 1.0, "1 of 2 cell types is longer by more than 1%"),
+        ([3.8, 4.0], 0.1, None),
+        ([3.97, 4.0], 1.0, None),  # by 0.8 %
+        ([3.0 + 1e-12, 4.0], 1.0, None),  # a whole number of steps to within rounding
+    ],
+)
+def test_refractory_periods_that_nest_rounds_up_are_said(t_ref_ms, dt_ms, said):
+    """NEST 3.10 rounds t_ref up to whole steps in every model tried, delays to the nearest."""
+    types = tiny_types()
+    t_ref = np.concatenate([t_ref_ms, np.full(len(types) - 2, 2.0)])
+    plan = SimpleNamespace(
+        cell_types=types.with_columns(t_ref_ms=t_ref), dt_ms=dt_ms, in_training_dynamics=False
+    )
+    sentences = _rounded_refractory_periods(plan)
+    assert bool(sentences) == bool(said)
+    if said:
+        assert said.replace("2 cell", f"{len(types)} cell") in sentences[0]
+        assert "4 ms in place of 3.8 ms" in sentences[0]
+    plan.in_training_dynamics = True
+    assert _rounded_refractory_periods(plan) == []

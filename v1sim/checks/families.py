@@ -3,6 +3,7 @@
 from v1sim.checks import (
     baseline,
     checkpoint,
+    connectivity,
     patterns,
     provenance,
     structure,
@@ -14,6 +15,7 @@ from v1sim.checks import (
 __all__ = [
     "baseline",
     "checkpoint",
+    "connectivity",
     "patterns",
     "provenance",
     "structure",

@@ -22,6 +22,8 @@ from v1sim.stimulus.base import Stimulus
 
 __all__ = ["describe_network", "describe_results", "describe_simulation", "notes"]
 
+#: A refractory period that is rounded by more than this is worth a sentence.
+_MOST_ROUNDING = 0.01
 _DYNAMICS_NOTES = {
     "training": "Neurons follow the equations of training, in float64.",
     "training_single": "Neurons follow the equations of training, in float32.",
@@ -139,6 +141,26 @@ def _class_row(row: ClassResult, *, published: bool) -> dict[str, Any]:
     return {**asdict(row), "published": None if nearest is None else asdict(nearest)}
 
 
+def _rounded_refractory_periods(plan: BuildPlan) -> list[str]:
+    """NEST's models round refractory periods up to whole steps: who is changed by more than 1 %."""
+    t_ref_ms = plan.cell_types.columns.get("t_ref_ms")
+    if plan.in_training_dynamics or t_ref_ms is None:
+        return []
+    # A period that is a whole number of steps to within rounding stays as it is.
+    steps = np.ceil(np.round(t_ref_ms / plan.dt_ms, 9))
+    change = np.nan_to_num(steps * plan.dt_ms / t_ref_ms - 1.0, nan=0.0, posinf=0.0)
+    changed = np.flatnonzero(change > _MOST_ROUNDING)
+    if changed.size == 0:
+        return []
+    worst = int(np.argmax(change))
+    return [
+        f"NEST rounds refractory periods up to whole steps of {plan.dt_ms:g} ms. That of "
+        f"{len(changed)} of {len(t_ref_ms)} cell types is longer by more than {_MOST_ROUNDING:.0%} "
+        f"for it, most in type {worst}: {steps[worst] * plan.dt_ms:g} ms in place of "
+        f"{t_ref_ms[worst]:g} ms."
+    ]
+
+
 def notes(
     config: RunConfig,
     report: CheckReport,
@@ -164,6 +186,7 @@ def notes(
     )
     models = ", ".join(plan.cell_types.models)
     said.append(_DYNAMICS_NOTES[plan.dynamics].format(models=models))
+    said += _rounded_refractory_periods(plan)
     said += stimulus.remarks()
     if output.gap_ms:
         said.append(
