@@ -49,8 +49,8 @@ class Network(tf.Module):
         self.asc_decay = tf.constant(np.exp(-types.k_per_ms)[of], f32)
         self.t_ref = tf.constant(types.t_ref_ms[of], f32)
         self.background = tf.constant(network.background_weight / 10, f32)
-        self.recurrent = _Synapses(network.recurrent, self.n, trainable=True)
-        self.lgn = _Synapses(network.lgn, self.n, trainable=train_input)
+        self.recurrent = _Synapses(network.tables["recurrent"], self.n, trainable=True)
+        self.lgn = _Synapses(network.tables["lgn"], self.n, trainable=train_input)
         self.groups = tf.constant(np.stack(network.readout))
 
     def counts(self, lgn_spikes: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
@@ -144,10 +144,10 @@ def train(
     """Train a network; ``regularisation`` pulls weights back to those it started from."""
     rng = np.random.default_rng(seed)
     model = Network(network, train_input=train_input)
-    initial = tf.constant(network.recurrent.weight)
+    initial = tf.constant(network.tables["recurrent"].weight)
     size = tf.reduce_mean(initial**2)
     # Ten patterns: which LGN cells fire, at up to 100 Hz.
-    pattern = rng.gamma(0.4, 0.06, (N_CLASSES, network.n_lgn)).clip(0, 0.3)
+    pattern = rng.gamma(0.4, 0.06, (N_CLASSES, network.lgn.size)).clip(0, 0.3)
     optimizer = tf.keras.optimizers.Adam(learning_rate)
     tables = [model.recurrent, *([model.lgn] if train_input else [])]
     variables = [table.weight for table in tables]
@@ -166,7 +166,7 @@ def train(
     kept = {}
     for i in range(1, steps + 1):
         labels = rng.integers(0, N_CLASSES, BATCH)
-        spikes = rng.random((T_MS, BATCH, network.n_lgn)) < pattern[labels]
+        spikes = rng.random((T_MS, BATCH, network.lgn.size)) < pattern[labels]
         draws = rng.binomial(10, 0.1, (T_MS, BATCH))
         if shuffled_labels:
             labels = rng.permutation(labels)
@@ -177,10 +177,11 @@ def train(
         for table in tables:
             table.keep_signs()
         if i in (5, steps):
-            kept[i] = replace(
-                network,
-                recurrent=replace(network.recurrent, weight=model.recurrent.weight.numpy()),
-                lgn=replace(network.lgn, weight=model.lgn.weight.numpy()),
+            kept[i] = network.with_tables(
+                recurrent=replace(
+                    network.tables["recurrent"], weight=model.recurrent.weight.numpy()
+                ),
+                lgn=replace(network.tables["lgn"], weight=model.lgn.weight.numpy()),
             )
         if i % 10 == 0:
             right = float(np.mean(answer.numpy() == labels))
@@ -198,8 +199,8 @@ def save_checkpoint(prefix: Path, trained: Trained, learning_rate: float) -> Non
     network = trained.last
     variables = model_variables(network)
     slots = {
-        "recurrent": (f"{CELL}/recurrent_weight_values", network.recurrent),
-        "input": (f"{INPUT_LAYER}/_weights", network.lgn),
+        "recurrent": (f"{CELL}/recurrent_weight_values", network.tables["recurrent"]),
+        "input": (f"{INPUT_LAYER}/_weights", network.tables["lgn"]),
     }
     for name, moments in trained.moments.items():
         variable, table = slots[name]
@@ -214,14 +215,14 @@ def save_checkpoint(prefix: Path, trained: Trained, learning_rate: float) -> Non
 def plain(network: NetworkModel, seed: int) -> NetworkModel:
     """Recurrent weights and delays that depend on nothing but the receptor."""
     rng = np.random.default_rng(seed)
-    table = network.recurrent
+    table = network.tables["recurrent"]
     size = rng.lognormal(0.0, 0.8, len(table))
     for receptor in np.unique(table.receptor):
         of = table.receptor == receptor
         size[of] *= np.abs(table.weight[of]).mean() / size[of].mean()
     weight = np.where(from_excitatory(table), size, -size).astype(np.float32)
     delay = rng.integers(1, 5, len(table)).astype(np.float32)
-    return replace(network, recurrent=replace(table, weight=weight, delay_ms=delay))
+    return network.with_tables(recurrent=replace(table, weight=weight, delay_ms=delay))
 
 
 def main() -> None:

@@ -85,7 +85,7 @@ def test_errors_of_a_run_stand_in_its_last_lines_and_headline(config, tmp_path, 
 
 @pytest.mark.parametrize("tables", [("recurrent",), ("lgn",), ("recurrent", "lgn")])
 def test_a_network_without_synapses_runs_under_the_waiver_for_it(config, tmp_path, tables):
-    network = replace(tiny_network(), **dict.fromkeys(tables, SynapseTable.empty()))
+    network = tiny_network().with_tables(**dict.fromkeys(tables, SynapseTable.empty()))
     write_network(replace(network, provenance=None), tmp_path / "tiny.h5")
     for dynamics in ("glif_psc", "training"):
         options = ("--set", "require=any", "--set", f"simulation.dynamics={dynamics}")
