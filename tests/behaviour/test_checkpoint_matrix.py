@@ -62,6 +62,20 @@ def test_the_judge_finds_a_trained_network_that_is_refused(tmp_path):
     assert "false: recurrent called initial" in kinds
 
 
+@pytest.mark.parametrize("name", ["keras/adam/trained", "keras/sgd/recurrent frozen"])
+def test_what_is_made_here_is_judged_by_every_command(name, tmp_path):
+    tensorflow()
+    from tests.checkpoints.matrix import available
+    from tests.checkpoints.storage import Writer
+
+    root = tmp_path / "matrix"
+    root.mkdir()
+    dict(available())[name](Writer(root))
+    judged = [judge(case, tmp_path, "all") for case in read_cases(root) if case.storage == "whole"]
+    assert [judgement.wrong for judgement in judged] == [[]]
+    assert judged[0].n_commands > 10
+
+
 @pytest.mark.slow
 def test_a_part_of_the_matrix(tmp_path):
     tensorflow()

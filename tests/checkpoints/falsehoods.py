@@ -16,8 +16,10 @@ _NAMES = {"recurrent": "recurrent", "input": "(?:input|lgn)", "background": "(?:
 def false_sentences(case: Case, text: str) -> Iterator[tuple[str, str]]:
     """What is false in a text that v1sim printed: a kind, and the words.
 
-    Paths are taken out first: names of situations would be read as claims.
+    Paths are taken out first: names of situations would be read as claims. So is what a message
+    says was expected.
     """
+    text = re.sub(r"^\s*expected: .*$", "", text, flags=re.MULTILINE)
     folder = re.escape(str(case.checkpoint.parent.parent))
     text = re.sub(rf"{folder}[^\s:,;]*(?:[ ,][^\s:;/]*/[^\s:;]*)*", "CKPT", text)
     for kind, pattern in _patterns(case):

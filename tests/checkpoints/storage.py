@@ -145,13 +145,13 @@ class Writer:
         """The network with a program's weights as they are now."""
         network = self.network
         values = {table: program.values(table).astype(np.float32) for table in program.variables}
-        changed: dict[str, Any] = {
-            "recurrent": replace(network.tables["recurrent"], weight=values["recurrent"]),
-            "lgn": replace(network.tables["lgn"], weight=values["input"]),
-        }
+        network = network.with_tables(
+            recurrent=replace(network.tables["recurrent"], weight=values["recurrent"]),
+            lgn=replace(network.tables["lgn"], weight=values["input"]),
+        )
         if "background" in values:
-            changed["background_weight"] = values["background"].reshape(-1, 4)
+            network = network.with_background(values["background"].reshape(-1, 4))
         if "readout" in values:
-            changed["readout_weight"] = values["readout"]
-            changed["readout_bias"] = np.zeros(values["readout"].shape[1], np.float32)
-        return replace(network, **changed)
+            bias = np.zeros(values["readout"].shape[1], np.float32)
+            network = replace(network, readout_weight=values["readout"], readout_bias=bias)
+        return network

@@ -12,6 +12,7 @@ import pytest
 from tests.checkpoints import CELL, INPUT_LAYER, model_variables, save, tensorflow
 from tests.networks import tiny_network
 from v1sim.conversion.convert import convert, stamp
+from v1sim.conversion.inspection import inspect_checkpoint
 from v1sim.convert.bundle import read_index, read_tensor
 from v1sim.convert.evidence import TableEvidence, checkpoint_evidence, slot_value
 from v1sim.convert.object_graph import graph_of_keys
@@ -149,6 +150,25 @@ def test_a_learning_rate_of_zero_trains_nothing(tmp_path):
     found = evidence_of(keras_3(tmp_path, optimizer))
     assert found["recurrent"].state == "nothing"
     assert "learning rate of optimizer is 0" in found["recurrent"].why
+
+
+def test_gradients_that_may_have_changed_nothing_make_no_network_mixed(tmp_path):
+    optimizer = make("Adam")
+    optimizer.learning_rate = 0.0
+    made = keras_3(tmp_path, optimizer, silent=RECURRENT)
+    assert inspect_checkpoint(made).kind == "undetermined"
+    assert inspect_checkpoint(made).problems == (
+        "its recurrent weights were not trained: convert needs --allow-untrained",
+    )
+    out = tmp_path / "net.h5"
+    with pytest.raises(CheckpointError, match="the recurrent weights were not trained: .* all 0"):
+        convert(made, out, command="")
+    done = convert(made, out, command="", allow_untrained=True)
+    assert done.kind == "undetermined"
+    noted = done.network.provenance
+    assert noted is not None
+    assert noted.arrays["recurrent.weight"].origin == "initial value"
+    assert noted.arrays["lgn.weight"].origin == "undetermined"
 
 
 # --- the index alone ---------------------------------------------------------------------------

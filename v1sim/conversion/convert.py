@@ -246,7 +246,7 @@ def _require_training(
         return
     allow = f"--allow-untrained converts it all the same, and marks it {kind}"
     recurrent = claims["recurrent"]
-    if kind == "undetermined":
+    if recurrent.origin == "undetermined":
         raise CheckpointError(
             f"nothing shows that this checkpoint was trained: {recurrent.why}",
             where=str(index.prefix),

@@ -112,8 +112,12 @@ def inspect_checkpoint(
     if kind in ("untrained", "mixed"):
         problems.append(f"its weights are {kind}: convert needs --allow-untrained")
     elif kind == "undetermined":
-        open_ = claims["recurrent"]
-        problems.append(f"nothing shows that it was trained: {open_.why}; {open_.decide}")
+        recurrent = claims["recurrent"]
+        if recurrent.origin == "undetermined":
+            text = f"nothing shows that it was trained: {recurrent.why}; {recurrent.decide}"
+        else:
+            text = "its recurrent weights were not trained: convert needs --allow-untrained"
+        problems.append(text)
     entries = tuple(entry for key, entry in index.entries.items() if key != OBJECT_GRAPH)
     scalars = {e.name: value for e in entries if (value := scalar_value(e)) is not None}
     return Inspection(

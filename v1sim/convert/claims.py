@@ -126,9 +126,11 @@ def kind_of(claims: Mapping[Any, Claim]) -> Kind:
     if recurrent.origin == "trained":
         asked = lgn.evidence.holds or lgn.evidence.state == "no gradient"
         return "mixed" if lgn.origin == "initial" and asked else "trained"
-    may_be = lgn.origin == "undetermined" and lgn.evidence.holds
-    updated = may_be and lgn.evidence.state == "nothing"
-    return "mixed" if lgn.origin == "trained" or updated else "untrained"
+    if lgn.origin == "trained":
+        return "mixed"
+    if not (lgn.origin == "undetermined" and lgn.evidence.updated):
+        return "untrained"
+    return "undetermined" if lgn.evidence.in_vain else "mixed"
 
 
 def claim_to_json(claimed: Claim, *, average: bool = False) -> dict[str, Any]:

@@ -131,6 +131,16 @@ class TableEvidence:
         return self.state == "no gradient" and all(s.value == "one value" for s in telling)
 
     @property
+    def updated(self) -> bool:
+        """Whether an optimizer that holds it made updates, which no slot tells more of."""
+        return self.holds and self.state == "nothing"
+
+    @property
+    def in_vain(self) -> bool:
+        """Whether gradients came and may have changed nothing: a rate of 0, or bfloat16."""
+        return self.updated and any(slot.says == "gradient" for slot in self.slots)
+
+    @property
     def is_average(self) -> bool:
         """Whether the weights are their own moving average, as fit() leaves them."""
         return self.average is not None and self.average.same_as(self.variable)
