@@ -300,7 +300,7 @@ def _too_few_updates(context: Context, outcome: _Outcome) -> str:
             return ""
         rate = f" at a learning rate of {made.learning_rate:g}"
     return (
-        f"the optimizer had made {made.n:,} updates{rate}, fewer than the {least.updates:,} that "
+        f"the optimizer had {made}{rate}, fewer than the {least.updates:,} updates that "
         "count as a training"
     )
 
@@ -464,6 +464,9 @@ def _of_network(
     verdicts = {recurrent.verdict, lgn.verdict} - {Verdict.UNDETERMINED}
     if recurrent.verdict is Verdict.UNDETERMINED:
         return _Weights(Verdict.UNDETERMINED, None, why)
+    as_intended = lgn.verdict is Verdict.UNTRAINED and frozen_by(context)
+    if recurrent.verdict is Verdict.TRAINED and as_intended:
+        return _Weights(Verdict.TRAINED, recurrent.proof, f"{name}: {recurrent.why}")
     if len(verdicts) > 1:
         why = f"{name}: {recurrent.why}; {name_of('lgn.weight')}: {lgn.why}"
         kept = lgn.proof == "baseline" and baseline_weights(context)["lgn"].kept != "no"

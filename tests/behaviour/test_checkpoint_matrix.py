@@ -62,7 +62,7 @@ def test_the_judge_finds_a_trained_network_that_is_refused(tmp_path):
     assert "false: recurrent called initial" in kinds
 
 
-@pytest.mark.parametrize("name", ["keras/adam/trained", "keras/sgd/recurrent frozen"])
+@pytest.mark.parametrize("name", ["keras/adam/trained", "keras/sgd/input frozen"])
 def test_what_is_made_here_is_judged_by_every_command(name, tmp_path):
     tensorflow()
     from tests.checkpoints.matrix import available

@@ -36,8 +36,9 @@ from v1sim.model import NetworkModel
 __all__ = ["Optimizer", "Options", "Program"]
 
 Gradients = Literal["zero", "none"]
-#: Values that a few updates draw weights to, relative to the initial ones.
-_AIM, _BEYOND_ZERO, _SHARE_BEYOND = 1.5, -2.0, 0.25
+#: Values that a few updates draw weights to, relative to the initial ones: not one for all, as
+#: weights that are the initial ones times a factor are those of another unit.
+_AIMS, _BEYOND_ZERO, _SHARE_BEYOND = (1.2, 1.8), -2.0, 0.25
 _BATCHES_TO_ZERO, _BATCHES = 6, 24
 _READOUT_CLASSES = 2
 _NOTHING: Mapping[str, Gradients] = MappingProxyType({})
@@ -118,7 +119,7 @@ class Program:
         rng = np.random.default_rng(11)
         self.aims: dict[str, NDArray[np.float32]] = {}
         for name in ("recurrent_weight_values", "_weights", "_bkg_weights"):
-            factor = np.full(len(self.initial[name]), _AIM, np.float32)
+            factor = rng.uniform(*_AIMS, len(self.initial[name])).astype(np.float32)
             if options.zeros and name != "_bkg_weights":
                 factor[rng.random(len(factor)) < _SHARE_BEYOND] = _BEYOND_ZERO
             self.aims[name] = factor * self.initial[name]
@@ -130,7 +131,7 @@ class Program:
         self.model, self.variables = make(self)
         self.start = {table: self.values(table) for table in self.variables}
         if "readout" in self.start:
-            self.aims["readout"] = self.start["readout"] * np.float32(_AIM)
+            self.aims["readout"] = self.start["readout"] * np.float32(_AIMS[1])
         self.optimizers: dict[str, Optimizer] = {}
         #: Tables that an earlier training trained.
         self.trained_before: set[str] = set()

@@ -161,7 +161,7 @@ def test_gradients_that_may_have_changed_nothing_make_no_network_mixed(tmp_path)
         "its recurrent weights were not trained: convert needs --allow-untrained",
     )
     out = tmp_path / "net.h5"
-    with pytest.raises(CheckpointError, match="the recurrent weights were not trained: .* all 0"):
+    with pytest.raises(CheckpointError, match=r"the recurrent weights were not trained: .* all 0"):
         convert(made, out, command="")
     done = convert(made, out, command="", allow_untrained=True)
     assert done.kind == "undetermined"
@@ -174,7 +174,9 @@ def test_gradients_that_may_have_changed_nothing_make_no_network_mixed(tmp_path)
 # --- the index alone ---------------------------------------------------------------------------
 
 
-def numbered(tmp_path: Path, *blocks: dict[str, float], iterations: int = 6) -> Path:
+def numbered(
+    tmp_path: Path, *blocks: dict[str, float], iterations: int = 6, rate: float = 0.01
+) -> Path:
     """An index whose optimizer has numbered slots: by block, the size of each table's."""
     values = model_variables(NETWORK)
     rng = np.random.default_rng(1)
@@ -184,7 +186,7 @@ def numbered(tmp_path: Path, *blocks: dict[str, float], iterations: int = 6) -> 
         name: made[f"optimizer/_trainable_variables/{i}"].shape for i, name in enumerate(names)
     }
     made |= {"optimizer/_iterations": np.int64(iterations)}
-    made |= {"optimizer/_learning_rate": np.float32(0.01)}
+    made |= {"optimizer/_learning_rate": np.float32(rate)}
     number = 2
     for block in blocks:
         for name, size in block.items():
@@ -207,6 +209,18 @@ def test_one_slot_each_could_be_an_average_and_proves_nothing(tmp_path):
     found = evidence_of(numbered(tmp_path, {RECURRENT: 0.1, INPUT: 0.1}))
     assert found["recurrent"].state == "nothing"
     assert "the data file beside it would tell" in found["recurrent"].why
+    assert found["recurrent"].counts == "steps"  # or batches, if these accumulate gradients
+
+
+def test_a_rate_of_zero_without_slots_may_be_a_wrappers(tmp_path):
+    for rate, expected in ((0.0, None), (0.01, pytest.approx(0.01))):
+        found = evidence_of(numbered(tmp_path, rate=rate))
+        assert found["recurrent"].state == "nothing"
+        assert found["recurrent"].learning_rate == expected
+    pair = {RECURRENT: 0.1, f"{RECURRENT}'": 0.1}
+    found = evidence_of(numbered(tmp_path, pair, rate=0.0))
+    assert found["recurrent"].learning_rate == 0.0
+    assert found["recurrent"].state == "nothing"
 
 
 def test_no_step_is_told_by_the_counter(tmp_path):

@@ -251,6 +251,22 @@ def test_a_training_of_too_few_updates_counts_as_none(updates, least, verdict, r
         assert "--minimum" in finding.hint
 
 
+@pytest.mark.parametrize("n", [MIN_UPDATES - 1, MIN_UPDATES])
+def test_fewer_batches_than_updates_are_needed_are_too_few(n):
+    """Gradients that are accumulated over batches make fewer updates than there are batches."""
+    own = {"origin": "trained", "rests_on": "optimizer", "counts": "batches"}
+    noted = {"name": "ckpt-5", "iterations": n, "tables": {"recurrent": own, "input": own}}
+    bare = replace(NET, provenance=None)
+    network = sealed(bare, kind="trained", origin="trained variable", checkpoint=noted)
+    report = examine(network, Policy(minimum=TrainingMinimum()))
+    assert report.passed is (n == MIN_UPDATES)
+    if not report.passed:
+        (finding,) = report.blocking
+        assert f"the optimizer had seen {n} batches, fewer than the {MIN_UPDATES} updates" in (
+            finding.message
+        )
+
+
 def test_few_updates_are_enough_where_weights_or_learning_rate_show_it():
     """Six updates at a rate of 0.1 are a training, five at 0.002 are none."""
     size = float(np.sqrt(np.mean(NET.tables["recurrent"].weight.astype(np.float64) ** 2)))

@@ -60,7 +60,7 @@ def frozen_by(context: Context) -> str:
     if comparison is None or comparison.status("lgn.weight") != "equal":
         return ""
     recurrent, lgn = comparison.claims["recurrent"], comparison.claims["input"]
-    if recurrent.origin == "trained" and lgn.origin == "frozen":
+    if recurrent.origin in ("trained", "undetermined") and lgn.origin == "frozen":
         return f"{lgn.why} ({comparison.checkpoint})"
     return ""
 
@@ -115,7 +115,7 @@ def updates(context: Context) -> Iterator[Observation]:
         if 0 < made.n < FEW_UPDATES:
             yield Observation(
                 checkpoint,
-                f"the optimizer had made {made.n:,} updates when this checkpoint was saved: "
+                f"the optimizer had {made} when this checkpoint was saved: "
                 "its weights may be hardly trained",
                 "is it the one that you want? else take a later checkpoint of the same training",
                 n_seen=made.n,
@@ -124,10 +124,17 @@ def updates(context: Context) -> Iterator[Observation]:
 
 @dataclass(frozen=True)
 class Updates:
-    """How many updates an optimizer had made, and its learning rate where that is known."""
+    """What an optimizer had counted, and its learning rate where that is known.
+
+    ``counts`` is "updates", or "batches" or "steps", of which there are no fewer.
+    """
 
     n: int
     learning_rate: float | None
+    counts: str = "updates"
+
+    def __str__(self) -> str:
+        return f"{'seen' if self.counts == 'batches' else 'made'} {self.n:,} {self.counts}"
 
 
 def updates_made(context: Context) -> Updates | None:
@@ -145,28 +152,30 @@ def _updates(context: Context) -> dict[str, Updates]:
     """Updates of the optimizer, by the name of the checkpoint that says so.
 
     A counter counts where the weights are trained by what that optimizer shows: a new one on
-    trained weights counts from 0, and one that accumulates gradients counts batches.
+    trained weights counts from 0. One that accumulates gradients counts batches, and made fewer
+    updates than that.
     """
-    found: dict[str, tuple[Any, Any]] = {}
+    found: dict[str, tuple[Any, Any, str]] = {}
     provenance, comparison = context.network.provenance, context.checkpoint_if_compared
     if provenance is not None and provenance.checkpoint is not None:
         noted = provenance.checkpoint
         tables = noted.get("tables")
         own = tables.get("recurrent") if isinstance(tables, Mapping) else None
-        if not isinstance(own, Mapping) or (
-            own.get("rests_on") == "optimizer" and own.get("counts") == "updates"
-        ):
+        counts = own.get("counts", "updates") if isinstance(own, Mapping) else "updates"
+        if not isinstance(own, Mapping) or own.get("rests_on") == "optimizer":
             name = str(noted.get("name", "checkpoint"))
-            found[name] = noted.get("iterations"), noted.get("learning_rate")
+            found[name] = noted.get("iterations"), noted.get("learning_rate"), str(counts)
     if comparison is not None:
         found.pop(Path(comparison.checkpoint).name, None)
         recurrent = comparison.claims["recurrent"]
-        if recurrent.rests_on == "optimizer" and recurrent.evidence.counts == "updates":
+        if recurrent.rests_on == "optimizer":
             evidence = comparison.evidence
-            found[comparison.checkpoint] = evidence.iterations, evidence.learning_rate
+            found[comparison.checkpoint] = (
+                evidence.iterations, evidence.learning_rate, recurrent.evidence.counts,
+            )  # fmt: skip
     return {
-        name: Updates(n, float(rate) if isinstance(rate, int | float) else None)
-        for name, (n, rate) in found.items()
+        name: Updates(n, float(rate) if isinstance(rate, int | float) else None, counts)
+        for name, (n, rate, counts) in found.items()
         if isinstance(n, int)
     }
 

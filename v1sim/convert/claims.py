@@ -128,9 +128,10 @@ def kind_of(claims: Mapping[Any, Claim]) -> Kind:
         return "mixed" if lgn.origin == "initial" and asked else "trained"
     if lgn.origin == "trained":
         return "mixed"
-    if not (lgn.origin == "undetermined" and lgn.evidence.updated):
+    left_open = lgn.origin == "undetermined" and lgn.evidence.state == "nothing"
+    if not left_open or recurrent.rests_on == "no zeros":
         return "untrained"
-    return "undetermined" if lgn.evidence.in_vain else "mixed"
+    return "mixed" if lgn.evidence.updated else "undetermined"
 
 
 def claim_to_json(claimed: Claim, *, average: bool = False) -> dict[str, Any]:

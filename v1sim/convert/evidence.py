@@ -100,7 +100,8 @@ class TableEvidence:
         That optimizer's counter.
     counts : str
         What it counts: "updates"; "batches" where gradients are accumulated; "steps" where a
-        loss scale may have skipped some.
+        loss scale may have skipped some, or the index alone does not tell. Of either there are
+        at least as many as updates.
     learning_rate : float or None
         That optimizer's; None where it has none, or a schedule.
     slots : tuple of SlotEvidence
@@ -132,13 +133,12 @@ class TableEvidence:
 
     @property
     def updated(self) -> bool:
-        """Whether an optimizer that holds it made updates, which no slot tells more of."""
-        return self.holds and self.state == "nothing"
+        """Whether its optimizer made updates, of which no slot tells more.
 
-    @property
-    def in_vain(self) -> bool:
-        """Whether gradients came and may have changed nothing: a rate of 0, or bfloat16."""
-        return self.updated and any(slot.says == "gradient" for slot in self.slots)
+        Gradients that came and may have changed nothing, in bfloat16 or at a rate of 0, are none.
+        """
+        in_vain = any(slot.says == "gradient" for slot in self.slots)
+        return self.holds and self.state == "nothing" and not in_vain
 
     @property
     def is_average(self) -> bool:
@@ -186,6 +186,8 @@ class Evidence:
 def checkpoint_evidence(index: CheckpointIndex, variables: Variables) -> Evidence:
     """What the optimizers of a checkpoint prove of each table that it has."""
     optimizers = variables.optimizers
+    if not index.graph.complete:
+        optimizers = tuple(map(_without_unused_rate, optimizers))
     reader = _Reader(index, variables, optimizers)
     tables = {table: reader.table(table) for table, role in TABLES.items() if role in variables}
     unused = index.graph.has_child("optimizer") and index.graph.complete
@@ -339,6 +341,7 @@ class _Reader:
             trained = [self.index.entries[key] for key in _in_order(optimizer.holds)]
         numbered = [slot.entry for slot in optimizer.slots if slot.numbered]
         found: dict[State, tuple[str, tuple[SlotEvidence, ...], list[str]]] = {}
+        counts: set[Counts] = set()
         for reading in readings(
             numbered, trained, self.others, keras_3=optimizer.holds is not None
         ):
@@ -353,6 +356,7 @@ class _Reader:
             )
             if not self.possible(as_read, entry, count):
                 continue
+            counts.add(_counts(as_read))
             own = tuple(self.slot(slot, entry) for slot in kept)
             state: State = "frozen"
             why = ""
@@ -381,7 +385,8 @@ class _Reader:
                 ),
             )
         return TableEvidence(
-            table, entry, state, why, optimizer.path, family, count, "updates", rate, kept_slots,
+            table, entry, state, why, optimizer.path, family, count,
+            counts.pop() if len(counts) == 1 else "steps", rate, kept_slots,
             holds=optimizer.holds is not None,
         )  # fmt: skip
 
@@ -499,6 +504,12 @@ def _in_order(keys: frozenset[str]) -> list[str]:
 def _count(optimizer: Optimizer) -> int | None:
     value = None if optimizer.counter is None else scalar_value(optimizer.counter)
     return value if isinstance(value, int) else None
+
+
+def _without_unused_rate(optimizer: Optimizer) -> Optimizer:
+    """An optimizer whose index has a rate of 0 and no slot: MultiOptimizer has one, unused."""
+    unused = not optimizer.slots and _rate(optimizer) == 0
+    return replace(optimizer, learning_rate=None) if unused else optimizer
 
 
 def _rate(optimizer: Optimizer) -> float | None:
