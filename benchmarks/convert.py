@@ -159,6 +159,7 @@ def measure(prefix: Path, small: Path, out: Path, checkout: Path) -> dict[str, d
         "diff": [*v1sim, "diff", str(out), str(out)],
     }
     found = {}
+    out.unlink(missing_ok=True)
     for name, command in commands.items():
         found[name] = timed(command, checkout)
         del found[name]["output"]

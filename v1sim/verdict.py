@@ -392,7 +392,10 @@ def _by_baseline(context: Context, array: str, outcome: _Outcome) -> ArrayVerdic
     compared = baseline_weights(context).get(array.partition(".")[0])
     if compared is None or compared.verdict is Verdict.UNDETERMINED:
         return None
-    if compared.verdict is Verdict.TRAINED and outcome.means(Consequence.CHANGES_ARE_VOID):
+    # Ftrl sets all weights to 0 where no gradient comes.
+    blank = not network.tables[array.partition(".")[0]].weight.any()
+    void = blank or outcome.means(Consequence.CHANGES_ARE_VOID)
+    if compared.verdict is Verdict.TRAINED and void:
         return None
     return ArrayVerdict(compared.verdict, "baseline", compared.what)
 

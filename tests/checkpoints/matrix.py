@@ -515,7 +515,7 @@ def _no_optimizer(
 ) -> None:
     if batches:
         program.add("adam")
-        program.run(batches)
+        program.run()
         program.begin_anew()
     writer.save(program, program.truth(situation, label))
 

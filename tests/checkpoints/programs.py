@@ -433,7 +433,8 @@ class Program:
         if self.options.api == "tf_keras" and method.class_name in ("SGD", "Lion"):
             # One list of the same name in both: SGD keeps it without momentum, too.
             moved, unmoved = "gradients", "nothing"
-        if optimizer.dropped or moved == "none":
+        unsaved = bool(optimizer.family_of)  # MultiOptimizer leaves out what its optimizers keep
+        if optimizer.dropped or unsaved or moved == "none":
             return "none"
         if not (optimizer.updates or optimizer.restored):
             return "nothing"

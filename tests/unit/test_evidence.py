@@ -138,6 +138,16 @@ def test_no_averages_to_take(tmp_path):
         convert(made, tmp_path / "net.h5", command="", weights="average")
 
 
+def test_the_counter_of_an_optimizer_of_the_input_alone_counts_batches(tmp_path):
+    made = keras_3(tmp_path, make("SGD", gradient_accumulation_steps=2), frozen=RECURRENT)
+    out = tmp_path / "net.h5"
+    with pytest.raises(CheckpointError, match="the recurrent weights were not trained"):
+        convert(made, out, command="")
+    optimizer = inspect_checkpoint(made).evidence
+    assert optimizer is not None
+    assert (optimizer.iterations, optimizer.counts) == (6, "batches")
+
+
 def test_no_update_yet(tmp_path):
     found = evidence_of(keras_3(tmp_path, make("Adam", gradient_accumulation_steps=100)))
     assert {found[t].state for t in ("recurrent", "input")} == {"no step"}

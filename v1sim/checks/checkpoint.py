@@ -162,13 +162,15 @@ def _updates(context: Context) -> dict[str, Updates]:
         tables = noted.get("tables")
         own = tables.get("recurrent") if isinstance(tables, Mapping) else None
         counts = own.get("counts", "updates") if isinstance(own, Mapping) else "updates"
-        if not isinstance(own, Mapping) or own.get("rests_on") == "optimizer":
+        if not isinstance(own, Mapping) or (
+            own.get("rests_on") == "optimizer" and own.get("origin") in ("trained", "average")
+        ):
             name = str(noted.get("name", "checkpoint"))
             found[name] = noted.get("iterations"), noted.get("learning_rate"), str(counts)
     if comparison is not None:
         found.pop(Path(comparison.checkpoint).name, None)
         recurrent = comparison.claims["recurrent"]
-        if recurrent.rests_on == "optimizer":
+        if recurrent.rests_on == "optimizer" and recurrent.origin == "trained":
             evidence = comparison.evidence
             found[comparison.checkpoint] = (
                 evidence.iterations, evidence.learning_rate, recurrent.evidence.counts,

@@ -284,7 +284,7 @@ def _reason(evidence: Evidence, claims: Mapping[Table, Claim]) -> str:
     """Why the weights are called what they are, in words."""
     parts = []
     if evidence.iterations:
-        counts = evidence.recurrent.counts
+        counts = evidence.counts
         verb = "saw" if counts == "batches" else "made"
         parts.append(f"the optimizer {verb} {evidence.iterations:,} {counts}")
     parts += [f"{table} weights: {claims[table].why}" for table in _SAID if table in claims]

@@ -169,6 +169,15 @@ class Evidence:
         return None if count is None else int(count)
 
     @property
+    def counts(self) -> Counts:
+        """What that counter counts."""
+        if self.recurrent.optimizer or len(self.optimizers) != 1:
+            return self.recurrent.counts
+        only = self.optimizers[0]
+        held = [table.counts for table in self.tables.values() if table.optimizer == only.path]
+        return held[0] if held else _counts(only)
+
+    @property
     def learning_rate(self) -> float | None:
         """That optimizer's learning rate."""
         return self._scalar("learning_rate")

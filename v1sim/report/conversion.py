@@ -24,7 +24,7 @@ def inspection_text(inspection: Inspection) -> str:
     evidence = inspection.evidence
     if evidence is not None:
         count = evidence.iterations
-        counts = evidence.recurrent.counts
+        counts = evidence.counts
         what = "iter" if counts == "updates" else counts
         iterations = "no step counter" if count is None else f"{what} {count:,}"
         rate = evidence.learning_rate
