@@ -61,7 +61,7 @@ METHODS: dict[str, Method] = {
     "lion": Method("Lion", 0.05, 2e-3),
     "lamb": Method("Lamb", 0.4, 0.01),
     "muon": Method("Muon", 0.05, 2e-3),
-    "rmsprop": Method("RMSprop", 0.02, 1e-3),
+    "rmsprop": Method("RMSprop", 0.02, 2e-3),
     "rmsprop-momentum": Method("RMSprop", 0.02, 2e-4, {"momentum": 0.9}),
     "rmsprop-centered": Method("RMSprop", 0.02, 2e-4, {"momentum": 0.9, "centered": True}),
     "adadelta": Method("Adadelta", 20.0, 5.0),
