@@ -126,17 +126,15 @@ def _audit(simulation: Simulation, plan: ProjectionPlan) -> tuple[SynapseDigest,
         audit = simulation.native.audit_background(
             _inverse(simulation.neuron_node), event_weight(simulation.plan.background), n_receptors
         )
-        return audit.digest, audit.counts.sum(axis=(0, 1))
+        return audit.digest, audit.counts
     sources = simulation.source_node[plan.label]
     audit = simulation.native.audit(
         simulation.projections[plan.label].nest_synapse_model,
         _inverse(sources),
         _inverse(simulation.neuron_node),
-        np.zeros(len(sources), dtype=np.uint16),
-        np.zeros(simulation.plan.n_neurons, dtype=np.uint16),
         n_receptors,
     )
-    return audit.digest, audit.counts.sum(axis=(0, 1))
+    return audit.digest, audit.counts
 
 
 def _held(simulation: Simulation, plan: ProjectionPlan) -> Iterator[Synapses]:

@@ -78,7 +78,7 @@ def _pointer(dtype: type) -> type:
 class Audit:
     """All synapses of one projection as NEST holds them.
 
-    ``counts`` (pre classes, post classes, receptors) counts them.
+    ``counts`` (receptors,) counts them by receptor.
     """
 
     digest: SynapseDigest
@@ -131,8 +131,7 @@ class NativeModule:
         library.v1sim_audit.argtypes = [
             ctypes.c_char_p,
             *index,
-            *(_pointer(np.uint16), _pointer(np.uint16)),
-            *(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64),
+            ctypes.c_int64,
             *(_pointer(np.uint64), _pointer(np.int64)),
         ]
         library.v1sim_synapses.restype = ctypes.c_int64
@@ -185,7 +184,7 @@ class NativeModule:
         library.v1sim_audit_background.restype = ctypes.c_int64
         library.v1sim_audit_background.argtypes = [
             *(_pointer(np.int64), ctypes.c_int64, ctypes.c_double),
-            *(ctypes.c_int64, ctypes.c_int64, _pointer(np.uint64), _pointer(np.int64)),
+            *(ctypes.c_int64, _pointer(np.uint64), _pointer(np.int64)),
         ]
         library.v1sim_background_weights.restype = ctypes.c_int64
         library.v1sim_background_weights.argtypes = [
@@ -390,10 +389,10 @@ class NativeModule:
             Receptors of a neuron.
         """
         sums = np.zeros(2, dtype=np.uint64)
-        counts = np.zeros((1, 1, n_receptors), dtype=np.int64)
+        counts = np.zeros(n_receptors, dtype=np.int64)
         n = self._library.v1sim_audit_background(
             *(target_index, len(target_index), event_weight),
-            *(len(target_index), n_receptors, sums, counts),
+            *(n_receptors, sums, counts),
         )
         _raise_on_failure(n, "background")
         return Audit(SynapseDigest(n, (int(sums[0]), int(sums[1]))), counts)
@@ -414,8 +413,6 @@ class NativeModule:
         synapse_model: str,
         source_index: _I64,
         target_index: _I64,
-        pre_class: NDArray[np.uint16],
-        post_class: NDArray[np.uint16],
         n_receptors: int,
     ) -> Audit:
         """Digest and counts of all synapses of a model.
@@ -426,8 +423,6 @@ class NativeModule:
             NEST's name of the model.
         source_index, target_index : int array
             Index of each node, by node id; -1 for nodes that have none.
-        pre_class, post_class : uint16 array
-            Class of each index on either side.
         n_receptors : int
             Receptors that are counted; synapses of others are in the digest alone.
 
@@ -436,15 +431,12 @@ class NativeModule:
         SimulationError
             If there is no such model, or a synapse connects a node without index.
         """
-        n_pre, n_post = int(pre_class.max(initial=0)) + 1, int(post_class.max(initial=0)) + 1
         sums = np.zeros(2, dtype=np.uint64)
-        counts = np.zeros((n_pre, n_post, n_receptors), dtype=np.int64)
+        counts = np.zeros(n_receptors, dtype=np.int64)
         n = self._library.v1sim_audit(
             synapse_model.encode(),
             *_sized([source_index, target_index]),
-            *(pre_class, post_class),
-            *counts.shape,
-            *(sums, counts),
+            *(n_receptors, sums, counts),
         )
         _raise_on_failure(n, synapse_model)
         return Audit(SynapseDigest(n, (int(sums[0]), int(sums[1]))), counts)

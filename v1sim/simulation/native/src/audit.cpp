@@ -262,20 +262,15 @@ add_to_digest( const Fields& f, std::uint64_t* const sums )
   }
 }
 
-//! Digest and counts of the synapses that for_each( visit ) shows.
+//! Digest, and counts by receptor, of the synapses that for_each( visit ) shows.
 template < typename ForEach >
 std::int64_t
 digest_and_counts( const ForEach& for_each,
-  const std::uint16_t* pre_class,
-  const std::uint16_t* post_class,
-  const std::int64_t n_pre_classes,
-  const std::int64_t n_post_classes,
   const std::int64_t n_receptors,
   std::uint64_t* sums,
   std::int64_t* counts )
 {
   const auto n_threads = static_cast< std::size_t >( nest::kernel().vp_manager.get_num_threads() );
-  const std::size_t n_counts = n_pre_classes * n_post_classes * n_receptors;
   struct alignas( 64 ) Total
   {
     std::uint64_t sums[ 2 ] = { 0, 0 };
@@ -284,7 +279,7 @@ digest_and_counts( const ForEach& for_each,
   std::vector< Total > totals( n_threads );
   for ( auto& total : totals )
   {
-    total.counts.assign( n_counts, 0 );
+    total.counts.assign( n_receptors, 0 );
   }
   const auto n = for_each(
     [ & ]( const int tid, const Fields& f )
@@ -293,14 +288,14 @@ digest_and_counts( const ForEach& for_each,
       add_to_digest( f, total.sums );
       if ( f.receptor < static_cast< std::uint64_t >( n_receptors ) )
       {
-        ++total.counts[ ( pre_class[ f.pre ] * n_post_classes + post_class[ f.post ] ) * n_receptors + f.receptor ];
+        ++total.counts[ f.receptor ];
       }
     } );
   for ( const auto& total : totals )
   {
     sums[ 0 ] += total.sums[ 0 ];
     sums[ 1 ] += total.sums[ 1 ];
-    for ( std::size_t i = 0; i < n_counts; ++i )
+    for ( std::int64_t i = 0; i < n_receptors; ++i )
     {
       counts[ i ] += total.counts[ i ];
     }
@@ -349,7 +344,7 @@ extern "C"
 /**
  * Digest and counts of all synapses of a model on this process.
  *
- * sums[2] is the digest; counts[n_pre_classes][n_post_classes][n_receptors] counts synapses.
+ * sums[2] is the digest; counts[n_receptors] counts synapses.
  */
 std::int64_t
 v1sim_audit( const char* model,
@@ -357,20 +352,12 @@ v1sim_audit( const char* model,
   const std::int64_t n_source_nodes,
   const std::int64_t* target_index,
   const std::int64_t n_target_nodes,
-  const std::uint16_t* pre_class,
-  const std::uint16_t* post_class,
-  const std::int64_t n_pre_classes,
-  const std::int64_t n_post_classes,
   const std::int64_t n_receptors,
   std::uint64_t* sums,
   std::int64_t* counts )
 {
   return digest_and_counts( [ & ]( const auto& visit )
     { return for_each_synapse( model, { source_index, n_source_nodes }, { target_index, n_target_nodes }, visit ); },
-    pre_class,
-    post_class,
-    n_pre_classes,
-    n_post_classes,
     n_receptors,
     sums,
     counts );
@@ -403,19 +390,13 @@ std::int64_t
 v1sim_audit_background( const std::int64_t* target_index,
   const std::int64_t n_target_nodes,
   const double event_weight,
-  const std::int64_t n_targets,
   const std::int64_t n_receptors,
   std::uint64_t* sums,
   std::int64_t* counts )
 {
-  const std::vector< std::uint16_t > one_class( n_targets, 0 );
   const Index index { target_index, n_target_nodes };
   return digest_and_counts( [ & ]( const auto& visit )
     { return for_each_background_weight( index, event_weight, visit ); },
-    one_class.data(),
-    one_class.data(),
-    1,
-    1,
     n_receptors,
     sums,
     counts );
