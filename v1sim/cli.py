@@ -292,15 +292,17 @@ def check(
 
 def _requirement(text: str) -> Requirement | ArrayRequirements:
     """``--require``: a word for all weights, or one for each array."""
-    from v1sim.config import RequireConfig
-
     if text in get_args(Requirement):
         return cast("Requirement", text)
+    from v1sim.config import RequireConfig  # it knows every stimulus: only where it is needed
+
     return _section(RequireConfig, text, "--require").of_arrays()
 
 
 def _minimum(text: str) -> TrainingMinimum:
     """``--minimum``: what counts as a training."""
+    if not text:
+        return TrainingMinimum()
     from v1sim.config import MinimumConfig
 
     return _section(MinimumConfig, text, "--minimum").of_training()

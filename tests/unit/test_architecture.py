@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -321,3 +322,23 @@ def test_the_picture_is_drawn_from_the_imports_of_now():
 
     again = "draw it again: python -m scripts.draw_architecture"
     assert PICTURE.read_text(encoding="utf-8") == drawing(), again
+
+
+def test_the_command_check_reads_no_configuration(tmp_path):
+    """Its options are read by the configuration's rules only where they are given."""
+    code = (
+        "import sys; sys.argv = ['v1sim', 'check', 'absent.h5']\n"
+        "from v1sim.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    loaded = set(done.stdout.split())
+    assert "v1sim.sources.hdf5" in loaded
+    assert not loaded & {"yaml", "v1sim.config", "v1sim.stimulus", "nest", "matplotlib"}
