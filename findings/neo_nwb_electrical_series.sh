@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Guessed: an ElectricalSeries, NWB's own type for recorded voltages, is read by neo as an AnalogSignal.
-# Seen:    NWBIO.read_block raises ValueError for the whole file (Invalid annotation ... DynamicTableRegion), spikes included.
+# Version:   neo 0.14.6 pynwb 4.2.0
+# Guessed:   an ElectricalSeries, NWB's own type for recorded voltages, is read by neo as an AnalogSignal.
+# Behaviour: NWBIO.read_block raises ValueError for the whole file (Invalid annotation ... DynamicTableRegion), spikes included.
+# Output:    ElectricalSeries: Invalid annotation. Annotations of type <class 'hdmf.common.table.DynamicTableRegion'> are notallowed
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

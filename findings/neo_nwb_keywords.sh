@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Guessed: an NWB file with keywords, which nwbinspector recommends, opens in neo.
-# Seen:    NWBIO.read_block raises ValueError (Invalid annotation ... StrDataset); without keywords the same file opens.
+# Version:   neo 0.14.6 pynwb 4.2.0
+# Guessed:   an NWB file with keywords, which nwbinspector recommends, opens in neo.
+# Behaviour: NWBIO.read_block raises ValueError (Invalid annotation ... StrDataset); without keywords the same file opens.
+# Output:    with keywords: Invalid annotation. Annotations of type <class 'hdmf.utils.StrDataset'> are notallowed
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

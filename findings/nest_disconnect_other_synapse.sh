@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Guessed: disconnect() of a handle from GetConnections removes the synapse that the handle stands for.
-# Seen:    of two synapses of a pair it removes the first that it finds: the handle of the second (weight 3) removes the one of weight 2.
+# Version:   nest-simulator 3.10.0
+# Guessed:   disconnect() of a handle from GetConnections removes the synapse that the handle stands for.
+# Behaviour: of two synapses of a pair it removes the first that it finds: the handle of the second (weight 3) removes the one of weight 2.
+# Output:    the synapse of weight 3 was disconnected; left: 3.0
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

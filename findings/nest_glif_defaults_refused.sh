@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Guessed: what GetDefaults shows of a model can be given to Create.
-# Seen:    glif_psc shows threshold_spike and threshold_voltage as 0.0 and refuses them, 0.0 too, unless their switch is on.
+# Version:   nest-simulator 3.10.0
+# Guessed:   what GetDefaults shows of a model can be given to Create.
+# Behaviour: glif_psc shows threshold_spike and threshold_voltage as 0.0 and refuses them, 0.0 too, unless their switch is on.
+# Output:    threshold_spike=0.0: Setting status of a 'glif_psc' ...: Threshold spike component is not supported or settable ...
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Guessed: glif_psc_double_alpha with amp_slow 0 has no slow part: one alpha function.
-# Seen:    it is refused: all slow amplitudes must be strictly positive.
+# Version:   nest-simulator 3.10.0
+# Guessed:   glif_psc_double_alpha with amp_slow 0 has no slow part: one alpha function.
+# Behaviour: it is refused: all slow amplitudes must be strictly positive.
+# Output:    amp_slow 0: Setting status of a 'glif_psc_double_alpha' ...: All slow synaptic amplitudes must be strictly positive.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Guessed: after Simulate(20.0) a multimeter of interval 2 ms holds ten samples, the last at 20 ms.
-# Seen:    it holds nine: what falls into the last min_delay of a run appears only when more is simulated.
+# Version:   nest-simulator 3.10.0
+# Guessed:   after Simulate(20.0) a multimeter of interval 2 ms holds ten samples, the last at 20 ms.
+# Behaviour: it holds nine: what falls into the last min_delay of a run appears only when more is simulated.
+# Output:    after 20 ms: 18.0 ; after 21 ms: 20.0 ; min_delay 1.0
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

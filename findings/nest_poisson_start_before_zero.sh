@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Guessed: poisson_generator with start=-1.0 (a whole number of steps before time 0) is on from the beginning.
-# Seen:    it is refused, and the reason is untrue: 'start must be a multiple of the simulation resolution'.
+# Version:   nest-simulator 3.10.0
+# Guessed:   poisson_generator with start=-1.0 (a whole number of steps before time 0) is on from the beginning.
+# Behaviour: it is refused, and the reason is untrue: 'start must be a multiple of the simulation resolution'.
+# Output:    start=-1.0 at 1 ms: Setting status of a 'poisson_generator' ...: start must be a multiple of the simulation resolution.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

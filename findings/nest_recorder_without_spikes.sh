@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Guessed: the senders of a spike_recorder are integers, however many spikes there were.
-# Seen:    without a spike they are an empty array of float64: indexing with it raises IndexError, in silent networks only.
+# Version:   nest-simulator 3.10.0
+# Guessed:   the senders of a spike_recorder are integers, however many spikes there were.
+# Behaviour: without a spike they are an empty array of float64: indexing with it raises IndexError, in silent networks only.
+# Output:    no spike: float64 ; one spike: int64
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

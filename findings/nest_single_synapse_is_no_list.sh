@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Guessed: GetConnections().weight is a list, of one number where there is one synapse.
-# Seen:    of a single synapse it is a plain float: len() and indexing fail in networks with exactly one.
+# Version:   nest-simulator 3.10.0
+# Guessed:   GetConnections().weight is a list, of one number where there is one synapse.
+# Behaviour: of a single synapse it is a plain float: len() and indexing fail in networks with exactly one.
+# Output:    one synapse: float ; two: list
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

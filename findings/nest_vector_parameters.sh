@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Guessed: a list of lists gives each neuron its own vector parameter, as a list gives each its own number.
-# Seen:    TypeMismatch; and a flat list as long as the population is one vector for all, not a number for each.
+# Version:   nest-simulator 3.10.0
+# Guessed:   a list of lists gives each neuron its own vector parameter, as a list gives each its own number.
+# Behaviour: TypeMismatch; and a flat list as long as the population is one vector for all, not a number for each.
+# Output:    tau_syn=[2, 3] on two neurons: [[2.0, 3.0], [2.0, 3.0]]; a list of lists: ... Failed to cast 'tau_syn' ...
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

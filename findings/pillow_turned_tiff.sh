@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Guessed: an uncompressed TIFF with an orientation tag (6: turn by 90 degrees) opens as it is stored, or turned.
-# Seen:    opened by its path its pixels are scrambled (rows of the wrong length), from memory they are right; no word in either case.
+# Version:   pillow 13.0.0 numpy
+# Guessed:   an uncompressed TIFF with an orientation tag (6: turn by 90 degrees) opens as it is stored, or turned.
+# Behaviour: opened by its path its pixels are scrambled (rows of the wrong length), from memory they are right; no word in either case.
+# Output:    by path right: False; from memory right: True
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
