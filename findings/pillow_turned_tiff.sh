@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Version:   pillow 13.0.0 numpy
+# Version:   pillow 13.0.0 numpy 2.4.6
 # Guessed:   an uncompressed TIFF with an orientation tag (6: turn by 90 degrees) opens as it is stored, or turned.
 # Behaviour: opened by its path its pixels are scrambled (rows of the wrong length), from memory they are right; no word in either case.
 # Output:    by path right: False; from memory right: True
@@ -7,7 +7,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 "${PYTHON:-python3}" -m venv "$folder/venv"
-"$folder/venv/bin/pip" install --quiet --disable-pip-version-check pillow==13.0.0 numpy
+"$folder/venv/bin/pip" install --quiet --disable-pip-version-check pillow==13.0.0 numpy==2.4.6
 cd "$folder"
 PYNEST_QUIET=1 venv/bin/python - <<'PYTHON'
 import io

@@ -25,8 +25,6 @@ from v1sim.user_paths import expanded
 
 if TYPE_CHECKING:  # pydantic takes a tenth of a second
     from v1sim.config_section import Section
-
-if TYPE_CHECKING:
     from v1sim.documents.check import CheckDocument
     from v1sim.documents.document import Document
     from v1sim.model import CheckReport
