@@ -45,6 +45,7 @@ __all__ = [
     "Severity",
     "SourceFile",
     "SourcePopulation",
+    "SourceRemark",
     "SpikeTable",
     "SynapseTable",
     "TrainingMinimum",
@@ -331,7 +332,7 @@ class NetworkModel:
     ``readout_weight`` (cells, classes) and ``readout_bias`` (classes,) are there where training
     used a dense readout. ``provenance_problem`` says why a provenance that the file has could
     not be read. ``step_ms`` is the time step that the network was made for, training's for those
-    of training.
+    of training. ``remarks`` are what its reader saw in the source that is odd or wrong.
     """
 
     neurons: NeuronTable
@@ -345,6 +346,7 @@ class NetworkModel:
     provenance: Provenance | None = None
     provenance_problem: str | None = None
     step_ms: float = units.MODEL_STEP_MS
+    remarks: tuple[SourceRemark, ...] = ()
 
     def __post_init__(self) -> None:
         _freeze(self)
@@ -507,6 +509,41 @@ class Severity(StrEnum):
     ERROR = "error"
     WARNING = "warning"
     INFO = "info"
+
+
+@dataclass(frozen=True)
+class SourceRemark:
+    """What a reader saw in a network's source that is odd or wrong, and yet a network was read.
+
+    The reader collects, the guards judge: ``check`` is the name of a registered check, which
+    yields the remarks of its name.
+
+    Parameters
+    ----------
+    check : str
+        Name of the check ("sonata.edge_group_index").
+    severity : Severity
+        How much it matters.
+    where : str
+        File, and group or dataset in it, for people.
+    message : str
+        What was seen, with counts and rows.
+    hint : str
+        What to do.
+    n, total : int
+        How many of how many values.
+    examples : tuple of str
+        At most five.
+    """
+
+    check: str
+    severity: Severity
+    where: str
+    message: str
+    hint: str = ""
+    n: int = 1
+    total: int = 1
+    examples: tuple[str, ...] = ()
 
 
 class Verdict(StrEnum):
