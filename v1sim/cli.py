@@ -470,7 +470,7 @@ def baseline(
     from v1sim.output import refuse_to_replace
 
     refuse_to_replace(out, force=force)
-    from v1sim.convert.baseline import write_baseline
+    from v1sim.checkpoints.baseline import write_baseline
 
     done = write_baseline(
         data_dir,
@@ -548,11 +548,11 @@ def verify_dynamics(
     ] = None,
 ) -> None:
     """Compare NEST's neurons with the equations of training, spike by spike."""
-    from v1sim import verify
+    from v1sim import verification
     from v1sim.report.terminal import StageProgress, agreement_report, show
 
     with StageProgress(_err) as progress:
-        result = verify.verify_dynamics(
+        result = verification.verify_dynamics(
             network,
             spikes=spikes,
             truth=truth,

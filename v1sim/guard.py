@@ -11,9 +11,9 @@ from types import MappingProxyType
 from typing import Any
 
 from v1sim import __version__
+from v1sim.checkpoints.bundle import read_index
 from v1sim.checks.registry import CRASHED, SKIPPED, Context, registered_checks, run_checks
 from v1sim.checks.statistics import group_statistics
-from v1sim.convert.bundle import read_index
 from v1sim.digests import network_sha256
 from v1sim.errors import GuardRefusal, NetworkFileError
 from v1sim.memory import workers

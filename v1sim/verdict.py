@@ -18,6 +18,8 @@ from typing import Literal
 
 import numpy as np
 
+from v1sim.checkpoints.claims import Claim, Looks, claim, kind_of
+from v1sim.checkpoints.evidence import TABLE_OF, Table
 from v1sim.checks import families  # noqa: F401 -- registers the checks
 from v1sim.checks.baseline import baseline_weights
 from v1sim.checks.checkpoint import checkpoint_verdict, frozen_by, updates_made
@@ -33,8 +35,6 @@ from v1sim.checks.registry import (
     run_checks,
 )
 from v1sim.checks.training import zero_evidence
-from v1sim.convert.claims import Claim, Looks, claim, kind_of
-from v1sim.convert.evidence import TABLE_OF, Table
 from v1sim.model import (
     ArrayRequirements,
     ArrayVerdict,

@@ -15,7 +15,7 @@ import pytest
 
 from tests.checkpoints import tensorflow
 from tests.networks import admitted, sealed, tiny_network
-from v1sim import verify
+from v1sim import verification
 from v1sim.model import CellTypeTable, NetworkModel
 from v1sim.sources.hdf5 import write_network
 
@@ -131,7 +131,7 @@ def test_every_spike_and_every_bit_of_float32_is_tensorflows(tmp_path, analog):
         file["voltage_neuron_ids"] = np.arange(net.n_neurons)
         file["no_background/z"] = spike
         file["no_background/voltage_mV"] = voltage_mv
-    result = verify.verify_dynamics(
+    result = verification.verify_dynamics(
         *(tmp_path / "net.h5",),
         spikes=None,
         truth=tmp_path / "truth.h5",

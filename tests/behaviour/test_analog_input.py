@@ -10,7 +10,7 @@ import pytest
 
 from tests.behaviour.test_command_line import assert_refused, v1sim
 from tests.networks import admitted, tiny_network, write_tiny
-from v1sim import verify
+from v1sim import verification
 from v1sim.config import WatchConfig
 from v1sim.config_perturb import Scale, Silence, Stimulate
 from v1sim.errors import InputError, SimulationError
@@ -237,7 +237,7 @@ def test_verification_of_analog_input(tmp_path):
         file["a/no_background/z"] = integrate(network, values, None).spike
         file["b/no_background/z"] = np.zeros((N_TRIALS, N_STEPS, 7), dtype=np.uint8)
         file["unnamed/z"] = np.zeros((N_TRIALS, N_STEPS, network.n_neurons), dtype=np.uint8)
-    result = verify.verify_dynamics(
+    result = verification.verify_dynamics(
         *(tmp_path / "net.h5",),
         spikes=None,
         truth=tmp_path / "truth.h5",

@@ -107,8 +107,8 @@ def test_keras_is_not_imported_but_found_afterwards(checkpoint):
     script = f"""
 import sys
 from pathlib import Path
-from v1sim.convert.bundle import read_index
-from v1sim.convert.checkpoint import tensorflow_reader
+from v1sim.checkpoints.bundle import read_index
+from v1sim.checkpoints.checkpoint import tensorflow_reader
 tensorflow_reader(read_index(Path({str(checkpoint)!r})))
 assert "tensorflow" in sys.modules and "keras" not in sys.modules
 from tensorflow.keras import layers

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.networks import admitted, sealed, tiny_network, tiny_types, with_parts, write_tiny
-from v1sim import verify
+from v1sim import verification
 from v1sim.errors import InputError
 from v1sim.model import Trial
 from v1sim.simulation.build import build
@@ -252,7 +252,7 @@ def test_the_kernel_can_be_reset_again_and_again():
 @pytest.mark.parametrize(("name", "threads"), [("trained", 1), ("untrained", 2)])
 def test_every_spike_is_tensorflows(shared_data, name, threads):
     folder = shared_data / "trained_a"
-    result = verify.verify_dynamics(
+    result = verification.verify_dynamics(
         folder / f"net_A_{name}.h5",
         spikes=None,
         truth=folder / "ground_truth_A.h5",
@@ -298,12 +298,12 @@ def test_float32_sums_as_the_reference_does():
     network = checked.network
     rng = np.random.default_rng(2)
     lgn_spike = rng.random((2, 80, network.lgn.size)) < 0.3
-    truth = verify.GroundTruth(
+    truth = verification.GroundTruth(
         "", "mean", integrate(network, lgn_spike, np.full((2, 80), float(np.float32(0.1)))).spike,
         np.arange(network.n_neurons), np.empty((2, 80, 0), np.float32), None,
     )  # fmt: skip
     found = [
-        verify._run_nest(checked, truth, lgn_spike, "training_float32", threads)
+        verification._run_nest(checked, truth, lgn_spike, "training_float32", threads)
         for threads in (1, 2)
     ]
     rounded = integrate(
@@ -444,9 +444,9 @@ def test_the_command_with_another_networks_truth(tmp_path):
         file["no_background/z"] = rng.integers(0, 2, (1, 60, network.n_neurons))
     files = {"spikes": None, "truth": tmp_path / "truth.h5", "progress": lambda *_: None}
     with pytest.raises(InputError, match="no group's spikes are this network's"):
-        verify.verify_dynamics(tmp_path / "net.h5", **files)
+        verification.verify_dynamics(tmp_path / "net.h5", **files)
     with pytest.raises(InputError, match="expected: one of no_background"):
-        verify.verify_dynamics(tmp_path / "net.h5", groups=["nothing"], **files)
+        verification.verify_dynamics(tmp_path / "net.h5", groups=["nothing"], **files)
     done = v1sim(
         *("verify-dynamics", tmp_path / "net.h5", "--truth", tmp_path / "truth.h5"),
         *("--group", "no_background"),

@@ -43,7 +43,7 @@ ORDER = [
     "config_perturb",
     "config",
     "sources",
-    "convert",
+    "checkpoints",
     "checks",
     "verdict",
     "conversion",
@@ -52,7 +52,7 @@ ORDER = [
     "simulation",
     "recording",
     "analysis",
-    "verify",
+    "verification",
     "report",
     "pipeline",
     "batch",
@@ -61,12 +61,12 @@ ORDER = [
 
 #: Libraries and the parts that may import them.
 HOME = {
-    "h5py": {"files", "sources", "convert", "recording", "stimulus"},
+    "h5py": {"files", "sources", "checkpoints", "recording", "stimulus"},
     "neo": {"recording"},
     "pynwb": {"recording"},
     "nest": {"simulation"},
     "pyNN": {"simulation"},
-    "tensorflow": {"convert"},
+    "tensorflow": {"checkpoints"},
     "typer": {"cli"},
     "matplotlib": {"report"},
     "jinja2": {"report"},

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from tests.checkpoints import save_trained, tensorflow
 from tests.networks import tiny_network
-from v1sim.convert.bundle import (
+from v1sim.checkpoints.bundle import (
     checkpoint_prefix,
     read_index,
     read_tensor,
     require_shards,
 )
-from v1sim.convert.checksums import array_crc32c, bytes_crc32c, mask, solve_word, unmask
+from v1sim.checkpoints.checksums import array_crc32c, bytes_crc32c, mask, solve_word, unmask
 from v1sim.errors import CheckpointError
 
 

@@ -11,13 +11,13 @@ import pytest
 
 from tests.checkpoints import CELL, INPUT_LAYER, model_variables, save, tensorflow
 from tests.networks import tiny_network
+from v1sim.checkpoints.bundle import read_index, read_tensor
+from v1sim.checkpoints.evidence import TableEvidence, checkpoint_evidence, slot_value
+from v1sim.checkpoints.object_graph import graph_of_keys
+from v1sim.checkpoints.optimizer_slots import SLOT_KINDS, slot_table
+from v1sim.checkpoints.variables import find_variables
 from v1sim.conversion.convert import convert, stamp
 from v1sim.conversion.inspection import inspect_checkpoint
-from v1sim.convert.bundle import read_index, read_tensor
-from v1sim.convert.evidence import TableEvidence, checkpoint_evidence, slot_value
-from v1sim.convert.object_graph import graph_of_keys
-from v1sim.convert.optimizer_slots import SLOT_KINDS, slot_table
-from v1sim.convert.variables import find_variables
 from v1sim.errors import CheckpointError
 
 ROOT = Path(__file__).parents[2]

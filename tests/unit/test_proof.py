@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from tests.checkpoints import model_variables, optimizer_variables, save, save_trained, tensorflow
 from tests.networks import damaged, tiny_network, with_parts
 from v1sim import guard
+from v1sim.checkpoints.bundle import CheckpointIndex, read_index
+from v1sim.checkpoints.proof import compare_with_checkpoint
 from v1sim.conversion.convert import stamp
 from v1sim.conversion.inspection import inspect_checkpoint
-from v1sim.convert.bundle import CheckpointIndex, read_index
-from v1sim.convert.proof import compare_with_checkpoint
 from v1sim.model import NetworkModel, SynapseTable
 from v1sim.sources import open_network
 from v1sim.sources.hdf5 import write_network

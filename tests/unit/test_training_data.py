@@ -13,8 +13,8 @@ from tests.checkpoints import model_variables, optimizer_variables, save, save_t
 from tests.networks import tiny_network
 from tests.training_folder import N_FAR, write_training_folder
 from v1sim import guard
+from v1sim.checkpoints.baseline import write_baseline
 from v1sim.conversion.convert import convert
-from v1sim.convert.baseline import write_baseline
 from v1sim.errors import InputError
 from v1sim.model import NetworkModel
 from v1sim.sources import open_network

@@ -1,7 +1,7 @@
 """Checks against a TensorFlow checkpoint: whether the network is the one that was saved.
 
 The index alone proves equality by checksums; with the data beside it, what differs is
-told element by element (`v1sim.convert.proof`).
+told element by element (`v1sim.checkpoints.proof`).
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from v1sim.checkpoints.evidence import TABLE_OF
+from v1sim.checkpoints.proof import ArrayComparison, CheckpointComparison
 from v1sim.checks.registry import Consequence, Context, Observation, check
-from v1sim.convert.evidence import TABLE_OF
-from v1sim.convert.proof import ArrayComparison, CheckpointComparison
 from v1sim.model import MIN_UPDATES, Severity, Verdict
 
 __all__ = [

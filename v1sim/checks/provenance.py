@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from v1sim.checkpoints.evidence import TABLE_OF
 from v1sim.checks.registry import Consequence, Context, Observation, check
 from v1sim.checks.training import TRAINED_ZEROS
-from v1sim.convert.evidence import TABLE_OF
 from v1sim.model import NetworkModel, Severity
 
 __all__ = ["doubt", "is_proof"]

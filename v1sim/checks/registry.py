@@ -36,11 +36,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from v1sim.checkpoints.bundle import CheckpointIndex
+from v1sim.checkpoints.proof import CheckpointComparison, compare_with_checkpoint
 from v1sim.checks.cells import CellCounts, cell_counts
 from v1sim.checks.examples import synapse_examples
 from v1sim.checks.profile import WeightProfile, pair_codes, weight_profile
-from v1sim.convert.bundle import CheckpointIndex
-from v1sim.convert.proof import CheckpointComparison, compare_with_checkpoint
 from v1sim.errors import V1simError
 from v1sim.memory import raise_lack_of_memory
 from v1sim.model import (

@@ -15,6 +15,15 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from v1sim import __version__
+from v1sim.checkpoints.averages import averages_of
+from v1sim.checkpoints.bundle import CheckpointIndex, checkpoint_sha256, read_index, require_shards
+from v1sim.checkpoints.checkpoint import network_of, shard_reader, tensorflow_reader
+from v1sim.checkpoints.checksums import unmask
+from v1sim.checkpoints.claims import Claim, Kind, claim_to_json, kind_of
+from v1sim.checkpoints.completion import complete_from_folder
+from v1sim.checkpoints.evidence import ARRAY_OF, TABLES, Evidence, Table, checkpoint_evidence
+from v1sim.checkpoints.proof import CheckpointComparison, compare_with_checkpoint
+from v1sim.checkpoints.variables import LAYER_OF_TABLE, Variables, find_variables
 from v1sim.conversion.looks import (
     InitialWeights,
     claims_of,
@@ -22,15 +31,6 @@ from v1sim.conversion.looks import (
     initial_weights,
     undecided,
 )
-from v1sim.convert.averages import averages_of
-from v1sim.convert.bundle import CheckpointIndex, checkpoint_sha256, read_index, require_shards
-from v1sim.convert.checkpoint import network_of, shard_reader, tensorflow_reader
-from v1sim.convert.checksums import unmask
-from v1sim.convert.claims import Claim, Kind, claim_to_json, kind_of
-from v1sim.convert.completion import complete_from_folder
-from v1sim.convert.evidence import ARRAY_OF, TABLES, Evidence, Table, checkpoint_evidence
-from v1sim.convert.proof import CheckpointComparison, compare_with_checkpoint
-from v1sim.convert.variables import LAYER_OF_TABLE, Variables, find_variables
 from v1sim.errors import CheckpointError, OutputError
 from v1sim.memory import workers
 from v1sim.model import NetworkModel

@@ -9,20 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from v1sim.conversion.looks import claims_of, initial_weights, undecided
-from v1sim.convert.averages import averages_of
-from v1sim.convert.bundle import (
+from v1sim.checkpoints.averages import averages_of
+from v1sim.checkpoints.bundle import (
     OBJECT_GRAPH,
     CheckpointIndex,
     TensorEntry,
     read_index,
     require_shards,
 )
-from v1sim.convert.checkpoint import network_of, shard_reader
-from v1sim.convert.claims import Claim, Kind, claim_to_json, kind_of
-from v1sim.convert.evidence import Evidence, Table, checkpoint_evidence, scalar_value
-from v1sim.convert.stored import stored
-from v1sim.convert.variables import N_RECEPTORS, Variables, find_variables
+from v1sim.checkpoints.checkpoint import network_of, shard_reader
+from v1sim.checkpoints.claims import Claim, Kind, claim_to_json, kind_of
+from v1sim.checkpoints.evidence import Evidence, Table, checkpoint_evidence, scalar_value
+from v1sim.checkpoints.stored import stored
+from v1sim.checkpoints.variables import N_RECEPTORS, Variables, find_variables
+from v1sim.conversion.looks import claims_of, initial_weights, undecided
 from v1sim.documents.inspection import InspectionDocument
 from v1sim.errors import CheckpointError
 

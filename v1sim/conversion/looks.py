@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from v1sim.convert.bundle import read_index
-from v1sim.convert.checkpoint import VariableReader, shard_reader
-from v1sim.convert.claims import Claim, Looks, claim
-from v1sim.convert.evidence import TABLES, Evidence, Table
-from v1sim.convert.stored import precision
-from v1sim.convert.variables import LAYER_OF_TABLE, Variables, find_variables
+from v1sim.checkpoints.bundle import read_index
+from v1sim.checkpoints.checkpoint import VariableReader, shard_reader
+from v1sim.checkpoints.claims import Claim, Looks, claim
+from v1sim.checkpoints.evidence import TABLES, Evidence, Table
+from v1sim.checkpoints.stored import precision
+from v1sim.checkpoints.variables import LAYER_OF_TABLE, Variables, find_variables
 from v1sim.errors import InputError
 from v1sim.model import ArrayVerdict, NetworkModel, SynapseTable, Verdict
 from v1sim.sources import open_network

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from v1sim.checkpoints.claims import Claim
+from v1sim.checkpoints.proof import CheckpointComparison
 from v1sim.conversion.convert import Conversion
 from v1sim.conversion.inspection import Inspection
-from v1sim.convert.claims import Claim
-from v1sim.convert.proof import CheckpointComparison
 from v1sim.sources.difference import (
     NetworkDifference,
     TableDifference,

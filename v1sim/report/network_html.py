@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from v1sim import __version__, guard
-from v1sim.convert.bundle import read_index
-from v1sim.convert.checkpoint import network_of, shard_reader
-from v1sim.convert.variables import find_variables
+from v1sim.checkpoints.bundle import read_index
+from v1sim.checkpoints.checkpoint import network_of, shard_reader
+from v1sim.checkpoints.variables import find_variables
 from v1sim.documents.check import CheckDocument, Statistics
 from v1sim.model import CheckReport, NetworkModel
 from v1sim.report import figures, network_figures

@@ -19,7 +19,7 @@ from v1sim.printable import printable
 from v1sim.verdict import EVIDENCE
 
 if TYPE_CHECKING:  # it imports scipy
-    from v1sim.verify import Agreement, GroupResult, Verification
+    from v1sim.verification import Agreement, GroupResult, Verification
 
 __all__ = ["StageProgress", "agreement_report", "check_report", "show"]
 

@@ -1,7 +1,7 @@
 """What a checkpoint's optimizers prove of each table of weights, from the index or with the data.
 
 For each table: which optimizer holds it, that optimizer's own counter and learning rate, and
-what the slots that it keeps for it say (`v1sim.convert.optimizer_slots`). Values follow from
+what the slots that it keeps for it say (`v1sim.checkpoints.optimizer_slots`). Values follow from
 checksums, so that two kilobytes of index tell; with the index alone, slots that have only
 numbers prove what every optimizer agrees on that could have left them.
 """
@@ -18,13 +18,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from v1sim.convert.bundle import CheckpointIndex, TensorEntry, read_tensor
-from v1sim.convert.checksums import bytes_crc32c, repeated_crc32c, solve_word, unmask
-from v1sim.convert.numbered_slots import readings
-from v1sim.convert.optimizer_slots import Says, SlotKind, Value, named_kind
-from v1sim.convert.optimizers import KeptSlot, Optimizer
-from v1sim.convert.stored import stored
-from v1sim.convert.variables import FLOATS, Variables
+from v1sim.checkpoints.bundle import CheckpointIndex, TensorEntry, read_tensor
+from v1sim.checkpoints.checksums import bytes_crc32c, repeated_crc32c, solve_word, unmask
+from v1sim.checkpoints.numbered_slots import readings
+from v1sim.checkpoints.optimizer_slots import Says, SlotKind, Value, named_kind
+from v1sim.checkpoints.optimizers import KeptSlot, Optimizer
+from v1sim.checkpoints.stored import stored
+from v1sim.checkpoints.variables import FLOATS, Variables
 
 __all__ = [
     "ARRAY_OF",

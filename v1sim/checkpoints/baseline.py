@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from v1sim import __version__
-from v1sim.convert.bundle import read_index
-from v1sim.convert.completion import published_selections
-from v1sim.convert.proof import compare_with_checkpoint
-from v1sim.convert.variables import find_variables
+from v1sim.checkpoints.bundle import read_index
+from v1sim.checkpoints.completion import published_selections
+from v1sim.checkpoints.proof import compare_with_checkpoint
+from v1sim.checkpoints.variables import find_variables
 from v1sim.errors import InputError
 from v1sim.model import NetworkModel
 from v1sim.sources.hdf5 import write_network

@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from v1sim.convert.checkpoint import VariableReader
-from v1sim.convert.evidence import TABLES, Evidence, Table, TableEvidence
-from v1sim.convert.variables import Variables
+from v1sim.checkpoints.checkpoint import VariableReader
+from v1sim.checkpoints.evidence import TABLES, Evidence, Table, TableEvidence
+from v1sim.checkpoints.variables import Variables
 from v1sim.errors import CheckpointError
 
 __all__ = ["Averages", "averages_of"]

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from v1sim.convert.bundle import TensorEntry
-from v1sim.convert.optimizer_slots import SlotKind, named_kind
+from v1sim.checkpoints.bundle import TensorEntry
+from v1sim.checkpoints.optimizer_slots import SlotKind, named_kind
 
 __all__ = ["Reading", "readings"]
 

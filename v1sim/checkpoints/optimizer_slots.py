@@ -4,7 +4,7 @@ A slot is what an optimizer keeps for a variable. Its value after some updates p
 a gradient reached the variable, that none did, or nothing at all: that depends on what it
 starts at and on what changes it. Read off the optimizers of Keras 3.15 and tf_keras 2.21, the
 legacy ones included, and tried with each (tests/checkpoints).
-``python -m v1sim.convert.optimizer_slots docs/conversion.md`` renews the table there.
+``python -m v1sim.checkpoints.optimizer_slots docs/conversion.md`` renews the table there.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from v1sim.convert.stored import precision, rounded
-from v1sim.convert.variables import PARAMETERS
+from v1sim.checkpoints.stored import precision, rounded
+from v1sim.checkpoints.variables import PARAMETERS
 from v1sim.errors import CheckpointError
 from v1sim.model import CellTypeTable
 from v1sim.units import MODEL_STEP_MS

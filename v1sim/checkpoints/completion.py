@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from v1sim.convert.parameters import forward, tolerance
+from v1sim.checkpoints.parameters import forward, tolerance
 from v1sim.errors import InputError
 from v1sim.model import NetworkModel, NeuronTable
 from v1sim.sources.difference import compare_networks
@@ -44,7 +44,7 @@ def complete_from_folder(
     Parameters
     ----------
     network : NetworkModel
-        From `v1sim.convert.checkpoint.network_of`.
+        From `v1sim.checkpoints.checkpoint.network_of`.
     folder : TrainingFolder
         The training data.
     dtype : str

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from v1sim.convert.bundle import CheckpointIndex, TensorEntry
-from v1sim.convert.object_graph import ObjectGraph
-from v1sim.convert.optimizer_slots import (
+from v1sim.checkpoints.bundle import CheckpointIndex, TensorEntry
+from v1sim.checkpoints.object_graph import ObjectGraph
+from v1sim.checkpoints.optimizer_slots import (
     SlotKind,
     family_of,
     family_of_slots,

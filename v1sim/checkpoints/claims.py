@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from v1sim.convert.evidence import TableEvidence
+from v1sim.checkpoints.evidence import TableEvidence
 
 __all__ = ["Claim", "Kind", "Looks", "claim", "claim_to_json", "kind_of"]
 

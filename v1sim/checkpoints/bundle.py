@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from v1sim.convert import wire
-from v1sim.convert.checksums import (
+from v1sim.checkpoints import wire
+from v1sim.checkpoints.checksums import (
     array_crc32c,
     bytes_crc32c,
     combined_crc32c,
@@ -32,9 +32,9 @@ from v1sim.convert.checksums import (
     repeated_crc32c,
     unmask,
 )
-from v1sim.convert.keras_files import keras_advice, keras_kind
-from v1sim.convert.object_graph import ObjectGraph, graph_of_keys, parse_graph
-from v1sim.convert.stored import numpy_dtype, stored, widened
+from v1sim.checkpoints.keras_files import keras_advice, keras_kind
+from v1sim.checkpoints.object_graph import ObjectGraph, graph_of_keys, parse_graph
+from v1sim.checkpoints.stored import numpy_dtype, stored, widened
 from v1sim.digests import file_sha256
 from v1sim.errors import CheckpointError
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
-from v1sim.convert.bundle import OBJECT_GRAPH, CheckpointIndex, TensorEntry
-from v1sim.convert.optimizers import Optimizer, find_optimizers
+from v1sim.checkpoints.bundle import OBJECT_GRAPH, CheckpointIndex, TensorEntry
+from v1sim.checkpoints.optimizers import Optimizer, find_optimizers
 from v1sim.errors import CheckpointError
 from v1sim.receptors import BILLEH_RECEPTORS
 

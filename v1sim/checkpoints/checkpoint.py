@@ -2,7 +2,7 @@
 
 `tensorflow_reader` is what conversion uses: TensorFlow is the reference for its own
 format, and each array that it hands out is held against the checksum in the index, which
-`v1sim.convert.bundle` reads without it. `shard_reader` is for proofs on machines that
+`v1sim.checkpoints.bundle` reads without it. `shard_reader` is for proofs on machines that
 have no TensorFlow.
 """
 
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from v1sim.convert.bundle import (
+from v1sim.checkpoints.bundle import (
     CheckpointIndex,
     TensorEntry,
     damaged,
@@ -28,9 +28,9 @@ from v1sim.convert.bundle import (
     require_shards,
     require_whole,
 )
-from v1sim.convert.parameters import check_parameters, recover_types
-from v1sim.convert.stored import widened
-from v1sim.convert.variables import N_RECEPTORS, PARAMETERS, Variables
+from v1sim.checkpoints.parameters import check_parameters, recover_types
+from v1sim.checkpoints.stored import widened
+from v1sim.checkpoints.variables import N_RECEPTORS, PARAMETERS, Variables
 from v1sim.errors import CheckpointError, MissingExtraError
 from v1sim.model import NetworkModel, NeuronTable, SourceFile, SynapseTable
 from v1sim.units import MODEL_STEP_MS

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 
-from v1sim.convert import wire
+from v1sim.checkpoints import wire
 
 __all__ = ["Node", "ObjectGraph", "Slot", "graph_of_keys", "parse_graph"]
 

@@ -20,13 +20,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from v1sim.convert.bundle import CheckpointIndex, TensorEntry
-from v1sim.convert.checkpoint import network_of, shard_reader
-from v1sim.convert.claims import Claim, claim
-from v1sim.convert.evidence import TABLES, Evidence, Table, checkpoint_evidence
-from v1sim.convert.parameters import forward_candidates, tolerance
-from v1sim.convert.stored import stored, widened
-from v1sim.convert.variables import (
+from v1sim.checkpoints.bundle import CheckpointIndex, TensorEntry
+from v1sim.checkpoints.checkpoint import network_of, shard_reader
+from v1sim.checkpoints.claims import Claim, claim
+from v1sim.checkpoints.evidence import TABLES, Evidence, Table, checkpoint_evidence
+from v1sim.checkpoints.parameters import forward_candidates, tolerance
+from v1sim.checkpoints.stored import stored, widened
+from v1sim.checkpoints.variables import (
     LAYER_OF_TABLE,
     N_RECEPTORS,
     PARAMETERS,
@@ -163,7 +163,7 @@ def compare_with_checkpoint(
     network : NetworkModel
         Any network whose arrays were read; it need not have passed any check.
     index : CheckpointIndex
-        The checkpoint's index (`v1sim.convert.bundle.read_index`).
+        The checkpoint's index (`v1sim.checkpoints.bundle.read_index`).
     elements : bool
         Whether to read the data, where they are there, to tell which elements differ.
     variables : Variables, optional
