@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,12 +139,14 @@ def network_sha256(network: NetworkModel) -> str:
     tables = network.tables_of(
         "recurrent", "lgn", "other", *(("background",) if background is None else ())
     )
-    named = {
+    named: dict[str, list[Any]] = {
         "populations": [(p.name, len(p)) for p in network.populations if p.name != V1],
         "sources": [name for name in counted if name != "lgn"],
         "projections": [name for name in tables if name not in ("recurrent", "lgn")],
         "units": sorted(name for name, table in tables.items() if table.unit != "normalised"),
     }
+    if network.dynamics is not None:
+        named["dynamics"] = list(network.dynamics.text)
     if any(named.values()):
         digest.update(repr(named).encode())
     columns: tuple[str, ...]

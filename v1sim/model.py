@@ -48,6 +48,7 @@ __all__ = [
     "SourceRemark",
     "SpikeTable",
     "SynapseTable",
+    "TrainingDynamics",
     "TrainingMinimum",
     "Trial",
     "Verdict",
@@ -272,6 +273,27 @@ class SourceFile:
     name_of: Callable[[str], str] = str
 
 
+@dataclass(frozen=True)
+class TrainingDynamics:
+    """The equations that a network was trained in, as its file or its trainer says.
+
+    GLIF3 neurons with alpha-shaped currents, one a receptor (a trainer's basis functions are
+    receptors); a spike subtracts ``V_th - V_reset`` one step later, and the refractory period
+    suppresses spikes alone (`v1sim.simulation.reference`). With the reset ``hard`` the membrane
+    is in addition held at ``V_reset`` while the neuron is refractory. ``step_ms`` is the step of
+    training, ms. ``trainer`` ("billeh", "dpointnet") says who rounded the constants of a step, and how.
+    """
+
+    reset: Literal["subtractive", "hard"] = "subtractive"
+    step_ms: float = units.MODEL_STEP_MS
+    trainer: str = "billeh"
+
+    @property
+    def text(self) -> tuple[str, str, str]:
+        """Its fields as text: for digests."""
+        return (self.reset, repr(float(self.step_ms)), self.trainer)
+
+
 #: What the cells are that a projection comes from: the network's own, or a source population.
 Role = Literal["recurrent", "lgn", "background", "other"]
 
@@ -332,7 +354,8 @@ class NetworkModel:
     ``readout_weight`` (cells, classes) and ``readout_bias`` (classes,) are there where training
     used a dense readout. ``provenance_problem`` says why a provenance that the file has could
     not be read. ``step_ms`` is the time step that the network was made for, training's for those
-    of training. ``remarks`` are what its reader saw in the source that is odd or wrong.
+    of training. ``dynamics`` are those that it was trained in; None where its source does not
+    say. ``remarks`` are what its reader saw in the source that is odd or wrong.
     """
 
     neurons: NeuronTable
@@ -346,6 +369,7 @@ class NetworkModel:
     provenance: Provenance | None = None
     provenance_problem: str | None = None
     step_ms: float = units.MODEL_STEP_MS
+    dynamics: TrainingDynamics | None = None
     remarks: tuple[SourceRemark, ...] = ()
 
     def __post_init__(self) -> None:

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.networks import tiny_network, with_parts
+from tests.networks import sealed, tiny_network, with_parts
 from v1sim.digests import array_sha256, file_sha256, network_sha256, synapse_digest
-from v1sim.model import SynapseTable
+from v1sim.model import SynapseTable, TrainingDynamics
+from v1sim.sources.provenance import verify
 
 
 def columns(seed: int, n: int = 200):
@@ -101,3 +102,19 @@ def test_network_digest_notices_a_parameter(field):
     values.flat[0] += 1e-9
     types = network.cell_types.with_columns(**{field: values})
     assert network_sha256(replace(network, cell_types=types)) != network_sha256(network)
+
+
+@pytest.mark.parametrize(
+    "dynamics",
+    [TrainingDynamics(), TrainingDynamics("hard"), TrainingDynamics(trainer="dpointnet")],
+    ids=lambda dynamics: "-".join(dynamics.text),
+)
+def test_network_digest_and_provenance_cover_the_dynamics(dynamics):
+    network = sealed(tiny_network())
+    other = replace(network, dynamics=dynamics)
+    assert network_sha256(other) != network_sha256(network)
+    mine = replace(dynamics, step_ms=0.5)
+    assert network_sha256(replace(network, dynamics=mine)) != network_sha256(other)
+    assert verify(other).uncovered == ("dynamics",)
+    assert not verify(sealed(other))
+    assert verify(replace(sealed(other), dynamics=mine)).changed == ("dynamics",)

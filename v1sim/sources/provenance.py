@@ -147,6 +147,8 @@ def canonical_arrays(network: NetworkModel) -> dict[str, NDArray[np.generic]]:
     for name, population in network.source_populations.items():
         if population.role == "other" or (population.role == "background" and background is None):
             arrays[f"{name}.size"] = np.array(population.size, dtype=np.int64)
+    if network.dynamics is not None:
+        arrays["dynamics"] = _as_bytes(network.dynamics.text)
     if network.readout:
         arrays["readout.neuron"] = np.concatenate(network.readout)
     for name, dense in (
