@@ -281,7 +281,7 @@ class TrainingDynamics:
     receptors); a spike subtracts ``V_th - V_reset`` one step later, and the refractory period
     suppresses spikes alone (`v1sim.simulation.reference`). With the reset ``hard`` the membrane
     is in addition held at ``V_reset`` while the neuron is refractory. ``step_ms`` is the step of
-    training, ms. ``trainer`` ("billeh", "dpointnet") says who rounded the constants of a step, and how.
+    training, ms. ``trainer`` ("billeh", "dpointnet") says how the constants of a step are rounded.
     """
 
     reset: Literal["subtractive", "hard"] = "subtractive"
