@@ -349,7 +349,7 @@ def _by_checkpoint(context: Context, array: str, outcome: _Outcome) -> ArrayVerd
         return None
     verdict = checkpoint_verdict(comparison, array)
     which = "the average in " if comparison.average and array != "background.weight" else ""
-    why = f"equal to {which}{comparison.checkpoint}"
+    why = f"equal to {which}{comparison.checkpoint} {comparison.how}"
     claimed = comparison.claims.get(TABLE_OF[array])
     if claimed is None or array == "background.weight":
         return ArrayVerdict(verdict, "checkpoint" if claimed else None, why)

@@ -16,6 +16,7 @@ from tests.checkpoints import model_variables, optimizer_variables, save, save_t
 from tests.networks import damaged, tiny_network, with_parts
 from v1sim import guard
 from v1sim.checkpoints.bundle import CheckpointIndex, read_index
+from v1sim.checkpoints.checksums import array_crc32c
 from v1sim.checkpoints.proof import compare_with_checkpoint
 from v1sim.conversion.convert import stamp
 from v1sim.conversion.inspection import inspect_checkpoint
@@ -290,3 +291,68 @@ def test_inspection_of_something_else(tmp_path):
     assert found.variables is None
     assert "missing: " in found.problems[0]
     assert [entry.name for entry in found.entries] == ["dense/kernel", "save_counter"]
+
+
+def with_checksum_of(values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """``values`` with up to 40 of them moved by one unit in the last place, so that their CRC32C
+    is that of ``wanted``: a checksum is linear in the bits, so that 32 equations tell which."""
+    bits = values.view(np.uint32)
+    start = array_crc32c(values)
+    places = np.flatnonzero(values)[:40]
+    rows = []
+    for i, place in enumerate(places):
+        flipped = bits.copy()
+        flipped[place] ^= 1
+        rows.append((array_crc32c(flipped) ^ start, 1 << i))
+    pivots: dict[int, tuple[int, int]] = {}
+    for change, chosen in rows:
+        while change and (high := change.bit_length()) in pivots:
+            change, chosen = change ^ pivots[high][0], chosen ^ pivots[high][1]
+        if change:
+            pivots[change.bit_length()] = (change, chosen)
+    left, chosen = start ^ array_crc32c(wanted), 0
+    while left:
+        change, with_it = pivots[left.bit_length()]
+        left, chosen = left ^ change, chosen ^ with_it
+    forged = bits.copy()
+    forged[[place for i, place in enumerate(places) if chosen >> i & 1]] ^= 1
+    return forged.view(np.float32)
+
+
+def test_weights_made_to_have_the_checksum(index, index_alone):
+    """Where the data are there, bytes decide; the index alone says what it cannot exclude."""
+    table = NETWORK.tables["recurrent"]
+    order = np.lexsort((table.pre, table.receptor, table.post))  # the checkpoint's
+    trained = table.weight[order]
+    made = with_checksum_of(trained * np.float32(0.5), trained)
+    forged = np.empty_like(made)
+    forged[order] = made
+    assert (made != trained).mean() > 0.5
+    network = damaged(NETWORK, "recurrent", weight=forged)
+    compared = compare_with_checkpoint(network, index)
+    assert compared.status("recurrent.weight") == "different"
+    (weights,) = (c for c in compared.differing if c.arrays == ("recurrent.weight",))
+    assert "which no accident makes" in weights.note
+    assert weights.n_different == np.count_nonzero(made != trained)
+    by_checksum = compare_with_checkpoint(network, index_alone)
+    assert by_checksum.equal
+    assert by_checksum.how == "by CRC32C (accident excluded, not forgery)"
+    assert compare_with_checkpoint(BARE, index).how == "byte by byte"
+
+
+def test_damaged_data_leave_the_checksums(checkpoint, tmp_path):
+    for part in checkpoint.parent.glob("ckpt-9.*"):
+        shutil.copy(part, tmp_path)
+    (data,) = tmp_path.glob("*.data-*")
+    held = read_index(tmp_path / "ckpt-9")
+    piece = next(
+        e
+        for name, e in held.entries.items()
+        if "recurrent_weight_values" in name and "OPT" not in name
+    ).pieces[0]
+    content = bytearray(data.read_bytes())
+    content[piece.offset] ^= 1
+    data.write_bytes(content)
+    compared = compare_with_checkpoint(BARE, held)
+    assert compared.equal
+    assert not compared.by_bytes

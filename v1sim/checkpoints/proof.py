@@ -2,8 +2,9 @@
 
 The variables of a checkpoint are rebuilt from a network, in the checkpoint's order of
 synapses whatever the network's, and their CRC32C is compared with those in the index.
-That proves equality to the bit (a chance agreement has the probability 2**-32 for each
-array). Where the data are there too, what differs is told element by element.
+That excludes accident (a chance agreement has the probability 2**-32 for each array), not
+forgery. Where the data are there too, bytes are compared, and what differs is told element by
+element.
 
 The published loader sorts synapses by target, receptor and source before it encodes
 delays; other programs sort by the encoded column, or not at all. A network's order is
@@ -13,8 +14,8 @@ therefore tried as it is, then in both sorted orders.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
@@ -26,6 +27,7 @@ from v1sim.checkpoints.claims import Claim, claim
 from v1sim.checkpoints.evidence import TABLES, Evidence, Table, checkpoint_evidence
 from v1sim.checkpoints.parameters import forward_candidates, tolerance
 from v1sim.checkpoints.stored import stored, widened
+from v1sim.checkpoints.stored_bytes import StoredBytes
 from v1sim.checkpoints.variables import (
     LAYER_OF_TABLE,
     N_RECEPTORS,
@@ -72,6 +74,10 @@ _ROUNDING = (
     "computed through an exponential or a logarithm, which other machines may round otherwise; "
     "the checkpoint's data would tell"
 )
+#: Of values that were made to have a tensor's checksum.
+_COLLISION = (
+    "they have the checksum of the checkpoint's values and are others, which no accident makes"
+)
 
 
 @dataclass(frozen=True)
@@ -114,7 +120,8 @@ class CheckpointComparison:
     differs); ``difference`` holds the synapses' differences by class, network first
     and checkpoint second, where the data were there and something differed. ``variables`` are
     those that it was compared with: the ``average`` of the weights (use_ema), where the
-    network has that instead. ``name_of`` gives what the network's source calls an array.
+    network has that instead. ``by_bytes`` says whether bytes were compared, or checksums alone.
+    ``name_of`` gives what the network's source calls an array.
     """
 
     checkpoint: str
@@ -125,6 +132,7 @@ class CheckpointComparison:
     signs_at_start: bool | None
     difference: NetworkDifference | None = None
     average: bool = False
+    by_bytes: bool = False
     name_of: Callable[[str], str] = str
 
     @cached_property
@@ -136,6 +144,13 @@ class CheckpointComparison:
     def equal(self) -> bool:
         """Whether all that the checkpoint holds is in the network, to the bit."""
         return all(c.status == "equal" for c in self.comparisons)
+
+    @property
+    def how(self) -> str:
+        """How what is equal was compared, and what that excludes."""
+        if self.by_bytes:
+            return "byte by byte"
+        return "by CRC32C (accident excluded, not forgery)"
 
     @property
     def differing(self) -> tuple[ArrayComparison, ...]:
@@ -179,10 +194,11 @@ def compare_with_checkpoint(
     averaged = _averages_of(evidence)
     average = variables is not None and variables.entries != found.entries
     variables = variables or found
-    comparisons, signs = _by_checksums(network, variables)
+    kept = StoredBytes(index)
+    comparisons, signs = _as_kept(network, variables, kept)
     if averaged and not average and _weights_differ(comparisons):
         others = found.with_weights(averaged)
-        by_average, _ = _by_checksums(network, others)
+        by_average, _ = _as_kept(network, others, kept)
         if not _weights_differ(by_average):
             variables, comparisons, average = others, by_average, True
     difference = None
@@ -195,6 +211,12 @@ def compare_with_checkpoint(
             else _by_elements(c, network, held, variables, index, difference)
             for c in comparisons
         ]
+    comparisons = [
+        replace(c, note="; ".join(filter(None, (c.note, _COLLISION))))
+        if c.status != "equal" and c.variable in kept.collisions
+        else c
+        for c in comparisons
+    ]
     proven = {array for c in comparisons for array in c.arrays} | {"neurons.cell_type"}
     uncovered = [name for name in canonical_arrays(network) if name not in proven]
     return CheckpointComparison(
@@ -202,6 +224,7 @@ def compare_with_checkpoint(
         evidence=evidence,
         variables=variables,
         average=average,
+        by_bytes=kept.by_bytes,
         comparisons=tuple(comparisons),
         uncovered=tuple(name for name in uncovered if name not in ("sizes", "lgn.delay_ms")),
         signs_at_start=signs,
@@ -223,14 +246,16 @@ def _weights_differ(comparisons: list[ArrayComparison]) -> bool:
     return any(c.status != "equal" for c in comparisons if c.arrays[0].endswith(".weight"))
 
 
-def _by_checksums(
-    network: NetworkModel, variables: Variables
+def _as_kept(
+    network: NetworkModel, variables: Variables, kept: StoredBytes
 ) -> tuple[list[ArrayComparison], bool | None]:
-    """Every variable against the index, and whether the sign masks are the receptors'."""
-    found = [_parameter(network, variables, name) for name in PARAMETERS]
+    """Every variable against the checkpoint, and whether the sign masks are the receptors'."""
+    found = [_parameter(network, variables, name, kept) for name in PARAMETERS]
     signs: list[bool] = []
     for name in LAYER_OF_TABLE:
-        compared, signs_match = _table(name, network.tables[name], network.n_neurons, variables)
+        compared, signs_match = _table(
+            name, network.tables[name], network.n_neurons, variables, kept
+        )
         found += compared
         if signs_match is not None:
             signs.append(signs_match)
@@ -248,13 +273,15 @@ def _by_checksums(
                     )
                 )
             else:
-                equal = _holds(entry, values)
+                equal = _holds(entry, values, kept)
                 status: Status = "equal" if equal else "different"
                 found.append(ArrayComparison((array,), entry.name, status, values.size))
     return found, all(signs) if len(signs) == 2 else None
 
 
-def _parameter(network: NetworkModel, variables: Variables, name: str) -> ArrayComparison:
+def _parameter(
+    network: NetworkModel, variables: Variables, name: str, kept: StoredBytes
+) -> ArrayComparison:
     """A variable of the cell, computed from the types and spread over the neurons."""
     entry = variables[name]
     n = int(np.prod(entry.shape))
@@ -263,37 +290,39 @@ def _parameter(network: NetworkModel, variables: Variables, name: str) -> ArrayC
         return ArrayComparison(_PROVES[name], entry.name, "different", n, note=note)
     type_of = network.neurons.cell_type
     for candidate in forward_candidates(network.cell_types, name, entry.dtype):
-        if entry.holds(stored(candidate[type_of], entry.dtype)):
+        if kept.holds(entry, stored(candidate[type_of], entry.dtype)):
             return ArrayComparison(_PROVES[name], entry.name, "equal", n, 0)
     note = _ROUNDING if name in ("decay", "current_factor", "syn_decay", "param_k") else ""
     return ArrayComparison(_PROVES[name], entry.name, "different", n, note=note)
 
 
-def _holds(entry: TensorEntry, values: NDArray[np.floating]) -> bool:
+def _holds(entry: TensorEntry, values: NDArray[np.floating], kept: StoredBytes) -> bool:
     """Whether an entry holds these values: cast to its dtype, if that changes none."""
     with np.errstate(over="ignore"):
         cast = stored(values, entry.dtype)
     exact = cast.dtype == values.dtype or bool((widened(cast, entry.dtype) == values).all())
-    return exact and entry.holds(cast)
+    return exact and kept.holds(entry, cast)
 
 
-def _holds_weights(entry: TensorEntry, table: SynapseTable, order: I64 | None) -> bool:
+def _holds_weights(
+    entry: TensorEntry, table: SynapseTable, order: I64 | None, kept: StoredBytes
+) -> bool:
     """Whether an entry holds a table's weights in some order.
 
     The constraint of training leaves -0 where an inhibitory weight became zero, which
     other programs write as 0.
     """
     weight = table.weight if order is None else table.weight[order]
-    if _holds(entry, weight):
+    if _holds(entry, weight, kept):
         return True
     receptor = table.receptor if order is None else table.receptor[order]
     zero = np.where(_EXCITATORY[receptor], np.float32(0.0), np.float32(-0.0))
     signed = np.where(weight == 0, zero, weight)
-    return _holds(entry, signed)
+    return _holds(entry, signed, kept)
 
 
 def _table(
-    name: str, table: SynapseTable, n_neurons: int, variables: Variables
+    name: str, table: SynapseTable, n_neurons: int, variables: Variables, kept: StoredBytes
 ) -> tuple[list[ArrayComparison], bool | None]:
     """Wiring and weights of a table; the third result says whether the signs are as expected."""
     layer, delays = LAYER_OF_TABLE[name], name == "recurrent"
@@ -317,12 +346,12 @@ def _table(
     weights_match = False
     for order in _orders(table, n_neurons, delays=delays):
         if not weights_match:
-            weights_match = _holds_weights(weights, table, order)
-        pairs = _index_pairs(table, order, n_neurons, indices, delays=delays)
-        if indices.holds_blocks(pairs):
+            weights_match = _holds_weights(weights, table, order, kept)
+        pairs = partial(_index_pairs, table, order, n_neurons, indices, delays=delays)
+        if kept.holds_blocks(indices, pairs):
             expected = _EXCITATORY[_taken(table.receptor, order)]
-            signs = variables[f"{layer}_sign"].holds(expected)
-            same = _holds_weights(weights, table, order)
+            signs = kept.holds(variables[f"{layer}_sign"], expected)
+            same = _holds_weights(weights, table, order, kept)
             return result("equal", "equal" if same else "different"), signs
     note = "in none of the orders in use: other wiring, other delays, or the checkpoint's own order"
     return result("different", "equal" if weights_match else "unknown", note), None

@@ -76,8 +76,8 @@ def _examples(compared: ArrayComparison) -> str:
     severity=Severity.ERROR,
     reason="Every array that the checkpoint holds must be in the network to the bit; what differs "
     "is not what was trained.",
-    calibration="Exact: CRC32C of every variable, rebuilt from the network in the checkpoint's "
-    "order of synapses.",
+    calibration="Exact: every variable, rebuilt from the network in the checkpoint's order of "
+    "synapses, by its CRC32C, and byte by byte where the checkpoint's data lie beside the index.",
     consequence=Consequence.ZEROS_ARE_VOID,
 )
 def equal(context: Context) -> Iterator[Observation]:

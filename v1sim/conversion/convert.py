@@ -228,7 +228,7 @@ def stamp(
     draft = _draft(
         index, variables, evidence, claims, reason, files, command=command, origins=origins,
         network=network, averages=averages.record(read, weights),
-        details={"stamped": "an existing file, proven by checksums", "notes": list(notes)},
+        details={"stamped": f"an existing file, compared {comparison.how}", "notes": list(notes)},
     )  # fmt: skip
     network = add_provenance(network_file, draft, network)
     return Conversion(network, kind, reason, claims, comparison, notes=notes)

@@ -74,7 +74,7 @@ def conversion_text(conversion: Conversion) -> str:
         f"LGN cells, {len(network.tables['recurrent']):,} recurrent and "
         f"{len(network.tables['lgn']):,} LGN synapses",
         f"  read back: gives all {len(compared)} variables of "
-        f"{conversion.comparison.checkpoint} again{how}",
+        f"{conversion.comparison.checkpoint} again{how}, compared {conversion.comparison.how}",
     ]
     lines += [f"  note: {item}" for item in conversion.notes]
     lines += [f"  missing: {item}" for item in conversion.missing]
