@@ -22,6 +22,7 @@ from v1sim.config_section import InputFile, IsInputFile, OutputFolder, Section
 from v1sim.errors import ConfigError
 from v1sim.model import ArrayRequirements, Requirement, TrainingMinimum
 from v1sim.stimulus.background import Background, RecordedBackground
+from v1sim.stimulus.feeds import AnyFeed
 from v1sim.stimulus.kinds import AnyStimulus
 from v1sim.units import MODEL_STEP_MS, divides_model_step
 from v1sim.user_paths import expanded
@@ -162,6 +163,7 @@ class RunConfig(Section):
     background: (
         Literal["none", "mean", "shared_binomial", "independent_poisson"] | RecordedBackground
     ) = "mean"
+    inputs: dict[str, AnyFeed] = Field(default_factory=dict)
     perturb: Annotated[tuple[Perturbation, ...], Field(strict=False)] = ()
     simulation: SimulationConfig = SimulationConfig()
     recording: RecordingConfig = RecordingConfig()

@@ -314,6 +314,11 @@ class SourcePopulation:
     def __post_init__(self) -> None:
         _freeze(self)
 
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """Ids of its cells in the network's source, shape (size,)."""
+        return np.arange(self.size, dtype=np.int64) if self.node_id is None else self.node_id
+
 
 @dataclass(frozen=True, eq=False)
 class Projection:

@@ -28,9 +28,9 @@ from v1sim.errors import InputError
 from v1sim.inputs.fresh import NETWORK_FILE, FreshInput
 from v1sim.inputs.protocol import RunInput
 from v1sim.memory import does_not_fit, require_address_space
-from v1sim.model import CheckReport, Finding, NetworkModel
+from v1sim.model import CheckReport, Finding, NetworkModel, NeuronPopulation
 from v1sim.output import new_folder
-from v1sim.recording import Recording
+from v1sim.recording import InputRecording, Recording
 from v1sim.report import description
 from v1sim.simulation.cost import expected_need
 from v1sim.simulation.from_config import (
@@ -372,6 +372,10 @@ def _refuse_other_labels(stimulus: Stimulus, network: NetworkModel) -> None:
 def _recording(config: RunConfig, prepared: _Prepared, output: Output) -> Recording:
     plan, stimulus = prepared.plan, prepared.stimulus
     configuration = config.model_dump(mode="json")
+    populations = {
+        name: NeuronPopulation(name, one.ids)
+        for name, one in prepared.network.source_populations.items()
+    }
     return Recording(
         spikes=output.spikes,
         lgn_spikes=output.lgn_spikes,
@@ -381,6 +385,10 @@ def _recording(config: RunConfig, prepared: _Prepared, output: Output) -> Record
         dt_ms=plan.dt_ms,
         voltage=output.voltage,
         populations=prepared.network.populations,
+        lgn_population=populations.get(plan.lgn),
+        inputs=tuple(
+            InputRecording(populations[name], sent) for name, sent in output.input_spikes.items()
+        ),
         annotations={
             "run": config.name,
             "seed": config.seed,

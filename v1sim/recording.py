@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LGN",
+    "InputRecording",
     "Recording",
     "import_writers",
     "read_nwb",
@@ -57,11 +58,22 @@ __all__ = [
     "write_sonata",
 ]
 
-#: Name of the LGN cells' population in Neo annotations and in files.
+#: Name of the LGN cells' population in Neo annotations and in files, if the network has no other.
 LGN = "lgn"
 
 I64 = NDArray[np.int64]
 F64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class InputRecording:
+    """What a source population sent: its name, the ids of its cells and their spikes.
+
+    ``spikes`` index the cells.
+    """
+
+    population: NeuronPopulation
+    spikes: SpikeTable
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +100,10 @@ class Recording:
     populations : tuple of NeuronPopulation
         The network's (`NetworkModel.populations`), whose names and ids the files have; by
         default one, ``v1``, whose ids are the indices.
+    lgn_population : NeuronPopulation, optional
+        Likewise of the LGN cells; by default ``lgn``.
+    inputs : tuple of InputRecording
+        What the other source populations sent.
     """
 
     spikes: SpikeTable
@@ -99,6 +115,8 @@ class Recording:
     voltage: VoltageTraces | None = None
     annotations: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     populations: tuple[NeuronPopulation, ...] = ()
+    lgn_population: NeuronPopulation | None = None
+    inputs: tuple[InputRecording, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.populations:
@@ -121,30 +139,53 @@ class Recording:
         """Number of neurons of the network, silent ones included."""
         return len(self.classes.of_neuron)
 
+    @property
+    def sources(self) -> tuple[InputRecording, ...]:
+        """What was sent from outside of the network: by the LGN first, if there is one."""
+        ids = np.arange(self.n_lgn, dtype=np.int64)
+        lgn = self.lgn_population or NeuronPopulation(LGN, ids)
+        return (InputRecording(lgn, self.lgn_spikes), *self.inputs)
+
     def unit_columns(self) -> dict[str, NDArray[Any]]:
         """Source, index within the source, and class of each unit.
 
-        A unit is a neuron or an LGN cell: first all neurons, then all LGN cells.
-        Its number is the ``channel_id`` of Neo and the ``id`` of NWB.
+        A unit is a neuron or a cell that sends input: first all neurons, then all LGN cells, then
+        those of other sources. Its number is the ``channel_id`` of Neo and the ``id`` of NWB.
 
         Returns
         -------
         dict
-            ``source`` (the name of the population, or "lgn"), ``neuron`` (its id there) and
-            ``cell_class`` ("lgn" for LGN cells), each of shape (n_neurons + n_lgn,).
+            ``source`` (the name of the population), ``neuron`` (its id there) and
+            ``cell_class`` ("lgn" for LGN cells, the name of the population for cells of other
+            sources), each of shape (number of units,).
         """
-        names = np.array([*self.classes.names, LGN])
-        n_v1 = self.n_neurons
-        of_unit = np.full(n_v1 + self.n_lgn, len(names) - 1)
-        of_unit[:n_v1] = self.classes.of_neuron
-        sources = [population.name for population in self.populations]
-        sizes = [len(population) for population in self.populations]
-        node_ids = [population.node_id for population in self.populations]
+        sources = [source.population for source in self.sources]
+        populations = [*self.populations, *sources]
+        classes = [LGN, *(source.name for source in sources[1:])]
         return {
-            "source": np.repeat(np.array([*sources, LGN]), [*sizes, self.n_lgn]),
-            "neuron": np.concatenate([*node_ids, np.arange(self.n_lgn)]),
-            "cell_class": names[of_unit],
+            "source": np.repeat([one.name for one in populations], [len(p) for p in populations]),
+            "neuron": np.concatenate([one.node_id for one in populations]),
+            "cell_class": np.concatenate(
+                [
+                    np.array(self.classes.names)[self.classes.of_neuron],
+                    np.repeat(classes, [len(source) for source in sources]),
+                ]
+            ),
         }
+
+    def unit_spikes(self) -> SpikeTable:
+        """All spikes, of neurons and of what sends input, by the number of the unit."""
+        tables, first = [self.spikes], [0]
+        start = self.n_neurons
+        for source in self.sources:
+            tables.append(source.spikes)
+            first.append(start)
+            start += len(source.population)
+        return SpikeTable(
+            np.concatenate([table.trial for table in tables]),
+            np.concatenate([t.neuron + np.int32(f) for t, f in zip(tables, first, strict=True)]),
+            np.concatenate([table.time_ms for table in tables]),
+        )
 
     def to_neo(self) -> neo.Block:
         """Neo Block of the run: one Segment a trial, times from the start of the trial.
@@ -164,8 +205,9 @@ class Recording:
 
         columns = self.unit_columns()
         unit_ids = list(range(len(columns["neuron"])))  # neo adds it to lists
-        bounds = _trial_bounds(self.spikes, len(self.trials))
-        lgn_bounds = _trial_bounds(self.lgn_spikes, len(self.trials))
+        spikes = self.unit_spikes()
+        by_trial = np.argsort(spikes.trial, kind="stable")
+        bounds = np.searchsorted(spikes.trial[by_trial], np.arange(len(self.trials) + 1))
         block = neo.Block(name="v1sim", **_flat(self.annotations))
         for trial in self.trials:
             segment = neo.Segment(name=f"trial {trial.index}", index=trial.index)
@@ -175,14 +217,10 @@ class Recording:
                 window_start_ms=trial.window_ms[0],
                 window_stop_ms=trial.window_ms[1],
             )
-            v1 = slice(*bounds[trial.index : trial.index + 2])
-            lgn = slice(*lgn_bounds[trial.index : trial.index + 2])
+            own = by_trial[slice(*bounds[trial.index : trial.index + 2])]
             trains = SpikeTrainList.from_spike_time_array(
-                np.concatenate([self.spikes.time_ms[v1], self.lgn_spikes.time_ms[lgn]]),
-                np.concatenate(
-                    [self.spikes.neuron[v1], self.lgn_spikes.neuron[lgn] + self.n_neurons],
-                    dtype=np.int64,
-                ),
+                spikes.time_ms[own],
+                spikes.neuron[own].astype(np.int64),
                 all_channel_ids=unit_ids,
                 units=pq.ms,
                 t_start=0.0 * pq.ms,
@@ -233,11 +271,6 @@ def _neo_epoch(presentations: Sequence[Presentation]) -> neo.Epoch:
         name=_PRESENTATIONS,
         array_annotations={key: np.array(values) for key, (_, values) in columns.items()},
     )
-
-
-def _trial_bounds(spikes: SpikeTable, n_trials: int) -> I64:
-    """Index of each trial's first spike and, last, the number of spikes, shape (n_trials + 1,)."""
-    return np.searchsorted(spikes.trial, np.arange(n_trials + 1)).astype(np.int64)
 
 
 def _run_ms(spikes: SpikeTable, trials: Sequence[Trial]) -> F64:
@@ -343,6 +376,7 @@ def write_nwb(recording: Recording, path: Path) -> None:
                 "classes_inferred": recording.classes.inferred,
                 "dt_ms": recording.dt_ms,
                 "n_lgn": recording.n_lgn,
+                "sources": {one.population.name: len(one.population) for one in recording.sources},
             }
         ),
     )
@@ -362,17 +396,10 @@ def _nwb_units(recording: Recording) -> pynwb.misc.Units:
     from hdmf.common import ElementIdentifiers, VectorData, VectorIndex
     from pynwb.misc import Units
 
-    unit = np.concatenate(
-        [recording.spikes.neuron, recording.lgn_spikes.neuron + recording.n_neurons]
-    )
-    time_s = np.concatenate(
-        [
-            _run_ms(recording.spikes, recording.trials),
-            _run_ms(recording.lgn_spikes, recording.trials),
-        ]
-    )
-    time_s /= 1000.0
-    n_units = recording.n_neurons + recording.n_lgn
+    spikes = recording.unit_spikes()
+    unit, time_s = spikes.neuron, _run_ms(spikes, recording.trials) / 1000.0
+    columns = recording.unit_columns()
+    n_units = len(columns["neuron"])
     order = np.argsort(unit, kind="stable")  # keeps each unit's spikes in order of time
     spike_times = VectorData(
         name="spike_times",
@@ -387,14 +414,13 @@ def _nwb_units(recording: Recording) -> pynwb.misc.Units:
         data=np.tile([0.0, end_s], (n_units, 1)),
     )
     descriptions = {
-        "source": "population: v1 (neurons of the network) or lgn (input cells)",
-        "neuron": "index of the unit within its population",
-        "cell_class": "class of the cell; lgn for all input cells",
+        "source": "population, as the network names it; v1 (neurons) and lgn where it names none",
+        "neuron": "id of the unit within its population",
+        "cell_class": "class of the cell; lgn for LGN cells, the population of other input cells",
     }
-    columns = recording.unit_columns()
     return Units(
         name="units",
-        description="all neurons of the network, then all LGN cells",
+        description="all neurons of the network, then all LGN cells, then other input cells",
         id=ElementIdentifiers(name="id", data=np.arange(n_units)),
         columns=[
             VectorIndex(
@@ -596,7 +622,8 @@ def _from_nwb(file: pynwb.NWBFile, path: Path) -> Recording:
     names = tuple(notes["class_names"])
     trials = _from_nwb_trials(file.trials, (file.intervals or {}).get(_PRESENTATIONS))
     units = file.units
-    n_v1 = len(units) - n_lgn
+    sizes: dict[str, int] = notes.get("sources", {LGN: n_lgn})  # older files name the LGN alone
+    n_v1 = len(units) - sum(sizes.values())
     index = units["spike_times"]
     stops = index.data[:]
     unit = np.repeat(np.arange(len(stops), dtype=np.int32), np.diff(stops, prepend=0))
@@ -613,12 +640,20 @@ def _from_nwb(file: pynwb.NWBFile, path: Path) -> Recording:
             v_mv=np.stack([one.data[:] for one in series]),
             dt_ms=1000.0 / series[0].rate,
         )
-    sources, ids = (np.asarray(units[name].data[:n_v1]) for name in ("source", "neuron"))
+    all_ids = np.asarray(units["neuron"].data[:]).astype(np.int64)
+    sources, ids = np.asarray(units["source"].data[:n_v1]), all_ids[:n_v1]
     first = np.flatnonzero(np.concatenate([[True], sources[1:] != sources[:-1]])[:n_v1])
-    v1, lgn = slice(0, n_v1_spikes), slice(n_v1_spikes, None)
+    v1 = slice(0, n_v1_spikes)
+    inputs, start = [], n_v1
+    for name, size in sizes.items():
+        sent = slice(*np.searchsorted(unit, [start, start + size]))
+        table = _spike_table(unit[sent] - start, run_ms[sent], trials, dt_ms, path)
+        population = NeuronPopulation(name, all_ids[start : start + size])
+        inputs.append(InputRecording(population, table))
+        start += size
     return Recording(
         spikes=_spike_table(unit[v1], run_ms[v1], trials, dt_ms, path),
-        lgn_spikes=_spike_table(unit[lgn] - n_v1, run_ms[lgn], trials, dt_ms, path),
+        lgn_spikes=inputs[0].spikes,
         trials=trials,
         classes=CellClasses(
             names=names,
@@ -631,9 +666,11 @@ def _from_nwb(file: pynwb.NWBFile, path: Path) -> Recording:
         voltage=voltage,
         annotations=notes["annotations"],
         populations=tuple(
-            NeuronPopulation(str(sources[start]), node_id.astype(np.int64))
+            NeuronPopulation(str(sources[start]), node_id)
             for start, node_id in zip(first, np.split(ids, first[1:]), strict=bool(n_v1))
         ),
+        lgn_population=inputs[0].population,
+        inputs=tuple(inputs[1:]),
     )
 
 
@@ -701,10 +738,10 @@ _SONATA_SORTING = h5py.enum_dtype({"none": 0, "by_id": 1, "by_time": 2}, basetyp
 def write_sonata(recording: Recording, path: Path) -> None:
     """Write the spikes in the SONATA layout: ``/spikes/{v1,lgn}/{node_ids,timestamps}``.
 
-    Neurons are in groups by population, with their ids there. Sorted by time; timestamps in ms
-    on the run's time line. What the run was is JSON in ``/v1sim/annotations``. The layout has no
-    place for trials, classes or voltages: see
-    `write_nwb`. Dai et al. 2020, doi
+    Cells are in groups by population, input cells too, with their ids there. Sorted by time;
+    timestamps in ms on the run's time line: the start of the step, where BMTK writes its end. What
+    the run was is JSON in ``/v1sim/annotations``. The layout has no place for trials, classes or
+    voltages: see `write_nwb`. Dai et al. 2020, doi
     10.1371/journal.pcbi.1007696.
 
     Raises
@@ -724,8 +761,10 @@ def write_sonata(recording: Recording, path: Path) -> None:
             node_id = population.node_id[neuron[own] - start]
             _write_spikes(file, population.name, node_id, run_ms[own])
             start += len(population)
-        lgn = recording.lgn_spikes
-        _write_spikes(file, LGN, lgn.neuron, _run_ms(lgn, recording.trials))
+        for source in recording.sources:
+            sent = _run_ms(source.spikes, recording.trials)
+            node_id = source.population.node_id[source.spikes.neuron]
+            _write_spikes(file, source.population.name, node_id, sent)
 
 
 def _write_spikes(

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 __all__ = [
     "GRID_TOLERANCE_STEPS",
     "MODEL_STEP_MS",
+    "delay_steps",
     "divides_model_step",
     "on_time_grid",
     "peak_of_sum_mv_per_pa",
     "peak_psp_mv_per_pa",
+    "stamp_steps",
     "to_pa",
     "to_steps",
 ]
@@ -27,6 +29,7 @@ F64 = NDArray[np.float64]
 MODEL_STEP_MS = 1.0
 #: NEST counts time in whole multiples of this.
 _TIC_MS = 0.001
+_TICS_PER_MS = 1000.0
 #: A float32 delay of up to 100 steps is exact to 4e-6 steps; ten times that is
 #: still far from any value that somebody meant.
 GRID_TOLERANCE_STEPS = 1e-4
@@ -78,6 +81,30 @@ def to_steps(time_ms: NDArray[np.floating], dt_ms: float) -> NDArray[np.int64]:
         msg = f"{bad.size} times are not multiples of {dt_ms} ms, for example {bad[0]} ms"
         raise ValueError(msg)
     return steps.astype(np.int64)
+
+
+def delay_steps(delay_ms: NDArray[np.floating], dt_ms: float) -> NDArray[np.int64]:
+    """Whole steps of delays as NEST counts them: the nearest, halves up.
+
+    A delay of less than half a step becomes 0, which NEST refuses.
+    """
+    steps_per_ms = 1.0 / (round(dt_ms / _TIC_MS) / _TICS_PER_MS)
+    steps = np.floor(np.asarray(delay_ms, dtype=np.float64) * steps_per_ms + 0.5)
+    return steps.astype(np.int64)
+
+
+def stamp_steps(time_ms: NDArray[np.floating], dt_ms: float) -> NDArray[np.int64]:
+    """The step whose stamp NEST gives to a spike at a time: the first that is not before it.
+
+    A time is taken as the number that it is, and a step's end as NEST computes it, operation by
+    operation (``Time::fromstamp``): one rounding moves a spike by a step.
+    """
+    time_ms = np.asarray(time_ms, dtype=np.float64)
+    tics_per_step = round(dt_ms / _TIC_MS)
+    steps = (time_ms * _TICS_PER_MS).astype(np.int64) // tics_per_step
+    end_ms = steps * tics_per_step * (1.0 / tics_per_step) * (tics_per_step / _TICS_PER_MS)
+    steps += end_ms < time_ms
+    return steps
 
 
 def peak_psp_mv_per_pa(c_m_pf: F64, g_ns: F64, tau_syn_ms: F64) -> F64:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.networks import N_LGN, N_NEURONS, admitted, findings, tiny_network, with_parts
 from v1sim.cell_classes import cell_classes
+from v1sim.config import RunConfig, validate
 from v1sim.digests import network_sha256
 from v1sim.errors import InputError, OutputError
 from v1sim.guard import examine
@@ -20,6 +21,7 @@ from v1sim.model import (
     SynapseTable,
 )
 from v1sim.simulation.plan import make_plan
+from v1sim.simulation.run import refuse_unfed
 from v1sim.sources.difference import compare_networks
 from v1sim.sources.hdf5 import write_network
 from v1sim.sources.provenance import canonical_arrays
@@ -143,9 +145,15 @@ def test_checks_see_weights_in_pa_as_normalised_ones():
 
 
 def test_a_population_that_nothing_makes_spike_is_refused():
-    checked = admitted(with_other_source())
+    network = with_other_source()
+    plan = make_plan(admitted(network), background="none", seed=1)
+    shown = validate(RunConfig, {"stimulus": {"kind": "spontaneous"}}, "test").stimulus.made_for(
+        network
+    )
     with pytest.raises(InputError, match="nothing says what the cells of higher send"):
-        make_plan(checked, background="none", seed=1)
+        refuse_unfed(plan, shown)
+    shown.feed({"higher": "silent"}, network)
+    refuse_unfed(plan, shown)
 
 
 @pytest.mark.parametrize(

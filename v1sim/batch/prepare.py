@@ -9,7 +9,7 @@ from v1sim import guard
 from v1sim.batch.sweep import SweepRun
 from v1sim.config import RunConfig
 from v1sim.errors import InputError
-from v1sim.inputs.protocol import policy_of
+from v1sim.inputs.protocol import fed, policy_of
 from v1sim.inputs.shared import SharedInput
 from v1sim.model import NetworkModel
 from v1sim.simulation.cost import Need, expected_need
@@ -71,7 +71,7 @@ def prepare(
             # Runs that differ in their seed alone need the same.
             key = run.config.model_dump_json(exclude={"name", "output", "seed"})
             if key not in alike:
-                shown = run.config.stimulus.made_for(network)
+                shown = fed(run.config.stimulus.made_for(network), run.config, network)
                 if keep_stimuli:
                     shared.keep_stimulus(shown)
                 admitted = checked[shared.pass_path(network.source.sha256, policy_of(run.config))]

@@ -393,6 +393,14 @@ class GivenHdf5:
         except UnicodeDecodeError as error:
             raise self._unreadable(name, error) from error
 
+    def text(self, name: str) -> str | None:
+        """A dataset that is one text; None where there is none."""
+        dataset = self.dataset(name) if self.has(name) else None
+        if dataset is None or dataset.shape != () or not h5py.check_string_dtype(dataset.dtype):
+            return None
+        value = self.read(dataset).item()
+        return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else str(value)
+
     def text_attribute(self, name: str, attribute: str) -> str | None:
         """An attribute that is a text; None where there is none."""
         try:

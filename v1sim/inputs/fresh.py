@@ -7,7 +7,7 @@ from pathlib import Path
 
 from v1sim import guard
 from v1sim.config import RunConfig
-from v1sim.inputs.protocol import policy_of
+from v1sim.inputs.protocol import fed, policy_of
 from v1sim.model import NetworkModel
 from v1sim.sources import open_network
 from v1sim.sources.column import open_column
@@ -54,4 +54,4 @@ class FreshInput:
 
     def stimulus(self, config: RunConfig, network: NetworkModel) -> Stimulus:
         """The stimulus, computed when it is asked for."""
-        return config.stimulus.made_for(network)
+        return fed(config.stimulus.made_for(network), config, network)

@@ -10,7 +10,7 @@ from v1sim.model import NetworkModel
 from v1sim.stimulus.base import Stimulus
 from v1sim.verdict import Policy
 
-__all__ = ["RunInput", "policy_of"]
+__all__ = ["RunInput", "fed", "policy_of"]
 
 
 class RunInput(Protocol):
@@ -58,3 +58,15 @@ def policy_of(config: RunConfig) -> Policy:
         baseline=config.baseline,
         minimum=config.minimum.of_training(),
     )
+
+
+def fed(stimulus: Stimulus, config: RunConfig, network: NetworkModel) -> Stimulus:
+    """The stimulus with what the configuration gives to source populations.
+
+    Raises
+    ------
+    StimulusError
+        If that cannot be used.
+    """
+    stimulus.feed(config.inputs, network)
+    return stimulus

@@ -20,7 +20,7 @@ from v1sim.config import BuiltInColumn, RunConfig
 from v1sim.digests import file_sha256
 from v1sim.documents.check import CheckDocument, PassDocument, PolicyDocument
 from v1sim.errors import InputError
-from v1sim.inputs.protocol import policy_of
+from v1sim.inputs.protocol import fed, policy_of
 from v1sim.model import NetworkModel
 from v1sim.output import replacing
 from v1sim.sources import open_network
@@ -54,7 +54,7 @@ class SharedInput:
 
     def stimulus(self, config: RunConfig, network: NetworkModel) -> Stimulus:
         """The stimulus, read from what is kept where it is."""
-        return self.kept(config.stimulus.made_for(network))
+        return fed(self.kept(config.stimulus.made_for(network)), config, network)
 
     def column_path(self, column: BuiltInColumn) -> Path:
         """Where the file of a built-in column is."""

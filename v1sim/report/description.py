@@ -161,6 +161,15 @@ def _rounded_refractory_periods(plan: BuildPlan) -> list[str]:
     ]
 
 
+def _rounded_delays(plan: BuildPlan) -> list[str]:
+    return [
+        f"{one.n_changed:,} of {one.n:,} delays of {one.projection} are no whole number of steps "
+        f"of {plan.dt_ms:g} ms. NEST takes the nearest, halves up; the largest change is "
+        f"{one.largest_ms:g} ms, from {one.from_ms:g} to {one.to_ms:g} ms."
+        for one in plan.rounded
+    ]
+
+
 def notes(
     config: RunConfig,
     report: CheckReport,
@@ -187,7 +196,9 @@ def notes(
     models = ", ".join(plan.cell_types.models)
     said.append(_DYNAMICS_NOTES[plan.dynamics].format(models=models))
     said += _rounded_refractory_periods(plan)
+    said += _rounded_delays(plan)
     said += stimulus.remarks()
+    said += stimulus.feed_remarks()
     if output.gap_ms:
         said.append(
             "All trials ran on one build. Between them the network was without input until it had "

@@ -21,7 +21,7 @@ from v1sim.simulation.native.library import (
     native_module,
     native_or_none,
 )
-from v1sim.simulation.plan import BuildPlan, ProjectionPlan
+from v1sim.simulation.plan import BuildPlan, DrivenBy, ProjectionPlan
 from v1sim.units import MODEL_STEP_MS
 
 __all__ = ["Progress", "Simulation", "build"]
@@ -137,8 +137,12 @@ def build(
 
     if native and plan.dynamics == "training_float32":
         none = np.empty(0, dtype=np.int64)
+        drivers: tuple[DrivenBy, ...] = ("neurons", "stimulus", "background")
         native.set_source_order(
-            [source_node.get(label, none) for label in ("recurrent", "lgn", "background")]
+            [
+                next((source_node[p.label] for p in plan.projections if p.driven_by == by), none)
+                for by in drivers
+            ]
         )
     recorder = None
     if native is None:
@@ -171,12 +175,12 @@ def build(
 def _create_sources(
     projection: ProjectionPlan, plan: BuildPlan, native: NativeModule | None
 ) -> Any:
-    """LGN cells, or the one source of background or stimulation."""
+    """Cells whose spikes the stimulus gives, or the one source of background or stimulation."""
     label, size = projection.source or "", projection.n_source
-    if label == "lgn":
+    if projection.driven_by == "stimulus":
         model = SPIKE_SOURCE if native else "spike_train_injector"
         return create_population(label, [(model, {}, size)])
-    if label == "background" and plan.background == "independent_poisson":
+    if projection.driven_by == "background" and plan.background == "independent_poisson":
         # Ten draws a step of the model at probability 0.1: one event a step on average.
         rate_hz = 1000.0 / MODEL_STEP_MS
         return create_population(label, [("poisson_generator", {"rate": rate_hz}, size)])

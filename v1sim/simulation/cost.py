@@ -38,7 +38,7 @@ def expected_need(plan: BuildPlan, stimulus: Stimulus, threads: int) -> Need:
     read_back_s = _NATIVE_READ_BACK_S if has_native() else _READ_BACK_S
     step_s = plan.n_neurons * _STEP_S[plan.dynamics] * 1.5
     if stimulus.analog:
-        n_lgn_synapses = sum(len(p) for p in plan.projections if p.label == "lgn")
+        n_lgn_synapses = sum(len(p) for p in plan.projections if p.source == plan.lgn)
         step_s += n_lgn_synapses * _ANALOG_S[plan.dynamics]
     return Need(
         seconds=_START_S

@@ -15,7 +15,7 @@ from v1sim.guard import CheckedNetwork
 from v1sim.model import NetworkModel, Verdict
 from v1sim.simulation.native.library import has_native, native_module
 from v1sim.simulation.plan import BuildPlan, make_plan
-from v1sim.simulation.run import refuse_other_input
+from v1sim.simulation.run import refuse_other_input, refuse_unfed
 from v1sim.stimulus.background import read_draws
 from v1sim.stimulus.base import Stimulus
 
@@ -51,6 +51,7 @@ def configured_plan(config: RunConfig, checked: CheckedNetwork, stimulus: Stimul
         dt_ms=None if config.simulation.dt_ms == "auto" else config.simulation.dt_ms,
     )
     refuse_other_input(plan, stimulus)
+    refuse_unfed(plan, stimulus)
     return plan
 
 

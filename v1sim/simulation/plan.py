@@ -7,9 +7,10 @@ block, on their way into NEST.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -22,7 +23,7 @@ from v1sim.config_perturb import Perturbation
 from v1sim.digests import SynapseDigest, synapse_digest
 from v1sim.errors import InputError
 from v1sim.guard import CheckedNetwork
-from v1sim.model import CellTypeTable, NetworkModel, SynapseTable
+from v1sim.model import CellTypeTable, NetworkModel, SourcePopulation, SynapseTable
 from v1sim.simulation.perturbation import WeightScale, stimulation_table, weight_scales
 from v1sim.stimulus.background import event_weight
 from v1sim.units import MODEL_STEP_MS
@@ -32,6 +33,8 @@ __all__ = [
     "IN_TRAINING",
     "NO_PORT",
     "BuildPlan",
+    "DelayRounding",
+    "DrivenBy",
     "HeldAs",
     "PopulationPlan",
     "ProjectionPlan",
@@ -51,6 +54,9 @@ _BLOCK = 1 << 21
 #: As what the simulator holds a projection's weights: NEST's synapses with float64 in pA; synapses
 #: with the normalised float32 of the file; or numbers of the neurons themselves, normalised too.
 HeldAs = Literal["pa_synapses", "normalised_synapses", "normalised_in_neurons"]
+#: What makes the sources of a projection spike: they are neurons themselves, the stimulus says so,
+#: the background, or a perturbation.
+DrivenBy = Literal["neurons", "stimulus", "background", "stimulation"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +126,8 @@ class ProjectionPlan:
     ports in NEST, which chooses their receptor by the sign of the weight; None where there are
     none.
     ``source`` names the population of ``n_source`` cells outside of the network that it comes
-    from; None where it comes from the network's own.
+    from; None where it comes from the network's own. ``driven_by`` is what makes them spike.
+    Delays of weights in pA are rounded as NEST rounds them (`v1sim.units.delay_steps`).
     """
 
     label: str
@@ -132,6 +139,7 @@ class ProjectionPlan:
     held_as: HeldAs = "pa_synapses"
     source: str | None = None
     n_source: int = 0
+    driven_by: DrivenBy = "neurons"
 
     def __len__(self) -> int:
         return len(self.table)
@@ -142,16 +150,18 @@ class ProjectionPlan:
         for start in range(0, len(t), size):
             part = slice(start, start + size)
             pre, post, receptor = t.pre[part], t.post[part], t.receptor[part]
+            delay_ms = t.delay_ms[part]
             if self.without_ports is not None:
                 receptor = np.where(self.without_ports[post], NO_PORT, receptor.astype(np.int64))
             if self.held_as == "pa_synapses":
                 weight_pa = self._perturbed(part, units.to_pa(t.weight[part], post, self.scale))
-                yield Synapses(pre, post, receptor, t.delay_ms[part], weight_pa)
+                delay_ms = units.delay_steps(delay_ms, self.dt_ms) * self.dt_ms
+                yield Synapses(pre, post, receptor, delay_ms, weight_pa)
             else:
                 weight = t.weight[part]
                 if self.perturbed_by:
                     weight = self._perturbed(part, weight.astype(np.float64)).astype(np.float32)
-                yield Synapses(pre, post, receptor, t.delay_ms[part], weight, self.scale)
+                yield Synapses(pre, post, receptor, delay_ms, weight, self.scale)
             t.forget()
 
     def _perturbed(self, part: slice, weight: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -186,12 +196,30 @@ class ProjectionPlan:
         return total
 
 
+@dataclass(frozen=True)
+class DelayRounding:
+    """How far the delays of a projection are from whole steps.
+
+    ``n_changed`` of ``n`` are no whole number of steps; ``largest_ms`` is the most that one is
+    moved by, from ``from_ms`` to ``to_ms``.
+    """
+
+    projection: str
+    n_changed: int
+    n: int
+    largest_ms: float
+    from_ms: float
+    to_ms: float
+
+
 @dataclass(frozen=True, eq=False)
 class BuildPlan:
     """Everything that is to exist in the simulator.
 
-    ``max_delay_ms`` is the longest delay, at least one step. ``draws`` (trials, steps)
-    are those of a recorded background.
+    ``lgn`` is the name of the population of LGN cells; ``sources`` are the sizes of all other
+    populations whose spikes the stimulus gives. ``max_delay_ms`` is the longest delay, at least
+    one step, and ``rounded`` says of which projections delays are no whole steps. ``draws``
+    (trials, steps) are those of a recorded background.
     """
 
     classes: CellClasses
@@ -207,6 +235,9 @@ class BuildPlan:
     network_sha256: str
     max_delay_ms: float
     draws: NDArray[np.int64] | None = None
+    lgn: str = "lgn"
+    sources: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    rounded: tuple[DelayRounding, ...] = ()
 
     def n_steps(self, duration_ms: float) -> int:
         """Steps of a duration."""
@@ -263,7 +294,8 @@ def make_plan(
     ------
     InputError
         If a perturbation names what is not there, or cannot be had with the dynamics; if cell
-        types have other models than the dynamics, or these another time step.
+        types have other models than the dynamics, or these another time step; if a delay is
+        shorter than half a step.
     TypeError
         If given anything but a `CheckedNetwork`.
     """
@@ -273,6 +305,7 @@ def make_plan(
     network = checked.network
     dt_ms = network.step_ms if dt_ms is None else dt_ms
     _refuse_other_models(network.cell_types, dynamics)
+    _refuse_other_sources(network, dynamics)
     if dynamics in IN_TRAINING and dt_ms != MODEL_STEP_MS:
         raise InputError(
             f"training's equations take steps of {MODEL_STEP_MS:g} ms, not {dt_ms:g} ms: in other "
@@ -280,6 +313,8 @@ def make_plan(
             where="simulation.dt_ms",
             expected=f"{MODEL_STEP_MS:g}, or simulation.dynamics: glif_psc",
         )
+    if network.background_weight is None:
+        background = "none"  # nothing for it to drive
     if background != "none" and not units.divides_model_step(dt_ms):
         raise InputError(
             f"the background acts once in {MODEL_STEP_MS:g} ms, which is no whole number of steps "
@@ -287,7 +322,6 @@ def make_plan(
             where="simulation.dt_ms",
             expected=f"{MODEL_STEP_MS:g} ms divided by a whole number",
         )
-    _refuse_without_input(network)
     classes = cell_classes(network)
     scale = network.voltage_scale_mv
     without_ports = _without_ports(network.cell_types, network.neurons.cell_type)
@@ -300,6 +334,9 @@ def make_plan(
             where="simulation.dynamics",
             expected="glif_psc",
         )
+
+    given = _given_sources(network)
+    driven_by: dict[str | None, DrivenBy] = {None: "neurons", **dict.fromkeys(given, "stimulus")}
 
     def projection(label: str, table: SynapseTable, factor: float = 1.0) -> ProjectionPlan:
         in_pa = np.ones(network.n_neurons) if table.unit == "pA" else scale
@@ -314,11 +351,13 @@ def make_plan(
             held_as="normalised_synapses" if own_synapses else "pa_synapses",
             source=network.projections[label].source,
             n_source=n_source,
+            driven_by=driven_by.get(network.projections[label].source, "background"),
         )
 
     projections = [
         projection(name, table)
-        for name, table in network.tables_of("recurrent", "lgn", "other").items()
+        for name, table in network.tables.items()
+        if network.projections[name].source in driven_by
     ]
     if background != "none" and network.background_weight is not None:
         table = _background_table(network.background_weight, dt_ms)
@@ -348,12 +387,14 @@ def make_plan(
                 without_ports,
                 source="stimulation",
                 n_source=1,
+                driven_by="stimulation",
             )
         )
+    extremes_ms, rounded = _delays(projections)
     return BuildPlan(
         classes=classes,
         cell_types=network.cell_types,
-        populations=_populations(classes, network.neurons.cell_type),
+        populations=_populations(classes, network.neurons.cell_type, given),
         projections=tuple(projections),
         n_neurons=network.n_neurons,
         n_lgn=network.lgn.size,
@@ -362,25 +403,81 @@ def make_plan(
         dt_ms=dt_ms,
         seed=seed,
         network_sha256=checked.report.network_sha256,
-        max_delay_ms=max([dt_ms, *(float(p.table.delay_ms.max()) for p in projections if len(p))]),
+        max_delay_ms=max([dt_ms, *extremes_ms]),
         draws=draws,
+        lgn=next((name for name, one in given.items() if one is network.lgn), "lgn"),
+        sources={name: one.size for name, one in given.items() if one is not network.lgn},
+        rounded=rounded,
     )
 
 
-def _refuse_without_input(network: NetworkModel) -> None:
-    """Refuse populations that nothing would make spike: left silent, it is another network."""
-    without = [
-        name
-        for name, population in network.source_populations.items()
-        if population is not network.lgn
-        and (population.role != "background" or network.background_weight is None)
-    ]
-    if without:
+def _refuse_other_sources(network: NetworkModel, dynamics: Dynamics) -> None:
+    """``training_float32`` adds up what comes from neurons, LGN and background, in this order."""
+    others = set(_given_sources(network)) - {
+        name for name, one in network.source_populations.items() if one is network.lgn
+    }
+    if dynamics == "training_float32" and others:
         raise InputError(
-            f"nothing says what the cells of {', '.join(without)} send",
-            where=network.source.path,
-            expected="one population of LGN cells and one background source",
+            f"training_float32 has no place for {', '.join(sorted(others))} in training's order of "
+            "sums",
+            where="simulation.dynamics",
+            expected="training, training_single or glif_psc",
         )
+
+
+def _given_sources(network: NetworkModel) -> dict[str, SourcePopulation]:
+    """Source populations whose spikes the stimulus gives: all but a background of one cell."""
+    return {
+        name: population
+        for name, population in network.source_populations.items()
+        if population.role != "background" or network.background_weight is None
+    }
+
+
+def _delays(
+    projections: Sequence[ProjectionPlan],
+) -> tuple[list[float], tuple[DelayRounding, ...]]:
+    """The longest delay of each projection in ms, and what is rounded.
+
+    Raises
+    ------
+    InputError
+        If a delay is shorter than half a step.
+    """
+    longest, rounded = [], []
+    for plan in projections:
+        delay_ms = plan.table.delay_ms
+        if plan.held_as != "pa_synapses" or not len(plan):
+            longest.append(float(delay_ms.max(initial=0.0)))
+            continue
+        most_steps = n_changed = 0
+        largest_ms, of_ms, to_ms = 0.0, 0.0, 0.0
+        for start in range(0, len(plan), _BLOCK):
+            block = delay_ms[start : start + _BLOCK].astype(np.float64)
+            steps = units.delay_steps(block, plan.dt_ms)
+            if (steps < 1).any():
+                row = start + int(np.argmax(steps < 1))
+                raise InputError(
+                    f"{int(np.count_nonzero(steps < 1)):,} delays of {plan.label} are shorter than "
+                    f"half a step of {plan.dt_ms:g} ms, for example that of row {row}: "
+                    f"{delay_ms[row]:g} ms",
+                    where="simulation.dt_ms",
+                    expected="delays of at least half a step: NEST has none of 0 steps",
+                    hint="simulate in shorter steps",
+                )
+            moved = np.abs(steps * plan.dt_ms - block)
+            moved[units.on_time_grid(block, plan.dt_ms)] = 0.0
+            n_changed += int(np.count_nonzero(moved))
+            most_steps = max(most_steps, int(steps.max()))
+            at = int(np.argmax(moved))
+            if moved[at] > largest_ms:
+                largest_ms, of_ms = float(moved[at]), float(block[at])
+                to_ms = float(steps[at] * plan.dt_ms)
+        longest.append(most_steps * plan.dt_ms)
+        if n_changed:
+            n = len(plan)
+            rounded.append(DelayRounding(plan.label, n_changed, n, largest_ms, of_ms, to_ms))
+    return longest, tuple(rounded)
 
 
 def _refuse_other_models(types: CellTypeTable, dynamics: Dynamics) -> None:
@@ -398,7 +495,10 @@ def _refuse_other_models(types: CellTypeTable, dynamics: Dynamics) -> None:
         )
 
 
-def _populations(classes: CellClasses, cell_type: NDArray[np.uint16]) -> tuple[PopulationPlan, ...]:
+def _populations(
+    classes: CellClasses, cell_type: NDArray[np.uint16], sources: Collection[str]
+) -> tuple[PopulationPlan, ...]:
+    """A population a class; one that is called as a source population is gets another label."""
     order = np.lexsort((cell_type, classes.of_neuron)).astype(np.int32)
     bounds = np.searchsorted(classes.of_neuron[order], np.arange(len(classes.names) + 1))
     plans = []
@@ -407,7 +507,8 @@ def _populations(classes: CellClasses, cell_type: NDArray[np.uint16]) -> tuple[P
         if not len(neuron):
             continue
         types, counts = np.unique(cell_type[neuron], return_counts=True)
-        plans.append(PopulationPlan(name, neuron, types.astype(np.intp), counts))
+        label = f"{name} cells" if name in (*sources, "stimulation") else name
+        plans.append(PopulationPlan(label, neuron, types.astype(np.intp), counts))
     return tuple(plans)
 
 

@@ -113,7 +113,8 @@ def _planned(simulation: Simulation, plan: ProjectionPlan) -> SynapseDigest:
 
 def _is_read_natively(simulation: Simulation, plan: ProjectionPlan) -> bool:
     """Whether the native module can read the projection."""
-    from_device = plan.label == "background" and simulation.plan.background == "independent_poisson"
+    drawn = simulation.plan.background == "independent_poisson"
+    from_device = plan.driven_by == "background" and drawn
     in_neurons = plan.held_as == "normalised_in_neurons"
     return simulation.native is not None and (in_neurons or not from_device)
 

@@ -41,9 +41,9 @@ from v1sim.simulation.watch import stop_if_hopeless
 from v1sim.stimulus import background
 from v1sim.stimulus.base import Stimulus
 from v1sim.stimulus.spikes import LgnInput, LgnSpikes
-from v1sim.units import MODEL_STEP_MS
+from v1sim.units import GRID_TOLERANCE_STEPS, MODEL_STEP_MS
 
-__all__ = ["QUIET_TIME_CONSTANTS", "Output", "refuse_other_input", "run_trials"]
+__all__ = ["QUIET_TIME_CONSTANTS", "Output", "refuse_other_input", "refuse_unfed", "run_trials"]
 
 #: exp(-45) is 3e-20: a current of 1e4 pA has become 3e-16 pA, which moves no membrane
 #: potential of tens of mV in float64 (spacing 7e-15 mV).
@@ -64,12 +64,14 @@ class Output:
     """What a simulation gave.
 
     ``seconds`` holds the wall time of each stage, ``gap_ms`` the simulated time
-    spent between trials. There are no ``lgn_spikes`` of analog input. ``state`` is that at the
-    end of the last trial, where it was asked for.
+    spent between trials. There are no ``lgn_spikes`` of analog input; ``input_spikes`` are what the
+    other source populations sent. ``state`` is that at the end of the last trial, where it was
+    asked for.
     """
 
     spikes: SpikeTable
     lgn_spikes: SpikeTable
+    input_spikes: Mapping[str, SpikeTable]
     voltage: VoltageTraces | None
     readback: tuple[ProjectionReadback, ...]
     simulation: Simulation
@@ -84,6 +86,7 @@ class _Collected:
 
     spikes: list[_TrialSpikes] = field(default_factory=list)
     lgn: list[_TrialSpikes] = field(default_factory=list)
+    inputs: dict[str, list[_TrialSpikes]] = field(default_factory=dict)
     voltage: list[NDArray[np.float32]] = field(default_factory=list)
     gap_ms: float = 0.0
     state: NetworkState | None = None
@@ -114,7 +117,7 @@ def run_trials(
     plan : BuildPlan
         From `v1sim.simulation.plan.make_plan`.
     stimulus : Stimulus
-        Trials and what the LGN sends in them, on the plan's time step.
+        Trials, and what the LGN and other source populations send in them.
     threads : int
         NEST's threads.
     between_trials : {"reset", "gap", "rebuild"}
@@ -137,13 +140,14 @@ def run_trials(
     Raises
     ------
     InputError
-        If the dynamics cannot take the input.
+        If the dynamics cannot take the input, or a source population has none.
     ReadbackError
         If NEST does not hold what the plan says.
     SimulationError
         If NEST fails, or the network does not fall silent between trials.
     """
     refuse_other_input(plan, stimulus)
+    refuse_unfed(plan, stimulus)
     if start is not None or save_state:
         refuse_state(plan, start, where="the run's state")
     if start is not None and between_trials == "gap":
@@ -184,12 +188,14 @@ def run_trials(
             since = time.perf_counter()
             first_step = 0 if start is None else start.n_steps
             lgn = stimulus.input(trial.index, plan.seed, plan.dt_ms, first_step)
+            inputs = stimulus.inputs(trial.index, plan.seed, plan.dt_ms, first_step)
             collected.timed("stimulus", since)
             since = time.perf_counter()
             n_steps = plan.n_steps(trial.duration_ms)
             keep = save_state and trial is stimulus.trials[-1]
             collected.state = _run_trial(
-                *(simulation, n_steps, trial.index, lgn, collected, early, pieces), start, keep
+                *(simulation, n_steps, trial.index, lgn, inputs, collected, early, pieces),
+                *(start, keep),
             )
             collected.timed("simulate", since)
             done_ms += trial.duration_ms
@@ -200,6 +206,7 @@ def run_trials(
     return Output(
         spikes=_spike_table(collected.spikes),
         lgn_spikes=_spike_table(collected.lgn),
+        input_spikes={name: _spike_table(sent) for name, sent in collected.inputs.items()},
         voltage=(
             VoltageTraces(simulation.voltage_of, np.stack(collected.voltage), plan.dt_ms)
             if collected.voltage
@@ -228,6 +235,32 @@ def refuse_other_input(plan: BuildPlan, stimulus: Stimulus) -> None:
             expected="simulation.dynamics: training, training_single or training_float32",
             hint="--set simulation.dynamics=training, or draw spikes: --set stimulus.input=spikes",
         )
+
+
+def refuse_unfed(plan: BuildPlan, stimulus: Stimulus) -> None:
+    """Source populations of which nothing says what they send: silent, it is another network.
+
+    Raises
+    ------
+    InputError
+        Naming them, and saying what to set; also of a trial that is no whole number of steps.
+    """
+    unfed = [name for name in plan.sources if name not in stimulus.feeds]
+    if unfed:
+        raise InputError(
+            f"nothing says what the cells of {', '.join(unfed)} send",
+            where="inputs",
+            expected=f"spikes for each of them, or inputs.{unfed[0]}: silent",
+            hint="BMTK leaves their synapses out without a word",
+        )
+    for trial in stimulus.trials:
+        steps = trial.duration_ms / plan.dt_ms
+        if abs(steps - round(steps)) > GRID_TOLERANCE_STEPS:
+            raise InputError(
+                f"trial {trial.index} lasts {trial.duration_ms:g} ms, which is no whole number of "
+                f"steps of {plan.dt_ms:g} ms",
+                where="stimulus.duration_ms",
+            )
 
 
 class _Pieces:
@@ -295,6 +328,7 @@ def _run_trial(
     n_steps: int,
     trial: int,
     lgn: LgnInput,
+    inputs: Mapping[str, LgnSpikes],
     collected: _Collected,
     early: _EarlyWatch | None,
     pieces: _Pieces,
@@ -306,13 +340,13 @@ def _run_trial(
     plan = simulation.plan
     first_step = 0 if start is None else start.n_steps
     start_ms = nest.biological_time + _n_steps_before(plan) * plan.dt_ms
-    _load_sources(simulation, start_ms, n_steps, trial, lgn, first_step)
+    _load_sources(simulation, start_ms, n_steps, trial, lgn, inputs, first_step)
     _take_steps_before(simulation, start)
     n_early = early.n_steps(n_steps) if early else 0
     parts = []
     if early and n_early:
         pieces.simulate(n_early)
-        parts.append(_recorded(simulation, start_ms, start_ms + n_early * plan.dt_ms))
+        parts.append(_recorded(simulation, start_ms, n_early))
         early.add(parts[0][0], lgn, n_early)
     state = None
     if save_state:
@@ -321,11 +355,14 @@ def _run_trial(
         n_early = n_steps
     # One step more: NEST hands over a step's voltages in the next.
     pieces.simulate(n_steps + 1 - n_early, done=n_early)
-    parts.append(_recorded(simulation, start_ms, start_ms + n_steps * plan.dt_ms))
+    parts.append(_recorded(simulation, start_ms, n_steps))
     neuron, time_ms = (np.concatenate(column) for column in zip(*parts, strict=True))
     collected.spikes.append((trial, neuron, time_ms))
     drawn = lgn if isinstance(lgn, LgnSpikes) else LgnSpikes.none()
     collected.lgn.append((trial, drawn.source, drawn.step * plan.dt_ms))
+    for name, sent in inputs.items():
+        part = (trial, sent.source, sent.step * plan.dt_ms)
+        collected.inputs.setdefault(name, []).append(part)
     if simulation.multimeter is not None:
         collected.voltage.append(_recorded_voltage(simulation, start_ms, n_steps))
     return state
@@ -337,23 +374,30 @@ def _load_sources(
     n_steps: int,
     trial: int,
     lgn: LgnInput,
+    inputs: Mapping[str, LgnSpikes],
     first_step: int = 0,
 ) -> None:
     """Give each source its spikes of this trial, or its numbers."""
     plan = simulation.plan
-    cells = simulation.populations["lgn"]
     start_step = round(start_ms / plan.dt_ms)
-    if not isinstance(lgn, LgnSpikes):
+    if isinstance(lgn, LgnSpikes):
+        inputs = {plan.lgn: lgn, **inputs}
+    elif plan.lgn in simulation.populations:
         assert simulation.native is not None  # refuse_other_input
-        simulation.native.give_values(int(cells.first_id), start_step, lgn)
-    elif simulation.native:
-        stamps = start_step + lgn.step.astype(np.int64)
-        simulation.native.give_spikes(int(cells.first_id), plan.n_lgn, lgn.source, stamps)
-    else:
-        order = np.argsort(lgn.source, kind="stable")
-        first = np.searchsorted(lgn.source[order], np.arange(1, plan.n_lgn))
-        trains = np.split(start_ms + lgn.step[order] * plan.dt_ms, first)
-        cells.node_collection.set([{"spike_times": train} for train in trains])
+        first_node = int(simulation.populations[plan.lgn].first_id)
+        simulation.native.give_values(first_node, start_step, lgn)
+    for name, sent in inputs.items():
+        cells = simulation.populations.get(name)
+        if cells is None:  # no synapse comes from them
+            continue
+        if simulation.native:
+            stamps = start_step + sent.step.astype(np.int64)
+            simulation.native.give_spikes(int(cells.first_id), cells.size, sent.source, stamps)
+        else:
+            order = np.argsort(sent.source, kind="stable")
+            first = np.searchsorted(sent.source[order], np.arange(1, cells.size))
+            trains = np.split(start_ms + sent.step[order] * plan.dt_ms, first)
+            cells.node_collection.set([{"spike_times": train} for train in trains])
     stimulation = simulation.populations.get("stimulation")
     if stimulation is not None:
         stamps_ms = start_ms + np.arange(n_steps) * plan.dt_ms
@@ -372,9 +416,10 @@ def _load_sources(
             )
             simulation.native.set_background(start_step, events.astype(np.float64) * weight)
         return
-    source = simulation.populations.get("background")
-    if source is None:
+    driven = next((p for p in plan.projections if p.driven_by == "background"), None)
+    if driven is None:
         return
+    source = simulation.populations[driven.source or ""]
     if plan.background == "independent_poisson":
         # Its stamps are start + 2 steps to stop + 1 step, both included.
         source.node_collection.set(
@@ -468,17 +513,17 @@ def _take_events(
 
 
 def _recorded(
-    simulation: Simulation, start_ms: float, stop_ms: float
+    simulation: Simulation, start_ms: float, n_steps: int
 ) -> tuple[NDArray[np.int32], NDArray[np.floating]]:
-    """Neuron and time within the trial of each spike, sorted by time, then neuron."""
+    """Neuron and time of each spike in the first steps of a trial, sorted by time, then neuron."""
     plan = simulation.plan
     senders, stamps = zip(*simulation.group.all_gather(_take_events(simulation)), strict=True)
     sender, stamp = np.concatenate(senders), np.concatenate(stamps)
-    inside = (stamp > start_ms) & (stamp <= stop_ms)
+    step = np.rint((stamp - start_ms) / plan.dt_ms).astype(np.int64) - 1
+    inside = (step >= 0) & (step < n_steps)
     neuron_of = np.zeros(int(simulation.neuron_node.max()) + 1, dtype=np.int32)
     neuron_of[simulation.neuron_node] = np.arange(plan.n_neurons, dtype=np.int32)
-    neuron = neuron_of[sender[inside]]
-    step = np.rint((stamp[inside] - start_ms) / plan.dt_ms).astype(np.int64) - 1
+    neuron, step = neuron_of[sender[inside]], step[inside]
     order = np.lexsort((neuron, step))
     return neuron[order], step[order] * plan.dt_ms
 

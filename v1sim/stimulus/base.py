@@ -11,13 +11,17 @@ or numbers that are there).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from v1sim.config_section import Count, Section
+from v1sim.errors import StimulusError
 from v1sim.model import LgnCellTable, NetworkModel, Trial
-from v1sim.stimulus.spikes import LgnInput
+from v1sim.stimulus.feeds import AnyFeed, Feed, feeds_of
+from v1sim.stimulus.spikes import LgnInput, LgnSpikes
 from v1sim.stimulus.trials import Schedule
 from v1sim.units import MODEL_STEP_MS
 
@@ -58,6 +62,13 @@ class Stimulus(ABC):
         self.schedule = schedule
         self.cells = cells
         self.analog = analog
+        #: What source populations send, by name; those of the LGN are there where nothing is shown.
+        self.feeds: Mapping[str, Feed] = MappingProxyType({})
+        #: Name of the LGN's population, known when populations are fed.
+        self.lgn: str | None = None
+
+    #: Whether the LGN sends what ``feeds`` say, in place of what is shown.
+    feeds_lgn = False
 
     @property
     def trials(self) -> tuple[Trial, ...]:
@@ -95,6 +106,36 @@ class Stimulus(ABC):
             If the stimulus cannot be shown, or not in such steps.
         """
 
+    def inputs(
+        self, trial: int, seed: int, dt_ms: float = MODEL_STEP_MS, first_step: int = 0
+    ) -> Mapping[str, LgnSpikes]:
+        """What the source populations other than the LGN send in one trial, by name."""
+        n_steps = round(self.trials[trial].duration_ms / dt_ms)
+        return {
+            name: feed.spikes(trial, seed, dt_ms, first_step, n_steps)
+            for name, feed in self.feeds.items()
+            if name != self.lgn
+        }
+
+    def feed(self, inputs: Mapping[str, AnyFeed], network: NetworkModel) -> None:
+        """Take what a configuration says of source populations.
+
+        Raises
+        ------
+        StimulusError
+            If a population or its spikes cannot be used, or the LGN is fed beside the stimulus.
+        """
+        self.lgn = next(
+            (name for name, one in network.source_populations.items() if one is network.lgn), None
+        )
+        if self.lgn in inputs and not self.feeds_lgn:
+            raise StimulusError(
+                f"{self.lgn} is the population of LGN cells, which the stimulus feeds",
+                where=f"inputs.{self.lgn}",
+                expected="one of the two: stimulus.kind: given_spikes where all spikes are given",
+            )
+        self.feeds = feeds_of(inputs, network, [trial.duration_ms for trial in self.trials])
+
     @abstractmethod
     def strength(self, trial: int) -> F32:
         """How strong the input of one trial is, shape (steps, n_lgn): for figures and files.
@@ -110,6 +151,10 @@ class Stimulus(ABC):
     def remarks(self) -> tuple[str, ...]:
         """What is to be known of the input given so far, in sentences."""
         return ()
+
+    def feed_remarks(self) -> tuple[str, ...]:
+        """What is to be known of what source populations send, in sentences."""
+        return tuple(text for feed in self.feeds.values() for text in feed.remarks())
 
 
 class StimulusConfig(Section):

@@ -1,9 +1,11 @@
-"""Files of LGN spikes, in the layouts that are in use.
+"""Files of spikes of the LGN or another source population, in the layouts that are in use.
 
 ======================================== ======================================================
 SONATA (HDF5)                            ``/spikes/<population>/{node_ids, timestamps}``
 SONATA, older (HDF5)                     ``/spikes/{gids, timestamps}``
 BMTK's table (.csv)                      columns ``timestamps``, ``node_ids`` and ``population``
+NWB 2 (.nwb)                             ``/units``, whose times are s; ms where BMTK wrote it
+NWB 1 (.nwb), as BMTK reads it           ``/processing/<trial>/spike_train/<id>/data``, in ms
 dense (HDF5 or .npy)                     0 and 1, [ms, cells] or [pieces, ms, cells]
 ======================================== ======================================================
 """
@@ -29,11 +31,15 @@ I64 = NDArray[np.int64]
 F64 = NDArray[np.float64]
 
 _EXPECTED = (
-    "LGN spikes: a SONATA spike file, BMTK's .csv, or zeros and ones [ms, cells] in HDF5 or .npy"
+    "spikes: a SONATA spike file, BMTK's .csv, NWB, or zeros and ones [ms, cells] in HDF5 or .npy"
 )
 #: Names that columns of a table have had.
 _NODES = ("node_ids", "node_id", "gids", "gid")
 _TIMES = ("timestamps", "timestamp", "times", "time")
+#: Names that columns of NWB's units have had: BMTK's and v1sim's.
+_NWB_POPULATION, _NWB_NODES = ("population", "source"), ("node_id", "neuron", "id")
+#: How BMTK describes the NWB files that it writes.
+_BY_BMTK = "BMTK"
 #: Datasets of zeros and ones that programs write.
 _DENSE = ("spike_trains", "input_spikes", "spikes")
 #: Units of an attribute, in ms.
@@ -58,8 +64,10 @@ class SpikeFile:
     where: str
 
 
-def read_spike_file(path: Path, population: str | None) -> SpikeFile:
-    """Read a file of LGN spikes.
+def read_spike_file(
+    path: Path, population: str | None, *, key: str = "stimulus", trial: str | None = None
+) -> SpikeFile:
+    """Read a file of spikes.
 
     Parameters
     ----------
@@ -67,6 +75,10 @@ def read_spike_file(path: Path, population: str | None) -> SpikeFile:
         The file.
     population : str, optional
         Which population; may be left out where the file has but one.
+    key : str, optional
+        Where the configuration names the file, for hints.
+    trial : str, optional
+        Which one of an NWB 1 file that has several.
 
     Raises
     ------
@@ -74,15 +86,19 @@ def read_spike_file(path: Path, population: str | None) -> SpikeFile:
         If it cannot be read, is something else, or has several populations.
     """
     if path.suffix.lower() in (".csv", ".txt", ".tsv"):
-        return _of_table(path, population)
+        return _of_table(path, population, key)
     if path.suffix.lower() == ".npy":
         values = read_array(path, error=StimulusError, expected=_EXPECTED)
         return _of_dense(values, str(path))
     with given_hdf5(path, error=StimulusError, expected=_EXPECTED) as file:
-        return _of_hdf5(file, population)
+        if file.is_group("units"):
+            return _of_nwb_units(file, population, key)
+        if file.is_group("processing") and not file.has("spikes"):
+            return _of_nwb_1(file, trial, key)
+        return _of_hdf5(file, population, key)
 
 
-def _of_hdf5(file: GivenHdf5, population: str | None) -> SpikeFile:
+def _of_hdf5(file: GivenHdf5, population: str | None, key: str) -> SpikeFile:
     for name in _DENSE:
         data = file.dataset(name)
         if data is not None:
@@ -94,16 +110,71 @@ def _of_hdf5(file: GivenHdf5, population: str | None) -> SpikeFile:
             return _of_dense(file.read(data), file.where(name))
     for node_name in ("gids", "node_ids"):
         if file.has(f"spikes/{node_name}"):
-            return _of_group(file, "spikes", node_name)
+            return _of_group(file, "spikes", node_name, key)
     names = [name for name in file.names("spikes") if file.is_group(f"spikes/{name}")]
     if not names:
         raise file.missing("spikes")
-    name = _chosen(names, population, file.where("spikes"))
+    name = _chosen(names, population, file.where("spikes"), key)
     group = f"spikes/{name}"
-    return _of_group(file, group, "gids" if file.has(f"{group}/gids") else "node_ids")
+    return _of_group(file, group, "gids" if file.has(f"{group}/gids") else "node_ids", key)
 
 
-def _chosen(names: list[str], population: str | None, where: str) -> str:
+def _of_nwb_units(file: GivenHdf5, population: str | None, key: str) -> SpikeFile:
+    """The table of units of NWB 2: one row a cell, its spikes up to its place in an index."""
+    expected = "NWB's table of units"
+    time = file.numbers("units/spike_times", (None,), kinds="f", expected=expected)
+    index = file.numbers("units/spike_times_index", (None,), kinds="iu", expected=expected)
+    stops = index.astype(np.int64)
+    counts = stops - np.concatenate([[0], stops[:-1]]).astype(np.int64)
+    if (counts < 0).any() or (len(stops) and int(stops[-1]) != len(time)):
+        seen = f"spike_times_index does not divide the {len(time):,} times"
+        raise StimulusError(seen, where=file.where("units"), expected=expected)
+    name = next(name for name in (*_NWB_NODES, "") if not name or file.has(f"units/{name}"))
+    node = file.numbers(f"units/{name}", (len(stops),), kinds="iu", expected="an id a unit")
+    chosen = np.ones(len(stops), dtype=bool)
+    column = next((c for c in _NWB_POPULATION if file.has(f"units/{c}")), None)
+    if column is not None:
+        of_unit = np.array(file.texts(f"units/{column}"))
+        names = np.unique(of_unit).tolist()
+        if names:
+            chosen = of_unit == _chosen(names, population, file.where(f"units/{column}"), key)
+    description = file.text("session_description")
+    in_ms = description is not None and description.startswith(_BY_BMTK)
+    kept = np.repeat(chosen, counts)
+    return _spikes(
+        np.repeat(node, counts)[kept],
+        time[kept],
+        _UNITS_MS["ms" if in_ms else "s"],
+        file.where("units"),
+    )
+
+
+def _of_nwb_1(file: GivenHdf5, trial: str | None, key: str) -> SpikeFile:
+    """What BMTK reads as NWB: a group a cell, of one of the trials."""
+    expected = "NWB 1: /processing/<trial>/spike_train/<node id>/data"
+    trials = file.names("processing")
+    name = trial or (trials[0] if len(trials) == 1 else None)
+    if name not in trials:
+        raise StimulusError(
+            f"no trial {name!r}" if name else f"{len(trials)} trials",
+            where=file.where("processing"),
+            expected=f"one of {', '.join(map(printable, trials[:12]))}",
+            hint=f"--set {key}.trial=NAME",
+        )
+    group = f"processing/{name}/spike_train"
+    cells = file.names(group)
+    if any(not cell.isdecimal() for cell in cells):
+        raise StimulusError(
+            "names that are no node ids", where=file.where(group), expected=expected
+        )
+    trains = [file.numbers(f"{group}/{cell}/data", (None,), expected=expected) for cell in cells]
+    counts = [len(train) for train in trains]
+    node = np.repeat(np.array(cells, dtype=np.int64), counts)
+    time = np.concatenate([np.empty(0), *trains])
+    return _spikes(node, time, None, file.where(group))
+
+
+def _chosen(names: list[str], population: str | None, where: str, key: str) -> str:
     """The population that is meant."""
     name = population or (names[0] if len(names) == 1 else None)
     if name not in names:
@@ -111,12 +182,12 @@ def _chosen(names: list[str], population: str | None, where: str) -> str:
             f"no population {name!r}" if name else f"{len(names)} populations",
             where=where,
             expected=f"one of {', '.join(map(printable, names))}",
-            hint=f"--set stimulus.population={printable(names[0])}",
+            hint=f"--set {key}.population={printable(names[0])}",
         )
     return name
 
 
-def _of_group(file: GivenHdf5, group: str, node_name: str) -> SpikeFile:
+def _of_group(file: GivenHdf5, group: str, node_name: str, key: str) -> SpikeFile:
     """Two columns of a group."""
     expected = "one id a timestamp"
     node = file.numbers(f"{group}/{node_name}", (None,), kinds="iu", expected=expected)
@@ -128,7 +199,7 @@ def _of_group(file: GivenHdf5, group: str, node_name: str) -> SpikeFile:
             f"timestamps in {printable(unit)!r}",
             where=file.where(group),
             expected="milliseconds or seconds",
-            hint="say what they are: --set stimulus.unit=milliseconds, or seconds",
+            hint=f"say what they are: --set {key}.unit=milliseconds, or seconds",
         )
     unit_ms = None if unit is None else _UNITS_MS[unit.strip().lower()]
     return _spikes(node, time, unit_ms, file.where(group))
@@ -145,7 +216,7 @@ def _spikes(
     return SpikeFile(node.astype(np.int64), time.astype(np.float64), unit_ms, where)
 
 
-def _of_table(path: Path, population: str | None) -> SpikeFile:
+def _of_table(path: Path, population: str | None, key: str) -> SpikeFile:
     """BMTK's table, with or without a column of populations."""
     table = read_table(path, error=StimulusError, expected=_EXPECTED)
     node_name, time_name = (
@@ -165,7 +236,7 @@ def _of_table(path: Path, population: str | None) -> SpikeFile:
         of_spike = table.texts("population")
         names = np.unique(of_spike).tolist()
         if names:
-            chosen = of_spike == _chosen(names, population, str(path))
+            chosen = of_spike == _chosen(names, population, str(path), key)
     return _spikes(node.astype(np.int64)[chosen], time[chosen], None, str(path))
 
 
