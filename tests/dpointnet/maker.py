@@ -1,10 +1,10 @@
 """Trains a small circuit with DPointNet (BMTK) in the current, empty folder.
 
-``python -m tests.dpointnet.maker '{"seed": 3, ...}'``: keys are those of `DEFAULTS`. Leaves there what a
-user of DPointNet has (config.json, network/, components/, training/, files of spikes) and, for tests, the
-trained spikes and voltages (spikes.h5, voltages.h5), the cell's own arrays (internal.npz) and whatever
-input was drawn, as spikes (inputs/). Each circuit needs a process of its own: DPointNet keeps its ids
-in a singleton.
+``python -m tests.dpointnet.maker '{"seed": 3, ...}'``: keys are those of `DEFAULTS`. Leaves there
+what a user of DPointNet has (config.json, network/, components/, training/, files of spikes) and,
+for tests, the trained spikes and voltages (spikes.h5, voltages.h5), the cell's own arrays
+(internal.npz) and whatever input was drawn, as spikes (inputs/). Each circuit needs a process of
+its own: DPointNet keeps its ids in a singleton.
 """
 
 from __future__ import annotations
@@ -55,12 +55,21 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-def _cell(e_l, v_th, c_m, g, t_ref, asc, v_reset, **changed):
+def _cell(e_l, v_th, c_m, g, t_ref, asc, v_reset, changed):
     return {
-        **{"V_m": e_l, "E_L": e_l, "V_th": v_th, "V_reset": v_reset, "C_m": c_m, "g": g},
-        **{"t_ref": t_ref, "asc_init": [0.0, 0.0], "asc_decay": [0.003, 0.1], "asc_amps": asc},
+        "V_m": e_l,
+        "E_L": e_l,
+        "V_th": v_th,
+        "V_reset": v_reset,
+        "C_m": c_m,
+        "g": g,
+        "t_ref": t_ref,
+        "asc_init": [0.0, 0.0],
+        "asc_decay": [0.003, 0.1],
+        "asc_amps": asc,
         "tau_syn": [5.5, 8.5, 2.8, 5.8],
-        **{"spike_dependent_threshold": False, "after_spike_currents": True},
+        "spike_dependent_threshold": False,
+        "after_spike_currents": True,
         "adapting_threshold": False,
         **changed,
     }
@@ -86,8 +95,8 @@ def write_circuit(given: dict[str, Any]) -> dict[str, Any]:
     for folder in ("components/cells", "components/syn"):
         Path(folder).mkdir(parents=True)
     cells = {
-        "exc": _cell(-70.0, -50.0, 100.0, 5.0, 3.0, [-10.0, -100.0], -65.0, **what["cells"]),
-        "inh": _cell(-75.0, -45.0, 60.0, 6.0, 2.4, [-5.0, -50.0], -75.0, **what["cells"]),
+        "exc": _cell(-70.0, -50.0, 100.0, 5.0, 3.0, [-10.0, -100.0], -65.0, what["cells"]),
+        "inh": _cell(-75.0, -45.0, 60.0, 6.0, 2.4, [-5.0, -50.0], -75.0, what["cells"]),
     }
     for name, parameters in cells.items():
         Path(f"components/cells/{name}.json").write_text(json.dumps(parameters))
@@ -114,7 +123,7 @@ def write_circuit(given: dict[str, Any]) -> dict[str, Any]:
     bkg.add_nodes(N=n["bkg"], model_type="virtual")
 
     def connect(source, ei, model, low, high, delay, n_syn, chance):
-        more = {} if what["nsyns"] is None else {"nsyns": what["nsyns"]}
+        more = {}
         if not what["delay_of_edges"]:
             more["delay"] = delay
         edges = v1.add_edges(
@@ -146,6 +155,11 @@ def write_circuit(given: dict[str, Any]) -> dict[str, Any]:
     for net in (v1, lgn, bkg):
         net.build()
         net.save(output_dir="network")
+    if what["nsyns"] is not None:
+        for path in Path("network").glob("*_edge_types.csv"):
+            lines = path.read_text().splitlines()
+            lines = [f"{lines[0]} nsyns", *(f"{line} {what['nsyns']}" for line in lines[1:])]
+            path.write_text("\n".join(lines) + "\n")
 
     steps = what["steps"]
     for population, rate in (("lgn", 0.06), ("bkg", 0.1)):

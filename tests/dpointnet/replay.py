@@ -14,7 +14,7 @@ from v1sim.model import NetworkModel
 
 
 def counts_of(path: Path, population: str, size: int, steps: int, *, once: bool) -> np.ndarray:
-    """Spikes of a population by step and node, (steps, size); ``once`` as spikes_files takes them."""
+    """Spikes by step and node, (steps, size); ``once`` as the module spikes_files takes them."""
     counts = np.zeros((steps, size))
     with h5py.File(path, "r") as file:
         group = file[f"spikes/{population}"]

@@ -15,7 +15,7 @@ from v1sim.printable import printable
 from v1sim.sources.dpointnet.circuit import CircuitNodes, read_parameters
 from v1sim.sources.dpointnet.remarks import Remarks
 
-__all__ = ["CircuitCells", "read_cells"]
+__all__ = ["CircuitCells", "note_cells", "read_cells"]
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -68,7 +68,7 @@ class CircuitCells:
     def dead(self) -> NDArray[np.bool_]:
         """Types that never spike in training: asc_decay through logit and sigmoid is NaN, (t,)."""
         k = self.asc_decay_per_ms
-        return ~((k >= 0) & (k <= 1)).all(axis=1)
+        return np.logical_not(((k >= 0) & (k <= 1)).all(axis=1))
 
 
 def read_cells(nodes: CircuitNodes, folder: Path | None, where: str) -> CircuitCells:
@@ -159,7 +159,9 @@ def note_cells(
     """What DPointNet does otherwise with these cells than PointNet."""
     n_types, count = len(cells.name), np.bincount(cells.type_index, minlength=len(cells.name))
 
-    def note(check: str, which: NDArray[np.bool_], message: str, texts: list[str], hint: str) -> None:
+    def note(
+        check: str, which: NDArray[np.bool_], message: str, texts: list[str], hint: str
+    ) -> None:
         if which.any():
             n = int(count[which].sum())
             remarks.add(

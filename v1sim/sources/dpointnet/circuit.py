@@ -23,7 +23,15 @@ from v1sim.files.table import Table, read_table
 from v1sim.printable import printable
 from v1sim.sources.dpointnet.pairing import EdgeKeys
 
-__all__ = ["CircuitEdges", "CircuitNodes", "SynapticModels", "read_edges", "read_nodes"]
+__all__ = [
+    "CircuitEdges",
+    "CircuitNodes",
+    "SynapticModels",
+    "read_edges",
+    "read_nodes",
+    "read_parameters",
+    "synaptic_models",
+]
 
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
@@ -186,9 +194,7 @@ def read_nodes(files: Iterable[Path], tables: Iterable[Path]) -> list[CircuitNod
     return found
 
 
-def _require_types(
-    type_id: NDArray[Any], types: Mapping[int, Any], where: str, what: str
-) -> None:
+def _require_types(type_id: NDArray[Any], types: Mapping[int, Any], where: str, what: str) -> None:
     unknown = [int(t) for t in np.unique(type_id) if int(t) not in types]
     if unknown:
         raise NetworkFileError(
@@ -258,20 +264,27 @@ def _edges(
         )
     columns = tuple(file.names(f"{group}/{groups[0]}")) if groups else ()
 
-    def values(column: str) -> NDArray[Any] | None:
+    def given(column: str) -> NDArray[Any] | None:
         """A property of each edge: its own, or its type's."""
         if column in columns:
             return file.numbers(
                 f"{group}/{groups[0]}/{column}", (n,), kinds="fiu", expected=f"{n:,} values"
             )
         kinds = np.unique(type_id)
-        given = [types[int(t)].get(column) for t in kinds]
-        if any(value is None for value in given):
+        texts = [types[int(t)].get(column) for t in kinds]
+        if any(text is None for text in texts):
             return None
-        numbers = np.array([float(str(value)) for value in given])
+        try:
+            numbers = np.array([float(str(text)) for text in texts])
+        except ValueError as error:
+            raise NetworkFileError(
+                f"{column} of the types of edges is no number: {printable(str(error))}",
+                where=where,
+                expected="numbers in the table of types",
+            ) from error
         return numbers[np.searchsorted(kinds, type_id)]
 
-    weight, delay = values("syn_weight"), values("delay")
+    weight, delay = given("syn_weight"), given("delay")
     for column, seen in (("syn_weight", weight), ("delay", delay)):
         if seen is None:
             raise NetworkFileError(
@@ -292,7 +305,7 @@ def _edges(
         weight_pa=weight.astype(np.float32),
         delay_ms=delay.astype(np.float32),
         types={int(t): types[int(t)] for t in np.unique(type_id)},
-        nsyns=values("nsyns"),
+        nsyns=given("nsyns"),
         columns=columns,
     )
 

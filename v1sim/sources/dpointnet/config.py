@@ -20,7 +20,7 @@ from v1sim.sources.dpointnet.basis import read_tau_basis
 
 __all__ = ["DPointNetConfig", "DPointNetInput", "dpointnet_config", "is_dpointnet"]
 
-#: Keys of ``rnn_cell_params`` with their defaults (``GLIF3Cell`` of BMTK 1.2.0); others are refused.
+#: Keys of ``rnn_cell_params`` and their defaults (``GLIF3Cell``, BMTK 1.2.0); others are refused.
 _DEFAULTS = MappingProxyType(
     {
         "dt": 1.0,

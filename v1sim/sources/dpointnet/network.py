@@ -233,7 +233,9 @@ def open_circuit(
 
     ordered = [by_source[name] for name in (neurons.population, *sources) if name in by_source]
     models = synaptic_models(ordered, folder("synaptic_models_dir"))
-    table = None if config.basis_weights_file is None else read_basis_table(config.basis_weights_file)
+    table = (
+        None if config.basis_weights_file is None else read_basis_table(config.basis_weights_file)
+    )
     basis = factors_of_models(
         models.files, models.parameters, table, len(config.tau_basis_ms), where
     )
@@ -337,9 +339,9 @@ def _note(circuit: Circuit, remarks: Remarks) -> None:
         remarks.add(
             "dpointnet.run_dt",
             where,
-            f"run.dt is {config.run_dt_ms:g} ms, the cell's step {config.step_ms:g} ms: the network "
-            f"was trained in steps of {config.step_ms:g} ms, and stamps of spikes are those of the "
-            f"cell times {config.run_dt_ms / config.step_ms:g}",
+            f"run.dt is {config.run_dt_ms:g} ms, the cell's step {config.step_ms:g} ms: the "
+            f"network was trained in steps of {config.step_ms:g} ms, and stamps of spikes are "
+            f"those of the cell times {config.run_dt_ms / config.step_ms:g}",
             hint="set both to the same; v1sim takes the cell's",
         )
     if config.dtype in ("float16", "bfloat16", "mixed_float16", "mixed_bfloat16"):
@@ -432,9 +434,7 @@ def _note_delays(circuit: Circuit, remarks: Remarks) -> None:
             )
 
 
-def _note_edges(
-    circuit: Circuit, population: str, edges: CircuitEdges, remarks: Remarks
-) -> None:
+def _note_edges(circuit: Circuit, population: str, edges: CircuitEdges, remarks: Remarks) -> None:
     n_edges, name = len(edges), printable(population)
     if edges.nsyns is not None and (several := edges.nsyns != 1).any():
         n = int(several.sum())
@@ -443,7 +443,7 @@ def _note_edges(
             edges.where,
             f"{n:,} of {n_edges:,} edges from {name} have an nsyns that is not 1 (up to "
             f"{edges.nsyns.max():g}): their weights were trained without it",
-            hint="v1sim leaves it out as in training; for PointNet divide the trained weights by it "
+            hint="v1sim leaves it out as in training; for PointNet divide trained weights by it "
             "(v1sim export --edges-like does)",
             n=n,
             total=n_edges,
@@ -467,7 +467,7 @@ def _note_edges(
         remarks.add(
             "dpointnet.weight_function",
             edges.where,
-            f"{n:,} of {n_edges:,} edges from {name} have a weight_function, which training ignored",
+            f"{n:,} of {n_edges:,} edges from {name} have a weight_function: training ignored it",
             hint="take it out of the table of types before PointNet reads trained weights",
             n=n,
             total=n_edges,

@@ -88,7 +88,12 @@ def _columns(keys: EdgeKeys, order: I64) -> I64:
 
 
 def _require_same(
-    before: EdgeKeys, after: EdgeKeys, order_before: I64, order_after: I64, where: str, original: str
+    before: EdgeKeys,
+    after: EdgeKeys,
+    order_before: I64,
+    order_after: I64,
+    where: str,
+    original: str,
 ) -> None:
     a, b = _columns(before, order_before), _columns(after, order_after)
     if len(a) == len(b) and np.array_equal(a, b):

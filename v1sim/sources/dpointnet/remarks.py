@@ -62,7 +62,7 @@ _KINDS = (
         "dpointnet.delays",
         _W,
         "DPointNet clips delays to max_delay and rounds them half to even to steps of its cell; "
-        "PointNet takes them as they are, or 1.0 ms where the trained edges have none of their own.",
+        "PointNet takes them as they are, or 1.0 ms where the trained edges have none.",
     ),
     RemarkKind(
         "dpointnet.input_delays",

@@ -22,7 +22,15 @@ from v1sim.sources.dpointnet.pairing import EdgeKeys, paired
 from v1sim.sources.dpointnet.remarks import Remarks
 from v1sim.sources.dpointnet.trained_edges import TrainedEdges, read_trained_edges
 
-__all__ = ["ROUNDING", "ClassChange", "TrainedWeights", "WeightChange", "changes", "from_folder"]
+__all__ = [
+    "ROUNDING",
+    "ClassChange",
+    "TrainedWeights",
+    "WeightChange",
+    "changes",
+    "from_folder",
+    "note_changes",
+]
 
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
@@ -167,10 +175,8 @@ def _require_finite(weight: F32, where: str) -> None:
         )
 
 
-def _true_ids(
-    circuit: Circuit, population: str, held: TrainedEdges, remarks: Remarks
-) -> EdgeKeys:
-    """Keys with the ids that the nodes have: where they are not their rows, DPointNet writes others.
+def _true_ids(circuit: Circuit, population: str, held: TrainedEdges, remarks: Remarks) -> EdgeKeys:
+    """Keys with the ids that nodes have: where they are not their rows, DPointNet writes others.
 
     It looks a row up in its table of rows by id (``tf2bmtk_id_map``), the wrong way round.
     """
@@ -186,7 +192,9 @@ def _true_ids(
         mended: I64 = nodes.node_id[nodes.node_id[ids]]
         return mended
 
-    true = EdgeKeys(mended(source, keys.source), mended(circuit.neurons, keys.target), keys.edge_type)
+    true = EdgeKeys(
+        mended(source, keys.source), mended(circuit.neurons, keys.target), keys.edge_type
+    )
     n = int(((true.source != keys.source) | (true.target != keys.target)).sum())
     if n:
         remarks.add(

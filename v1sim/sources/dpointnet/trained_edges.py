@@ -38,7 +38,7 @@ class TrainedEdges:
 
 
 def edges_files(folder: Path) -> tuple[Path, ...]:
-    """The edges files of a folder of trained weights, or of the one above it; none if there are none.
+    """The edges files of a folder of trained weights, or of the one above it.
 
     Parameters
     ----------
@@ -108,9 +108,7 @@ def _read(file: GivenHdf5, name: str) -> TrainedEdges:
             expected=_EXPECTED,
             hint="DPointNet writes one; give the folder that it wrote",
         )
-    weight = file.numbers(
-        f"{group}/0/syn_weight", (n,), kinds="f", expected=f"{n:,} weights in pA"
-    )
+    weight = file.numbers(f"{group}/0/syn_weight", (n,), kinds="f", expected=f"{n:,} weights in pA")
     order = file.numbers(f"{group}/edge_group_index", (n,), kinds="iu", expected=f"{n:,} rows")
     if not np.array_equal(order, np.arange(n)):
         if n and (np.sort(order) != np.arange(n)).any():
