@@ -11,21 +11,25 @@ computes the same sums inside NEST.
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from v1sim.cell_types import GLIF3_COLUMNS
-from v1sim.model import V1, NetworkModel, SynapseTable
+from v1sim.model import NetworkModel, SynapseTable
+from v1sim.receptors import BILLEH_RECEPTORS
+from v1sim.units import MODEL_STEP_MS
 
 __all__ = [
     "SynapseDigest",
     "array_sha256",
     "file_sha256",
     "network_sha256",
+    "plain_background",
+    "structure_of",
     "synapse_digest",
     "table_digest",
 ]
@@ -126,40 +130,92 @@ def table_digest(table: SynapseTable) -> SynapseDigest:
     return total
 
 
+def plain_background(network: NetworkModel) -> NDArray[np.float32] | None:
+    """Weights (n, receptors) of the background of the Billeh model's files; None for any other.
+
+    It is one cell of that name, which acts on every neuron and receptor a step later.
+    """
+    names = list(network.tables_of("background"))
+    if names != ["background"] or network.projections["background"].source != "background":
+        return None
+    table = network.tables["background"]
+    if table.unit != "normalised" or table.weight.dtype != np.float32:
+        return None
+    if (table.delay_ms != np.float32(MODEL_STEP_MS)).any() or table.delay_ms.dtype != np.float32:
+        return None
+    return network.background_weight
+
+
+def structure_of(network: NetworkModel) -> str:
+    """What acts in a network and is no array, as JSON; empty for that of the Billeh model's files.
+
+    Names of populations, sources with their roles, projections with source and unit, receptors,
+    sizes of readout groups where they differ, the time step.
+    """
+    background = plain_background(network) is not None
+    sources = [[name, one.role] for name, one in network.source_populations.items()]
+    projections = [
+        [name, one.source, one.synapses.unit] for name, one in network.projections.items()
+    ]
+    groups = sorted({len(group) for group in network.readout})
+    structure: dict[str, object] = {
+        "populations": [[p.name, len(p)] for p in network.neurons.populations],
+        "sources": sources,
+        "projections": projections,
+        "receptors": network.cell_types.receptor_kinds.names,
+        "readout": [len(group) for group in network.readout] if len(groups) > 1 else [],
+        "step_ms": network.step_ms,
+    }
+    usual = {
+        "populations": [],
+        "sources": [["lgn", "lgn"], *([["background", "background"]] if background else [])],
+        "projections": [
+            ["recurrent", None, "normalised"],
+            ["lgn", "lgn", "normalised"],
+            *([["background", "background", "normalised"]] if background else []),
+        ],
+        "receptors": BILLEH_RECEPTORS.names,
+        "readout": [],
+        "step_ms": MODEL_STEP_MS,
+    }
+    return "" if structure == usual else json.dumps(structure)
+
+
 def network_sha256(network: NetworkModel) -> str:
     """Digest of what a network holds: not of compression, dtypes, or the order of its synapses."""
     digest = hashlib.sha256()
-    types, background = network.cell_types, network.background_weight
+    types, background = network.cell_types, plain_background(network)
     # The sizes and digests of the Billeh model's files; what other networks add is named.
+    digest.update(structure_of(network).encode())
+    if network.dynamics is not None:
+        digest.update(repr(network.dynamics.text).encode())
     counted = {
         name: population.size
         for name, population in network.source_populations.items()
-        if background is None or population.role != "background"
+        if background is None or name != "background"
     }
-    tables = network.tables_of(
-        "recurrent", "lgn", "other", *(("background",) if background is None else ())
-    )
-    named: dict[str, list[Any]] = {
-        "populations": [(p.name, len(p)) for p in network.populations if p.name != V1],
-        "sources": [name for name in counted if name != "lgn"],
-        "projections": [name for name in tables if name not in ("recurrent", "lgn")],
-        "units": sorted(name for name, table in tables.items() if table.unit != "normalised"),
+    tables = {
+        name: table
+        for name, table in network.tables.items()
+        if background is None or name != "background"
     }
-    if network.dynamics is not None:
-        named["dynamics"] = list(network.dynamics.text)
-    if any(named.values()):
-        digest.update(repr(named).encode())
     columns: tuple[str, ...]
     if set(types.columns) == set(GLIF3_COLUMNS) and set(types.model) == {"glif_psc"}:
         columns = GLIF3_COLUMNS
     else:
         columns = tuple(sorted(types.columns))
         digest.update(repr((types.model, columns)).encode())
+    kinds = types.receptor_kinds
     for values in (
         *(types.columns[name] for name in columns), network.neurons.cell_type,
         np.array([network.n_neurons, *counted.values()]),
         *((background,) if background is not None else ()),
         *network.readout,
+        *(one.node_id for one in network.neurons.populations),
+        *(one.node_id for one in network.source_populations.values() if one.node_id is not None),
+        *(() if kinds.same_as(BILLEH_RECEPTORS) else (kinds.presynaptic, kinds.postsynaptic)),
+        *(counts for counts in (types.n_receptors, types.n_after_spike_currents)
+          if counts is not None),
     ):  # fmt: skip
         digest.update(array_sha256(values).encode())
     for table in tables.values():

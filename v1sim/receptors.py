@@ -91,6 +91,14 @@ class ReceptorKinds:
         """Whether the kinds do not depend on the cell type of the target."""
         return len(self.presynaptic) == 1
 
+    def same_as(self, other: ReceptorKinds) -> bool:
+        """Whether names and kinds are those of another scheme."""
+        return (
+            self.names == other.names
+            and np.array_equal(self.presynaptic, other.presynaptic)
+            and np.array_equal(self.postsynaptic, other.postsynaptic)
+        )
+
     def presynaptic_kind(
         self, receptor: NDArray[np.integer], cell_type: NDArray[np.integer] | None = None
     ) -> U8:

@@ -18,12 +18,11 @@ from tests.cell_models import (
 from tests.networks import admitted, tiny_network
 from v1sim import guard
 from v1sim.cell_models import CELL_MODELS
-from v1sim.errors import InputError, OutputError
+from v1sim.errors import InputError
 from v1sim.model import NetworkModel, Severity, Trial
 from v1sim.simulation.kernel import backend
 from v1sim.simulation.plan import make_plan
 from v1sim.simulation.run import run_trials
-from v1sim.sources.hdf5 import write_network
 from v1sim.stimulus.drawn import FixedProbabilities
 from v1sim.stimulus.trials import Schedule
 
@@ -160,12 +159,6 @@ def test_other_dynamics_refuse_these_models_by_name(dynamics):
 def test_models_outside_the_list_are_refused_by_name():
     with pytest.raises(InputError, match="'hh_psc_alpha' cannot be built"):
         replace(mixed_types(), model=("hh_psc_alpha", *MODELS[1:]))
-
-
-def test_the_network_file_has_no_place_for_them(tmp_path):
-    with pytest.raises(OutputError, match="iaf_psc_alpha"):
-        write_network(NET, tmp_path / "mixed.h5")
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_glif_psc_is_the_nest_model_of_its_types():

@@ -11,7 +11,7 @@ from tests.networks import N_LGN, N_NEURONS, admitted, findings, tiny_network, w
 from v1sim.cell_classes import cell_classes
 from v1sim.config import RunConfig, validate
 from v1sim.digests import network_sha256
-from v1sim.errors import InputError, OutputError
+from v1sim.errors import InputError
 from v1sim.guard import examine
 from v1sim.model import (
     NetworkModel,
@@ -23,7 +23,6 @@ from v1sim.model import (
 from v1sim.simulation.plan import make_plan
 from v1sim.simulation.run import refuse_unfed
 from v1sim.sources.difference import compare_networks
-from v1sim.sources.hdf5 import write_network
 from v1sim.sources.provenance import canonical_arrays
 from v1sim.verdict import Policy
 
@@ -154,21 +153,6 @@ def test_a_population_that_nothing_makes_spike_is_refused():
         refuse_unfed(plan, shown)
     shown.feed({"higher": "silent"}, network)
     refuse_unfed(plan, shown)
-
-
-@pytest.mark.parametrize(
-    ("network", "seen"),
-    [
-        (with_other_source(), "feedback"),
-        (replace(NET, neurons=replace(NET.neurons, populations=(AREA_1, AREA_2))), "2 populations"),
-        (NET.with_tables(recurrent=in_pa(NET.tables["recurrent"])), "in pA: recurrent"),
-        (replace(NET, projections={"recurrent": NET.projections["recurrent"]}), "no lgn synapses"),
-    ],
-)
-def test_the_layout_in_use_has_no_place_for_it(network, seen, tmp_path):
-    with pytest.raises(OutputError, match=seen):
-        write_network(replace(network, provenance=None), tmp_path / "net.h5")
-    assert not list(tmp_path.iterdir())
 
 
 def test_populations_that_are_not_all_neurons_are_refused():

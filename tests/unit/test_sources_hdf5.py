@@ -151,12 +151,12 @@ def test_huge_tables_lie_in_scratch_files(path, monkeypatch, options, dtype):
         made.append(n)
         return paged_array(n, dtype)
 
-    monkeypatch.setattr("v1sim.sources.hdf5.reader.paged_array", noted)
+    monkeypatch.setattr("v1sim.sources.hdf5.columns.paged_array", noted)
     n = len(in_memory.tables["recurrent"])
-    monkeypatch.setattr("v1sim.sources.hdf5.reader._PAGED_ABOVE", n)
+    monkeypatch.setattr("v1sim.sources.hdf5.columns._PAGED_ABOVE", n)
     open_network(path)
     assert not made
-    monkeypatch.setattr("v1sim.sources.hdf5.reader._PAGED_ABOVE", n - 1)
+    monkeypatch.setattr("v1sim.sources.hdf5.columns._PAGED_ABOVE", n - 1)
     paged = open_network(path)
     assert made == [n] * 5
     assert_same(paged, in_memory)
@@ -169,8 +169,8 @@ def test_no_room_for_scratch_files_is_one_clear_error(path, monkeypatch):
     def full(n: int, dtype: object) -> np.ndarray:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("v1sim.sources.hdf5.reader.paged_array", full)
-    monkeypatch.setattr("v1sim.sources.hdf5.reader._PAGED_ABOVE", 10)
+    monkeypatch.setattr("v1sim.sources.hdf5.columns.paged_array", full)
+    monkeypatch.setattr("v1sim.sources.hdf5.columns._PAGED_ABOVE", 10)
     with pytest.raises(NetworkFileError, match=r"scratch space.*No space left.*TMPDIR"):
         open_network(path)
 

@@ -128,7 +128,7 @@ def identify_hdf5(file: h5py.File) -> Identity | None:
         return Identity("an NWB file", "a run's spikes for v1sim are in its spikes.h5 (SONATA)")
     if "spike_trains" in names:
         return Identity("a stimulus file", "it is shown by stimulus.kind: probabilities")
-    if {"recurrent", "neurons"} <= names:
+    if {"recurrent", "neurons"} <= names or {"projections", "neurons"} <= names:
         hint = "it is what network: of a configuration names"
         return Identity("a network file", hint, is_network=True)
     if "edges" in names or "nodes" in names:

@@ -18,9 +18,10 @@ from typing import Any, Literal, get_args, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
-from v1sim.digests import array_sha256, table_digest
+from v1sim.digests import array_sha256, plain_background, structure_of, table_digest
 from v1sim.memory import workers
 from v1sim.model import ArrayOrigin, NetworkModel, Provenance, SynapseTable
+from v1sim.receptors import BILLEH_RECEPTORS
 
 __all__ = [
     "ProvenanceDraft",
@@ -135,18 +136,32 @@ def canonical_arrays(network: NetworkModel) -> dict[str, NDArray[np.generic]]:
         arrays[f"cell_types.{column_name}"] = values
     if set(types.model) != {"glif_psc"}:
         arrays["cell_types.model"] = _as_bytes(types.model)
+    kinds = types.receptor_kinds
+    if not kinds.same_as(BILLEH_RECEPTORS):
+        arrays["cell_types.presynaptic_kind"] = kinds.presynaptic
+        arrays["cell_types.postsynaptic_kind"] = kinds.postsynaptic
+    for column_name in ("n_receptors", "n_after_spike_currents"):
+        counts = getattr(types, column_name)
+        if counts is not None:
+            arrays[f"cell_types.{column_name}"] = counts
     for column_name in ("name", "cell_class"):
         texts = getattr(types, column_name)
         if texts is not None:
             arrays[f"cell_types.{column_name}"] = _as_bytes(texts)
-    background = network.background_weight
+    background = plain_background(network)
+    if structure := structure_of(network):
+        arrays["structure"] = np.frombuffer(structure.encode(), dtype=np.uint8)
+    if neurons.populations:
+        arrays["neurons.node_id"] = np.concatenate([p.node_id for p in neurons.populations])
     for name, table in _tables(network).items():
         arrays |= {f"{name}.{column}": values for column, values in table.columns.items()}
     if background is not None:
         arrays["background.weight"] = background
     for name, population in network.source_populations.items():
-        if population.role == "other" or (population.role == "background" and background is None):
+        if population is not network.lgn and (background is None or name != "background"):
             arrays[f"{name}.size"] = np.array(population.size, dtype=np.int64)
+        if population.node_id is not None:
+            arrays[f"source_populations.{name}.node_id"] = population.node_id
     if network.dynamics is not None:
         arrays["dynamics"] = _as_bytes(network.dynamics.text)
     if network.readout:
@@ -157,14 +172,17 @@ def canonical_arrays(network: NetworkModel) -> dict[str, NDArray[np.generic]]:
     ):
         if dense is not None:
             arrays[name] = dense
-    if network.lgn.cells is not None:
-        for f in fields(network.lgn.cells):
-            value = getattr(network.lgn.cells, f.name)
+    for name, population in network.source_populations.items():
+        if population.cells is None:
+            continue
+        prefix = "lgn" if population is network.lgn else f"source_populations.{name}"
+        for f in fields(population.cells):
+            value = getattr(population.cells, f.name)
             if f.name == "field_deg":
                 value = np.array(value, dtype=np.float64)
             elif value.dtype.kind == "U":
                 value = _as_bytes(value)
-            arrays[f"lgn.cells.{f.name}"] = value
+            arrays[f"{prefix}.cells.{f.name}"] = value
     return arrays
 
 
@@ -298,9 +316,8 @@ def _require_keys(value: Mapping[str, Any], names: set[str], where: str) -> None
 def _tables(network: NetworkModel) -> dict[str, SynapseTable]:
     """The tables whose columns are arrays of their own: not a background that is one array."""
     tables = network.tables
-    if network.background_weight is not None:
-        for name in network.tables_of("background"):
-            del tables[name]
+    if plain_background(network) is not None:
+        del tables["background"]
     return tables
 
 

@@ -17,6 +17,9 @@ v1sim adds, and reads where it finds them: ``neurons/glif3_params/{name, cell_cl
 the attribute ``field_deg``, ``input/delays``, and the text dataset ``provenance`` (JSON;
 see `v1sim.sources.provenance`). Anything else in a file is left alone.
 
+What this layout has no place for is written in the general one (attribute ``v1sim_layout``): see
+`v1sim.sources.hdf5.description` and docs/network_file.md.
+
 Any integer or float type of any width and byte order is read, as long as no
 value changes on the way into the model's own type; float64 weights and delays
 are rounded to float32, which is what training and file use. Values that can be

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import secrets
-from collections.abc import Iterable
+import shutil
+from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -13,20 +11,26 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from v1sim.digests import file_sha256
+from v1sim.digests import file_sha256, plain_background
 from v1sim.errors import OutputError
-from v1sim.model import NetworkModel, Provenance
+from v1sim.files.hdf5 import fixed_length_texts
+from v1sim.model import NetworkModel, Provenance, SourcePopulation
 from v1sim.output import replacing
+from v1sim.paging import forget
+from v1sim.receptors import BILLEH_RECEPTORS
 from v1sim.sources import provenance as provenance_json
 from v1sim.sources.hdf5.compression import write_compressed
+from v1sim.sources.hdf5.disk import open_disk
+from v1sim.sources.hdf5.general_writer import names_of, write_general
 from v1sim.sources.hdf5.names import TABLES, dataset_of
 from v1sim.sources.hdf5.reader import INPUT_DELAY_MS, read_file
 from v1sim.sources.provenance import ProvenanceDraft
+from v1sim.units import MODEL_STEP_MS
 
 __all__ = ["add_provenance", "write_network"]
 
-#: Bytes of a file that are compared at a time.
-_READ_BYTES = 1 << 20
+#: Values compared at a time.
+_BLOCK = 1 << 20
 
 
 def write_network(
@@ -64,20 +68,18 @@ def write_network(
         If the layout has no place for what the network holds, or the file cannot be written:
         folder, permission, disk full, or a disk that gives back something else.
     """
-    if why_not := _why_no_place(network):
-        raise OutputError(f"the layout has no place for this network: {why_not}", where=str(path))
-    # HDF5 can crash the process when a disk is full, so it writes to memory only.
-    with replacing(path) as temporary, _in_memory(path.name) as file:
-        _write(file, network)
-        if provenance is None and network.provenance is not None:
-            _write_provenance(file, network.provenance)
-        _save(file, temporary)
+    general = bool(_needs_more(network))
+    names = names_of(network).dataset_of if general else dataset_of
+    with replacing(path) as temporary:
+        with open_disk(temporary, "w") as file:
+            (write_general if general else _write)(file, network)
+            if provenance is None and network.provenance is not None:
+                _write_provenance(file, network.provenance, names)
         held = read_file(temporary)
         _compare(network, held, path)
         if provenance is not None:
             sealed = provenance.seal(held)
-            _write_provenance(file, sealed)
-            _save(file, temporary)
+            _seal(temporary, sealed, names)
             held = replace(held, provenance=sealed)
         name = str(known_as or path)
         source = replace(held.source, path=name, sha256=file_sha256(temporary))
@@ -117,11 +119,8 @@ def add_provenance(
         network = read_file(path)
     sealed = provenance.seal(network)
     with replacing(path) as temporary:
-        with _in_memory(path.name, path.read_bytes()) as file:
-            if "provenance" in file:
-                del file["provenance"]
-            _write_provenance(file, sealed)
-            _save(file, temporary)
+        shutil.copyfile(path, temporary)
+        _seal(temporary, sealed, network.source.name_of)
         held = read_file(temporary)
         if held.provenance is None or provenance_json.verify(held):
             raise OutputError(
@@ -133,50 +132,52 @@ def add_provenance(
     return replace(held, source=source)
 
 
-def _in_memory(name: str, image: bytes | None = None) -> h5py.File:
-    """A file in memory: empty, or with the bytes of an existing one."""
-    # No file has this name: HDF5 would open, or find in its way, one that does.
-    name = f"{name}.{secrets.token_hex(16)}"
-    if image is None:
-        return h5py.File(name, "w", driver="core", backing_store=False, block_size=1 << 24)
-    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
-    access.set_fapl_core(1 << 24, False)
-    access.set_file_image(image)
-    return h5py.File(h5py.h5f.open(name.encode(), h5py.h5f.ACC_RDWR, access))
+def _seal(path: Path, provenance: Provenance, names: Callable[[str], str]) -> None:
+    """Put a provenance into a file; one that it has is replaced."""
+    with open_disk(path, "r+") as file:
+        if "provenance" in file:
+            del file["provenance"]
+        _write_provenance(file, provenance, names)
 
 
-def _save(file: h5py.File, path: Path) -> None:
-    """Put a file that is in memory on disk, and make sure that the disk has it."""
-    file.flush()
-    image = file.id.get_file_image()
-    with path.open("wb") as stream:
-        stream.write(image)
-        stream.flush()
-        os.fsync(stream.fileno())
-    same, start = path.stat().st_size == len(image), 0
-    with path.open("rb") as stream:
-        while same and (read := stream.read(_READ_BYTES)):
-            same = read == image[start : start + len(read)]
-            start += len(read)
-    if not same or start != len(image):
-        raise OSError(errno.EIO, "what was read back is not what was written")
-
-
-def _why_no_place(network: NetworkModel) -> str:
-    """What the layout has no place for; empty where it can hold the network."""
-    if why_not := network.cell_types.why_not_of_training:
-        return f"it holds GLIF3 neurons of training alone: {why_not}"
-    if len(network.neurons.populations) > 1:
-        return f"there are {len(network.neurons.populations)} populations of neurons"
-    others = sorted(set(network.tables) - {*TABLES, "background"})
-    if others:
-        return f"there are projections beside those of its neurons and LGN: {', '.join(others)}"
-    if missing := sorted(set(TABLES) - set(network.tables)):
-        return f"it has no {' and no '.join(missing)} synapses"
-    if network.tables_of("background") and network.background_weight is None:
-        return "its background is not one weight for each neuron and receptor"
-    in_pa = sorted(name for name, table in network.tables.items() if table.unit != "normalised")
-    return f"weights are in pA: {', '.join(in_pa)}" if in_pa else ""
+def _needs_more(network: NetworkModel) -> str:
+    """What the layout in use has no place for; empty where it gives the network back as it is."""
+    types, neurons = network.cell_types, network.neurons
+    if why_not := types.why_not_of_training:
+        return why_not
+    if not types.receptor_kinds.same_as(BILLEH_RECEPTORS):
+        return "receptors of other kinds or names"
+    if neurons.populations:
+        return "named populations of neurons"
+    tables = {name: network.projections[name] for name in TABLES if name in network.projections}
+    shape = [("recurrent", None), ("lgn", "lgn")]
+    sources = {"lgn": SourcePopulation("lgn", network.lgn.size, cells=network.lgn.cells)}
+    if plain_background(network) is not None:
+        shape.append(("background", "background"))
+        sources["background"] = SourcePopulation("background", 1)
+    if [(name, one.source) for name, one in network.projections.items()] != shape:
+        return "other projections"
+    held = network.source_populations
+    if list(held) != list(sources) or any(
+        (held[name].role, held[name].size, held[name].node_id) != (one.role, one.size, None)
+        for name, one in sources.items()
+    ):
+        return "other source populations"
+    for one in tables.values():
+        table = one.synapses
+        numbers = (table.weight, table.delay_ms)
+        if table.unit != "normalised" or any(one.dtype != np.float32 for one in numbers):
+            return "weights in pA or float64"
+    groups = [len(group) for group in network.readout]
+    if groups and groups != [
+        len(part) for part in np.array_split(np.empty(sum(groups)), len(groups))
+    ]:
+        return "a readout whose groups differ in size"
+    if 0 in groups:
+        return "a readout group without cells"
+    if network.step_ms != MODEL_STEP_MS or network.dynamics is not None or network.remarks:
+        return "another time step, dynamics, or remarks"
+    return ""
 
 
 def _write(file: h5py.File, network: NetworkModel) -> None:
@@ -224,23 +225,35 @@ def _write(file: h5py.File, network: NetworkModel) -> None:
 
 
 def _write_texts(file: h5py.File, path: str, texts: Iterable[str]) -> None:
-    file[path] = _fixed_length([text.encode() for text in texts])
+    file[path] = fixed_length_texts(list(texts))
 
 
-def _write_provenance(file: h5py.File, provenance: Provenance) -> None:
-    text = provenance_json.to_json(provenance, dataset_of)
-    file["provenance"] = _fixed_length([text.encode()])[0]
-
-
-def _fixed_length(texts: list[bytes]) -> NDArray[np.bytes_]:
-    length = max(map(len, texts), default=0)
-    return np.array(texts, dtype=h5py.string_dtype("utf-8", max(length, 1)))
+def _write_provenance(file: h5py.File, provenance: Provenance, names: Callable[[str], str]) -> None:
+    text = provenance_json.to_json(provenance, names)
+    file["provenance"] = fixed_length_texts([text])[0]
 
 
 def _same_bits(meant: NDArray[np.generic], found: NDArray[np.generic]) -> bool:
+    if meant.shape != found.shape:
+        return False
+    if meant.ndim != 1:
+        return _same_part(meant, found)
+    for start in range(0, len(meant), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        same = _same_part(meant[part], found[part])
+        forget(meant)
+        forget(found)
+        if not same:
+            return False
+    return True
+
+
+def _same_part(meant: NDArray[np.generic], found: NDArray[np.generic]) -> bool:
     if meant.dtype == found.dtype and meant.dtype.kind == "f":
         word = np.dtype(f"u{meant.itemsize}")
-        return np.array_equal(meant.view(word), found.view(word))
+        return np.array_equal(
+            np.ascontiguousarray(meant).view(word), np.ascontiguousarray(found).view(word)
+        )
     return np.array_equal(meant, found)
 
 
@@ -249,7 +262,7 @@ def _compare(network: NetworkModel, held: NetworkModel, path: Path) -> None:
     meant = provenance_json.canonical_arrays(network)
     found = provenance_json.canonical_arrays(held)
     differ = [
-        dataset_of(name)
+        held.source.name_of(name)
         for name in sorted(set(meant) | set(found))
         if name not in meant or name not in found or not _same_bits(meant[name], found[name])
     ]
@@ -258,5 +271,5 @@ def _compare(network: NetworkModel, held: NetworkModel, path: Path) -> None:
             f"what was read back is not what was written: {', '.join(differ)}",
             where=str(path),
             expected="the same values",
-            hint="check the disk, or a readout whose groups differ in size",
+            hint="check the disk",
         )
