@@ -75,6 +75,9 @@ def cell_classes(network: NetworkModel) -> CellClasses:
     if types.cell_class is not None:
         label = list(types.cell_class)
         excitatory = np.array([name.startswith("e") for name in label])
+        if types.kind is not None:
+            known = types.kind != Kind.UNKNOWN
+            excitatory[known] = types.kind[known] == Kind.EXCITATORY
         inferred = False
     else:
         label = ["e" if exc else "i" for exc in excitatory]

@@ -45,6 +45,8 @@ class CellTypeTable:
         Names and kinds of the receptors.
     name, cell_class : tuple of str, length t, optional
         None where the file has none; `v1sim.cell_classes` then infers classes.
+    kind : uint8 array, shape (t,), optional
+        `Kind` of the cells of each type, where the source says it; None where it does not.
     n_receptors, n_after_spike_currents : int array, shape (t,), optional
         How many each type has; all that there are columns for, by default.
 
@@ -61,6 +63,7 @@ class CellTypeTable:
     receptor_kinds: ReceptorKinds
     name: tuple[str, ...] | None = None
     cell_class: tuple[str, ...] | None = None
+    kind: NDArray[np.uint8] | None = None
     n_receptors: NDArray[np.int64] | None = None
     n_after_spike_currents: NDArray[np.int64] | None = None
 
@@ -136,6 +139,7 @@ class CellTypeTable:
             receptor_kinds=kinds,
             name=taken(self.name),
             cell_class=taken(self.cell_class),
+            kind=taken(self.kind),
             n_receptors=taken(self.n_receptors),
             n_after_spike_currents=taken(self.n_after_spike_currents),
         )

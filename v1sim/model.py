@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from v1sim import units
 from v1sim.cell_types import CellTypeTable
 from v1sim.paging import forget
-from v1sim.receptors import ReceptorScheme
+from v1sim.receptors import Kind, ReceptorScheme
 
 __all__ = [
     "CRASHED",
@@ -303,13 +303,15 @@ class SourcePopulation:
     """Cells outside of the network that send to it: what they send is given, not simulated.
 
     ``node_id`` (size,) are their ids in the network's source, where these are not the indices;
-    ``cells`` are the filters of LGN cells.
+    ``cells`` are the filters of LGN cells; ``kind`` (size,) is the `Kind` of each cell, where the
+    source says it.
     """
 
     role: Literal["lgn", "background", "other"]
     size: int
     node_id: NDArray[np.int64] | None = None
     cells: LgnCellTable | None = None
+    kind: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         _freeze(self)
@@ -508,14 +510,35 @@ class NetworkModel:
     def presynaptic_kind(
         self, table: SynapseTable, rows: slice | NDArray[np.integer] = slice(None)
     ) -> NDArray[np.uint8]:
-        """Kind of the cell that each synapse of a table comes from, by its receptor, shape (s,).
+        """Kind of the cell that each synapse of a table comes from, shape (s,).
 
-        Receptors must be in range, and targets too where kinds depend on the cell type.
+        By its receptor where receptors say it, otherwise by the cell itself where the source of
+        the network says it. Receptors and sources must be in range, and targets too where kinds
+        depend on the cell type.
         """
+        if (self.receptors.presynaptic == Kind.UNKNOWN).all():
+            kind = self._source_kind(table)
+            if kind is not None:
+                return kind[table.pre[rows]]
         of_target = None
         if not self.receptors.same_for_all_types:
             of_target = self.neurons.cell_type[table.post[rows]]
         return self.receptors.presynaptic_kind(table.receptor[rows], of_target)
+
+    def source_kind(self, projection: str) -> NDArray[np.uint8] | None:
+        """`Kind` of each cell that a projection may come from; None where the source is silent."""
+        source = self.projections[projection].source
+        if source is not None:
+            return self.source_populations[source].kind
+        kind = self.cell_types.kind
+        return None if kind is None else kind[self.neurons.cell_type]
+
+    def _source_kind(self, table: SynapseTable) -> NDArray[np.uint8] | None:
+        """As `source_kind`, of the projection that has this table."""
+        for name, held in self.tables.items():
+            if held is table:
+                return self.source_kind(name)
+        return None
 
     def without_synapses(self) -> NetworkModel:
         """Neurons, cell types, sources and readout alone, for other processes to know."""

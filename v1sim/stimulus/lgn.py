@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = [
     "COMPOSITE_CELLS",
     "FIELDS_DEG",
+    "LGN_COLUMNS",
     "SPONTANEOUS_HZ",
     "CompositeCell",
     "LgnFilters",
@@ -115,7 +116,8 @@ _BLOCK = 512
 #: Frames filtered in space at a time.
 _FRAMES = 256
 
-_COLUMNS = {
+#: Columns of the published table that a field of `LgnCellTable` is made of.
+LGN_COLUMNS = {
     "x_deg": ("x",),
     "y_deg": ("y",),
     "spatial_size_deg": ("spatial_size",),
@@ -156,7 +158,7 @@ def read_lgn_table(path: Path, ids: NDArray[np.integer] | None = None) -> LgnCel
         If the file cannot be read as such a table, or lacks one of the ids.
     """
     read = read_table(path, error=StimulusError, expected="a table of LGN cells")
-    needed = ["id", "model_id", *(name for group in _COLUMNS.values() for name in group)]
+    needed = ["id", "model_id", *(name for group in LGN_COLUMNS.values() for name in group)]
     missing = [name for name in needed if name not in read.names]
     if missing:
         seen = f"columns missing from the first line: {', '.join(missing)}"
@@ -178,7 +180,7 @@ def read_lgn_table(path: Path, ids: NDArray[np.integer] | None = None) -> LgnCel
     field_deg = small if x_deg.max() <= small[0] and y_deg.max() <= small[1] else large
     columns = {
         field: values[group[0]] if len(group) == 1 else np.stack([values[g] for g in group], axis=1)
-        for field, group in _COLUMNS.items()
+        for field, group in LGN_COLUMNS.items()
     }
     table = LgnCellTable(model_id=read.texts("model_id"), **columns, field_deg=field_deg)
     _check(table, where=str(path))

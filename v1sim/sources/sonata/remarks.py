@@ -137,6 +137,11 @@ _KINDS = (
         "and index do not belong together.",
     ),
     RemarkKind(
+        "sonata.weight_function",
+        _I,
+        "Weights that a function of another package computes are as right as that package.",
+    ),
+    RemarkKind(
         "sonata.weight_function_groups",
         _W,
         "With a weight function BMTK takes an edge's row in the file for its row in the edge "
