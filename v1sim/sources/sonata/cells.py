@@ -453,7 +453,7 @@ def cell_type_table(
                 row[0] = value
             else:
                 row[0, : len(value)] = value
-    differ = len(set(n_receptors.tolist())) > 1
+    same = bool((n_receptors == n_receptors.max()).all())
     glif = n_currents[np.array(["asc_amps" in cell.values for cell in cells])]
     return CellTypeTable(
         model=tuple(cell.model.name for cell in cells),
@@ -462,7 +462,7 @@ def cell_type_table(
         name=names,
         cell_class=cell_class,
         kind=None if (kind == Kind.UNKNOWN).all() else kind,
-        n_receptors=n_receptors if differ else None,
+        n_receptors=None if same else n_receptors,
         n_after_spike_currents=n_currents if len(set(glif.tolist())) > 1 else None,
     )
 

@@ -35,7 +35,7 @@ F64 = NDArray[np.float64]
 #: Edges above which columns lie in scratch files; as for network files in HDF5.
 _PAGED_ABOVE = 1 << 25
 #: Receptor of synapses whose port their target does not have: no network has so many.
-_NO_RECEPTOR = 255
+_NOWHERE = 255
 #: What a weight is made of, and what names like these are taken for.
 _FACTORS = ("syn_weight", "nsyns", "delay")
 #: Columns of edges that BMTK takes from the types alone.
@@ -377,7 +377,7 @@ class _Projection:
         wrong = np.where(by_sign, port != 0, (port < 1) | (port > n_ports)) & (post >= 0)
         receptor = np.where(by_sign, weight < 0, port - 1)
         if wrong.any():
-            receptor = np.where(wrong, _NO_RECEPTOR, receptor)
+            receptor = np.where(wrong, _NOWHERE, receptor)
             rows = np.flatnonzero(wrong)
             first = rows[np.unique(cell_type[rows] * 1000.0 + port[rows], return_index=True)[1]]
             examples = [
