@@ -35,8 +35,8 @@ from v1sim.sources.sonata.remarks import Remarks
 
 __all__ = ["SonataReader", "read_circuit"]
 
-#: Time step of networks whose configuration does not say; BMTK's own default.
-_STEP_MS = 0.1
+#: Time step in ms where the configuration does not say one: that of BMTK.
+_BMTK_DEFAULT_DT = 0.1
 _CELL_TYPES_MAX = 1 << 16
 _HEAD_BYTES = 1 << 16
 
@@ -193,7 +193,7 @@ class _Circuit:
         positions = [nodes.positions_um for nodes in self.real.values() if len(nodes)]
         have_all = all(position is not None for position in positions)
         run = config.run
-        step_ms = _STEP_MS if run is None or run.dt_ms is None else run.dt_ms
+        step_ms = _BMTK_DEFAULT_DT if run is None or run.dt_ms is None else run.dt_ms
         return NetworkModel(
             neurons=NeuronTable(
                 cell_type,
