@@ -19,7 +19,7 @@ from rich.console import Console
 
 from v1sim.errors import GuardRefusal, InputError, NetworkFileError, SimulationError, V1simError
 from v1sim.memory import is_lack_of_memory, lack_of_memory
-from v1sim.model import ArrayRequirements, Requirement, TrainingMinimum
+from v1sim.model import ArrayRequirements, Requirement, Strength, TrainingMinimum
 from v1sim.printable import printable
 from v1sim.user_paths import expanded
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # pydantic takes a tenth of a second
     from v1sim.documents.check import CheckDocument
     from v1sim.documents.document import Document
     from v1sim.model import CheckReport
+    from v1sim.verdict import Policy
 
 __all__ = ["app", "main"]
 
@@ -43,7 +44,6 @@ _err = Console(stderr=True, highlight=False)
 _silent = Console(quiet=True)
 
 _Section = TypeVar("_Section", bound="Section")
-_Strength = Literal["proof", "evidence"]
 _Set = Annotated[
     list[str] | None,
     typer.Option(
@@ -62,6 +62,21 @@ _Initial = Annotated[
     typer.Option("--initial", help="An earlier checkpoint of the same training, to compare with."),
 ]
 _Force = Annotated[bool, typer.Option("--force", help="Replace what is under that name.")]
+_Key = Annotated[
+    Path | None,
+    typer.Option(
+        "--key",
+        envvar="V1SIM_SIGNING_KEY",
+        help="Sign the file with this SSH key once it is written.",
+    ),
+]
+_TrustedKeys = Annotated[
+    Path | None,
+    typer.Option(
+        "--trusted-keys",
+        help="Require the signature of one of these keys (ssh-keygen's allowed_signers).",
+    ),
+]
 _Json = Annotated[
     Path | None, typer.Option("--json", help="Write it as JSON ('-': to the screen).")
 ]
@@ -250,7 +265,8 @@ def check(
             metavar="LEAST", help="What counts as a training, as updates=20,change=0.1 (default)."
         ),
     ] = "",
-    strength: Annotated[_Strength, typer.Option(help="What settles it.")] = "evidence",
+    strength: Annotated[Strength, typer.Option(help="What settles it.")] = "evidence",
+    trusted_keys: _TrustedKeys = None,
     waive: _Waive = None,
 ) -> None:
     """Say what a network file's weights are, and everything that is wrong with it."""
@@ -261,7 +277,8 @@ def check(
     policy = guard.Policy(
         require=_requirement(require),
         minimum=_minimum(minimum),
-        strength=strength,
+        strength="signed" if trusted_keys is not None else strength,
+        trusted_keys=trusted_keys,
         waivers=_waivers(waive),
         checkpoint=checkpoint,
         baseline=baseline,
@@ -382,12 +399,17 @@ def convert(
             help="Convert weights that are not trained, or not known to be, and mark them.",
         ),
     ] = False,
+    key: _Key = None,
     force: _Force = False,
 ) -> None:
     """Convert a TensorFlow checkpoint into a network file that carries its proof."""
     from v1sim.output import refuse_to_replace
 
     refuse_to_replace(out, force=force)
+    if key is not None:
+        from v1sim.signer import require_key
+
+        require_key(key)
     from v1sim.conversion import convert as conversion
     from v1sim.report.conversion import conversion_text
 
@@ -404,6 +426,9 @@ def convert(
         allow_untrained=allow_untrained,
     )
     _print(conversion_text(done))
+    if key is not None:
+        required = "any" if allow_untrained else "trained"
+        _sign(out, key, _policy_of_signing(required, checkpoint, baseline))
 
 
 @_command("stamp")
@@ -414,8 +439,13 @@ def stamp(
     ],
     baseline: _Baseline = None,
     initial: _Initial = None,
+    key: _Key = None,
 ) -> None:
     """Prove an existing network file against its checkpoint and write the proof into it."""
+    if key is not None:
+        from v1sim.signer import require_key
+
+        require_key(key)
     from v1sim.conversion import convert as conversion
     from v1sim.report.conversion import comparison_text, conversion_text
 
@@ -426,6 +456,88 @@ def stamp(
         _print(f"{network}: nothing was written, it is {comparison_text(done.comparison)}")
         raise typer.Exit(GuardRefusal.exit_code)
     _print(conversion_text(done))
+    if key is not None:
+        _sign(network, key, _policy_of_signing("trained", checkpoint, baseline))
+
+
+def _policy_of_signing(
+    require: str, checkpoint: Path | None, baseline: Path | None, waive: _Waive = None
+) -> Policy:
+    from v1sim.verdict import Policy
+
+    return Policy(
+        require=_requirement(require),
+        waivers=_waivers(waive),
+        checkpoint=checkpoint,
+        baseline=baseline,
+    )
+
+
+def _sign(network: Path, key: Path, policy: Policy, training_code: str | None = None) -> None:
+    from v1sim.report.terminal import check_report, show
+    from v1sim.signer import sign_file
+    from v1sim.signing.signature import statement_path
+
+    signed = sign_file(network, key, policy, training_code=training_code)
+    if signed.statement is None:
+        show(_out, check_report(signed.report))
+        _print(f"{network}: nothing was signed")
+        raise typer.Exit(GuardRefusal.exit_code)
+    said = signed.statement.predicate
+    proof = f" (proof: {said.proof})" if said.proof else ""
+    at = statement_path(network)
+    _print(f"{network}: signed as {said.verdict}{proof}")
+    _print(f"  {at} and {at.name}.sig go with it wherever it goes")
+
+
+@_command("sign")
+def sign(
+    network: Annotated[Path, typer.Argument(help="A network.")],
+    key: Annotated[
+        Path,
+        typer.Option("--key", envvar="V1SIM_SIGNING_KEY", help="SSH key to sign it with."),
+    ],
+    checkpoint: Annotated[
+        Path | None, typer.Option("--checkpoint", help="TensorFlow checkpoint to prove it by.")
+    ] = None,
+    baseline: _Baseline = None,
+    require: Annotated[
+        str, typer.Option(metavar="WHAT", help="What the weights must be, as of v1sim check.")
+    ] = "trained",
+    training_code: Annotated[
+        str | None,
+        typer.Option("--training-code", metavar="COMMIT", help="Of the code that trained it."),
+    ] = None,
+    waive: _Waive = None,
+) -> None:
+    """Check a network and sign it: who holds the key vouches for what it is."""
+    _sign(network, key, _policy_of_signing(require, checkpoint, baseline, waive), training_code)
+
+
+@_command("verify")
+def verify(
+    network: Annotated[Path, typer.Argument(help="A network.")],
+    trusted_keys: Annotated[
+        Path,
+        typer.Option("--trusted-keys", help="The keys that you trust (allowed_signers)."),
+    ],
+) -> None:
+    """Say who signed a network, and whether it is still what was signed."""
+    from v1sim.signing.signature import read_signature
+    from v1sim.sources import open_network
+
+    signature = read_signature(open_network(network), trusted_keys)
+    if not signature.holds or signature.statement is None:
+        _print(f"{network}: NOT SIGNED by a trusted key: {signature.problem}")
+        raise typer.Exit(GuardRefusal.exit_code)
+    said = signature.statement
+    proof = f" (proof: {said.proof})" if said.proof else ""
+    _print(f"{network}: signed by {signature.signer} on {said.signed_at}")
+    _print(f"  as {said.verdict}{proof}; every array is the one that was signed")
+    if said.checkpoint is not None:
+        _print(f"  equal to the checkpoint {said.checkpoint.name}, {said.checkpoint.compared}")
+    if said.training_code is not None:
+        _print(f"  trained by the code at {said.training_code}")
 
 
 @_command("inspect")

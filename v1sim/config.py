@@ -15,12 +15,12 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
 from v1sim.config_perturb import Perturbation
 from v1sim.config_section import InputFile, IsInputFile, OutputFolder, Section
 from v1sim.errors import ConfigError
-from v1sim.model import ArrayRequirements, Requirement, TrainingMinimum
+from v1sim.model import ArrayRequirements, Requirement, Strength, TrainingMinimum
 from v1sim.stimulus.background import Background, RecordedBackground
 from v1sim.stimulus.feeds import AnyFeed
 from v1sim.stimulus.kinds import AnyStimulus
@@ -154,7 +154,8 @@ class RunConfig(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)] = "run"
     network: InputFile | _NetworkSource = _NetworkSource(built_in=BuiltInColumn())
     require: Requirement | RequireConfig = "trained"
-    strength: Literal["proof", "evidence"] = "evidence"
+    strength: Strength = "evidence"
+    trusted_keys: InputFile | None = None
     minimum: MinimumConfig = MinimumConfig()
     checkpoint: InputFile | None = None
     baseline: InputFile | None = None
@@ -170,6 +171,13 @@ class RunConfig(Section):
     watch: WatchConfig = WatchConfig()
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
     output: OutputFolder = Path("runs")
+
+    @model_validator(mode="after")
+    def _signed_by_someone(self) -> RunConfig:
+        if (self.strength == "signed") != (self.trusted_keys is not None):
+            msg = "'strength: signed' and 'trusted_keys: FILE' go together, and one is missing"
+            raise ValueError(msg)
+        return self
 
 
 #: Keys that hold a value or a section; an override may put the one in place of the other.

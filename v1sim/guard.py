@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import InitVar, dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from v1sim import __version__
 from v1sim.checkpoints.bundle import read_index
@@ -32,6 +32,9 @@ from v1sim.verdict import (
     doubts,
     judge,
 )
+
+if TYPE_CHECKING:
+    from v1sim.signing.signature import NetworkSignature
 
 __all__ = [
     "CheckedNetwork",
@@ -65,10 +68,11 @@ class CheckedNetwork:
             raise TypeError(msg)
 
 
-def examine(network: NetworkModel, policy: Policy) -> CheckReport:
+def examine(network: NetworkModel, policy: Policy, context: Context | None = None) -> CheckReport:
     """Run every check on a network and judge it.
 
-    What is wrong with the network stands in the report.
+    What is wrong with the network stands in the report. ``context`` is that of `examination`,
+    where it was made before.
 
     Raises
     ------
@@ -76,8 +80,10 @@ def examine(network: NetworkModel, policy: Policy) -> CheckReport:
         If the baseline cannot be read.
     CheckpointError
         If the checkpoint cannot be used.
+    InputError
+        If the trusted keys cannot be read, or signatures cannot be verified here.
     """
-    context = examination(network, policy)
+    context = context or examination(network, policy)
     checks, name_of = registered_checks(), context.name_of
     with workers(1) as pool:  # beside the checks: NumPy frees the lock
         digest = pool.submit(network_sha256, network)
@@ -119,7 +125,7 @@ def examination(network: NetworkModel, policy: Policy) -> Context:
 
     Raises
     ------
-    NetworkFileError, CheckpointError
+    NetworkFileError, CheckpointError, InputError
         As `examine`.
     """
     context = Context(
@@ -128,9 +134,18 @@ def examination(network: NetworkModel, policy: Policy) -> Context:
         baseline=None if policy.baseline is None else open_network(policy.baseline),
         checkpoint_index=None if policy.checkpoint is None else read_index(policy.checkpoint),
         minimum=policy.minimum,
+        signature=_signature(network, policy),
     )
     _ = context.checkpoint_if_compared  # raises where the checkpoint cannot be used
     return context
+
+
+def _signature(network: NetworkModel, policy: Policy) -> NetworkSignature | None:
+    if policy.trusted_keys is None:
+        return None
+    from v1sim.signing.signature import read_signature  # JSON models: only where it is wanted
+
+    return read_signature(network, policy.trusted_keys)
 
 
 def admit(network: NetworkModel, policy: Policy) -> CheckedNetwork:
@@ -206,6 +221,8 @@ def admit_by_pass(network: NetworkModel, policy: Policy, earlier: Pass) -> Check
             )
     if not earlier.report.passed:
         raise GuardRefusal(earlier.report)
+    if policy.strength == "signed":  # a pass proves no signature
+        return admit(network, policy)
     return CheckedNetwork(network, earlier.report, _MAKER)
 
 

@@ -47,6 +47,7 @@ __all__ = [
     "SourcePopulation",
     "SourceRemark",
     "SpikeTable",
+    "Strength",
     "SynapseTable",
     "TrainingDynamics",
     "TrainingMinimum",
@@ -609,7 +610,9 @@ class Verdict(StrEnum):
 
 
 #: What a verdict rests on; None where nothing tells.
-Proof = Literal["provenance", "checkpoint", "baseline", "evidence"] | None
+Proof = Literal["signature", "provenance", "checkpoint", "baseline", "evidence"] | None
+#: How sure it must be what the weights are.
+Strength = Literal["signed", "proof", "evidence"]
 #: What weights must be. "any" accepts trained and constructed weights, and those whose history
 #: cannot be told; of a single array, whatever it is.
 Requirement = Literal["trained", "constructed", "any"]

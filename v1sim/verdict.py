@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
 
 import numpy as np
 
@@ -35,6 +34,7 @@ from v1sim.checks.registry import (
     run_checks,
 )
 from v1sim.checks.training import zero_evidence
+from v1sim.errors import InputError
 from v1sim.model import (
     ArrayRequirements,
     ArrayVerdict,
@@ -43,6 +43,7 @@ from v1sim.model import (
     Proof,
     Requirement,
     Severity,
+    Strength,
     TrainingMinimum,
     Verdict,
 )
@@ -70,6 +71,8 @@ FROZEN_INPUT = "guard.frozen_input"
 #: Name of the finding that says what the file alone cannot show.
 EVIDENCE = "guard.evidence"
 
+#: Proofs that outrank a comparison with the baseline.
+_PROOFS = ("signature", "provenance", "checkpoint")
 #: Arrays that have a verdict of their own; the first two make that of the network.
 _WEIGHTS = ("recurrent.weight", "lgn.weight", "background.weight")
 
@@ -84,8 +87,8 @@ class Policy:
         "trained", "constructed", or "any", which accepts both and weights whose
         history cannot be told; or one of them for each array.
     strength : str
-        "proof" wants a provenance whose digests match; "evidence" is content
-        with what the weights show.
+        "signed" wants a signature by a trusted key, "proof" a provenance whose digests match, a
+        checkpoint or a baseline; "evidence" is content with what the weights show.
     waivers : mapping of str to str
         Reason by name of the check whose errors are accepted.
     dt_ms : float, optional
@@ -97,15 +100,32 @@ class Policy:
         The network's file before training.
     minimum : TrainingMinimum
         The least that counts as a training, whatever proves that there was one.
+    trusted_keys : Path, optional
+        File of the keys that are trusted (ssh-keygen's ``allowed_signers``); "signed" needs it.
+
+    Raises
+    ------
+    InputError
+        If "signed" is wanted and no keys are trusted, or keys are named for nothing.
     """
 
     require: Requirement | ArrayRequirements = "trained"
-    strength: Literal["proof", "evidence"] = "evidence"
+    strength: Strength = "evidence"
     waivers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     dt_ms: float | None = None
     checkpoint: Path | None = None
     baseline: Path | None = None
     minimum: TrainingMinimum = field(default_factory=TrainingMinimum)
+    trusted_keys: Path | None = None
+
+    def __post_init__(self) -> None:
+        if (self.strength == "signed") != (self.trusted_keys is not None):
+            raise InputError(
+                "signatures are looked at where strength is 'signed' and trusted keys are named, "
+                "and one of the two is missing",
+                where="strength, trusted_keys",
+                expected="both, or neither",
+            )
 
 
 @dataclass(frozen=True)
@@ -222,7 +242,11 @@ def _settled(
     if finding.check not in checks or not checks[finding.check].by_looks:
         return finding
     comparison = context.checkpoint_if_compared
-    if context.network.provenance is not None and not outcome.means(Consequence.PROVENANCE_IS_VOID):
+    if context.signature is not None and context.signature.holds:
+        proof = "signature"
+    elif context.network.provenance is not None and not outcome.means(
+        Consequence.PROVENANCE_IS_VOID
+    ):
         proof = "provenance"
     elif comparison is not None and comparison.status(finding.array) == "equal":
         proof = "checkpoint"
@@ -241,7 +265,7 @@ _MILDER = {Severity.ERROR: Severity.WARNING, Severity.WARNING: Severity.INFO}
 def _array_verdicts(context: Context, outcome: _Outcome) -> dict[str, ArrayVerdict]:
     """What each array of weights is, each by the strongest proof that it has."""
     arrays = _WEIGHTS if context.network.background_weight is not None else _WEIGHTS[:2]
-    sources = (_by_provenance, _by_checkpoint, _by_baseline, _by_evidence)
+    sources = (_by_signature, _by_provenance, _by_checkpoint, _by_baseline, _by_evidence)
     verdicts = {}
     for array in arrays:
         found = (source(context, array, outcome) for source in sources)
@@ -261,7 +285,7 @@ def _less_than_stated(
     evidence never makes a verdict milder. Input weights that are almost the baseline's are not
     asked for more: by them alone a training and its loss cannot be told, by a proof they can.
     """
-    if stated.verdict is not Verdict.TRAINED or stated.proof not in ("provenance", "checkpoint"):
+    if stated.verdict is not Verdict.TRAINED or stated.proof not in _PROOFS:
         return None
     verdict, reasons = Verdict.UNTRAINED, []
     if few := _too_few_updates(context, outcome):
@@ -324,6 +348,19 @@ def _why_undetermined(context: Context, array: str, outcome: _Outcome) -> str:
     if group == "lgn":
         why += "; trained, initial and shuffled input weights look alike"
     return why
+
+
+def _by_signature(context: Context, array: str, outcome: _Outcome) -> ArrayVerdict | None:
+    signature = context.signature
+    if signature is None or not signature.holds or signature.statement is None:
+        return None
+    signed = signature.statement.weights.get(array)
+    if signed is None:
+        return None
+    why = f"signed by {signature.signer}"
+    if signed.proof:
+        why += f", proven by {signed.proof} then"
+    return ArrayVerdict(signed.verdict, "signature", f"{why}: {signed.why}")
 
 
 def _by_provenance(context: Context, array: str, outcome: _Outcome) -> ArrayVerdict | None:
@@ -445,7 +482,10 @@ def _of_network(
     provenance = context.network.provenance
     proven: Verdict | None = None
     void = outcome.means(Consequence.PROVENANCE_IS_VOID)
-    if provenance is not None and not void and is_proof(context.network, "recurrent.weight"):
+    if recurrent.proof == "signature":
+        assert context.signature is not None and context.signature.statement is not None
+        proven = context.signature.statement.verdict
+    elif provenance is not None and not void and is_proof(context.network, "recurrent.weight"):
         proven = Verdict(provenance.kind)
     elif recurrent.proof == "checkpoint" and lgn.proof == "checkpoint":
         assert context.checkpoint is not None
@@ -488,7 +528,7 @@ def _contradictions(
         if (
             compared is not None
             and stated.verdict is Verdict.TRAINED
-            and stated.proof in ("provenance", "checkpoint")
+            and stated.proof in _PROOFS
             and compared.verdict is not Verdict.TRAINED
             and not _almost_kept(context, array)
         ):
@@ -567,7 +607,7 @@ def doubts(
 def _array_requirement_findings(
     arrays: Mapping[str, ArrayVerdict],
     require: ArrayRequirements,
-    strength: Literal["proof", "evidence"],
+    strength: Strength,
     network: NetworkModel,
 ) -> list[Finding]:
     """Arrays that are not what is required of each; "any" accepts whatever one is."""
@@ -581,6 +621,8 @@ def _array_requirement_findings(
         if verdict.verdict != wanted:
             message = f"the weights are {verdict.verdict} ({verdict.why}), and {wanted} ones are "
             message += "required of this array"
+        elif strength == "signed" and verdict.proof != "signature":
+            message = f"the weights are {verdict.verdict}, and the policy wants a signature"
         elif strength == "proof" and verdict.proof in (None, "evidence"):
             message = (
                 f"the weights are {verdict.verdict} by evidence only, and the policy wants proof"
@@ -611,7 +653,7 @@ def _settle(path: str) -> str:
 def _requirement_findings(
     weights: _Weights,
     require: Requirement,
-    strength: Literal["proof", "evidence"],
+    strength: Strength,
     network: NetworkModel,
 ) -> list[Finding]:
     verdict, path = weights.verdict, network.source.path
@@ -658,6 +700,9 @@ def _requirement_findings(
             message += f" ({weights.why})"
         if require != "any":
             message += f", and {require} ones are required"
+    elif strength == "signed" and weights.proof != "signature":
+        message = f"the weights are {verdict}, and the policy wants the signature of a trusted key"
+        hint = "see the finding on the signature"
     elif strength == "proof" and not proven:
         message = (
             f"the weights are {verdict} by evidence only, and the policy wants proof"

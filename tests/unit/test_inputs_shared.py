@@ -162,3 +162,26 @@ def test_damaged_probabilities_are_made_again(shared, caplog, damage):
     caplog.clear()
     np.testing.assert_array_equal(shared.kept(stimulus).load(0), stimulus.load(0))
     assert caplog.text == ""
+
+
+def test_a_pass_that_somebody_else_wrote_is_checked_again(network, shared, caplog):
+    """A forged pass of a network that the guards refuse lets nothing through."""
+    refusing = Policy("trained")
+    read = open_network(network)
+    checked = admit(read, POLICY)
+    shared.keep_pass(checked, POLICY)
+    written = json.loads(shared.pass_path(read.source.sha256, POLICY).read_text())
+    written["policy"] |= {"require": "trained", "waivers": {}}
+    written["report"] |= {"require": "trained", "verdict": "trained", "waived": {}}
+    shared.pass_path(read.source.sha256, refusing).write_text(json.dumps(written))
+    with pytest.raises(GuardRefusal):
+        shared.admit_by_pass(read, refusing)
+    assert "not written by this user" in caplog.text
+
+
+def test_without_its_secret_a_pass_is_checked_again(network, shared, tmp_path, monkeypatch, caplog):
+    """On a machine that does not have the user's cache; the network still passes."""
+    shared.keep_pass(admit(open_network(network), POLICY), POLICY)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+    assert shared.admit_by_pass(open_network(network), POLICY).report.passed
+    assert "checked again" in caplog.text

@@ -31,7 +31,7 @@ from enum import Flag, auto
 from functools import cache, cached_property
 from importlib.metadata import entry_points
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,9 @@ from v1sim.model import (
 )
 from v1sim.receptors import KNOWN_KINDS, Kind
 from v1sim.sources.provenance import ProvenanceMismatch, verify
+
+if TYPE_CHECKING:  # it knows JSON models, which a check seldom needs
+    from v1sim.signing.signature import NetworkSignature
 
 __all__ = [
     "CRASHED",
@@ -138,6 +141,7 @@ class Context:
 
     ``baseline`` is the untrained network that it is compared with, ``checkpoint_index`` the
     checkpoint; None where the user named none. ``minimum`` is the least that counts as a training.
+    ``signature`` is the network's by the trusted keys; None where the user named none.
     """
 
     network: NetworkModel
@@ -145,6 +149,7 @@ class Context:
     baseline: NetworkModel | None = None
     checkpoint_index: CheckpointIndex | None = None
     minimum: TrainingMinimum = field(default_factory=TrainingMinimum)
+    signature: NetworkSignature | None = None
     _derived: dict[object, Any] = field(default_factory=dict, init=False, repr=False)
 
     def once(self, key: object, compute: Callable[[], _Value]) -> _Value:

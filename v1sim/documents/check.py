@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
@@ -17,6 +17,7 @@ from v1sim.model import (
     Proof,
     Requirement,
     Severity,
+    Strength,
     TrainingMinimum,
     Verdict,
 )
@@ -232,12 +233,13 @@ class PolicyDocument(Document):
     """What was required of a network."""
 
     require: Requirement | ArrayRequirements
-    strength: Literal["proof", "evidence"]
+    strength: Strength
     waivers: dict[str, str]
     dt_ms: float | None
     checkpoint: str | None
     baseline: str | None
     minimum: TrainingMinimum
+    trusted_keys: str | None
 
 
 class PassDocument(Document):
@@ -249,3 +251,10 @@ class PassDocument(Document):
     """Digest of the file's bytes."""
     policy: PolicyDocument
     report: CheckDocument
+    seal: str | None = None
+    """That this user's v1sim wrote it; without, the checks are run again."""
+
+    @property
+    def unsealed(self) -> str:
+        """What the seal is of."""
+        return self.model_copy(update={"seal": None}).to_text()

@@ -19,6 +19,7 @@ from v1sim.documents.check import CheckDocument, PassDocument
 from v1sim.documents.difference import DifferenceDocument
 from v1sim.documents.inspection import InspectionDocument
 from v1sim.documents.run import RunReport
+from v1sim.documents.statement import StatementDocument
 from v1sim.documents.verification import VerificationDocument
 
 __all__ = ["PUBLISHED", "schema_text"]
@@ -30,6 +31,7 @@ PUBLISHED: Mapping[str, type[BaseModel]] = MappingProxyType(
         "run_report": RunReport,
         "difference": DifferenceDocument,
         "inspection": InspectionDocument,
+        "statement": StatementDocument,
         "verification": VerificationDocument,
         "batch_run_state": RunStateDocument,
         "batch_slurm_array": ArrayMembers,

@@ -57,6 +57,7 @@ def policy_of(config: RunConfig) -> Policy:
         checkpoint=config.checkpoint,
         baseline=config.baseline,
         minimum=config.minimum.of_training(),
+        trusted_keys=config.trusted_keys,
     )
 
 

@@ -21,6 +21,7 @@ from v1sim.digests import file_sha256
 from v1sim.documents.check import CheckDocument, PassDocument, PolicyDocument
 from v1sim.errors import InputError
 from v1sim.inputs.protocol import fed, policy_of
+from v1sim.inputs.seal import seal, seal_holds
 from v1sim.model import NetworkModel
 from v1sim.output import replacing
 from v1sim.sources import open_network
@@ -75,20 +76,23 @@ class SharedInput:
             If it cannot be written.
         """
         path = self.pass_path(checked.network.source.sha256, policy)
-        PassDocument(
+        written = PassDocument(
             v1sim=__version__,
             file_sha256=checked.network.source.sha256,
             policy=_policy_document(policy),
             report=CheckDocument.of_report(checked.report),
-        ).write(path)
+        )
+        written.model_copy(update={"seal": seal(written.unsealed)}).write(path)
 
     def admit_by_pass(self, network: NetworkModel, policy: Policy) -> guard.CheckedNetwork:
-        """The network, by the pass that it has.
+        """The network, by the pass that it has; checked again if this user did not write it.
 
         Raises
         ------
         InputError
             If it has none: this file, as it is now, was not checked for this policy.
+        GuardRefusal
+            If the network is refused.
         """
         path = self.pass_path(network.source.sha256, policy)
         expected = "the pass of a network file as it was when the batch was begun"
@@ -101,6 +105,13 @@ class SharedInput:
                 hint=hint,
             )
         earlier = PassDocument.read(path, expected=expected, hint=hint)
+        if not seal_holds(earlier.unsealed, earlier.seal):
+            _log.warning(
+                "%s was not written by this user's v1sim, or was changed: the network is checked "
+                "again",
+                path,
+            )
+            return guard.admit(network, policy)
         return guard.admit_by_pass(
             network,
             policy,
@@ -195,6 +206,7 @@ def _policy_document(policy: Policy) -> PolicyDocument:
         checkpoint=None if policy.checkpoint is None else str(policy.checkpoint),
         baseline=None if policy.baseline is None else str(policy.baseline),
         minimum=policy.minimum,
+        trusted_keys=None if policy.trusted_keys is None else str(policy.trusted_keys),
     )
 
 
@@ -207,6 +219,7 @@ def _policy(document: PolicyDocument) -> Policy:
         checkpoint=None if document.checkpoint is None else Path(document.checkpoint),
         baseline=None if document.baseline is None else Path(document.baseline),
         minimum=document.minimum,
+        trusted_keys=None if document.trusted_keys is None else Path(document.trusted_keys),
     )
 
 
