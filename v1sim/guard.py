@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from v1sim import __version__
 from v1sim.checkpoints.bundle import read_index
 from v1sim.checks.registry import CRASHED, SKIPPED, Context, registered_checks, run_checks
+from v1sim.checks.roles import by_role
 from v1sim.checks.statistics import group_statistics
 from v1sim.digests import network_sha256
 from v1sim.errors import GuardRefusal, NetworkFileError
@@ -87,7 +88,7 @@ def examine(network: NetworkModel, policy: Policy, context: Context | None = Non
     checks, name_of = registered_checks(), context.name_of
     with workers(1) as pool:  # beside the checks: NumPy frees the lock
         digest = pool.submit(network_sha256, network)
-        groups = pool.submit(_statistics, network)
+        groups = pool.submit(_statistics, context.network)
         findings = [*_waiver_findings(policy), *run_checks(context, checks)]
     judgement = judge(context, findings, policy)
     names = {*checks, *_OWN} & _waivable()
@@ -129,12 +130,13 @@ def examination(network: NetworkModel, policy: Policy) -> Context:
         As `examine`.
     """
     context = Context(
-        network,
+        by_role(network),
         network.step_ms if policy.dt_ms is None else policy.dt_ms,
-        baseline=None if policy.baseline is None else open_network(policy.baseline),
+        baseline=None if policy.baseline is None else by_role(open_network(policy.baseline)),
         checkpoint_index=None if policy.checkpoint is None else read_index(policy.checkpoint),
         minimum=policy.minimum,
         signature=_signature(network, policy),
+        source=network,
     )
     _ = context.checkpoint_if_compared  # raises where the checkpoint cannot be used
     return context

@@ -33,6 +33,7 @@ from v1sim.checks.registry import (
     registered_checks,
     run_checks,
 )
+from v1sim.checks.roles import by_role
 from v1sim.checks.training import zero_evidence
 from v1sim.errors import InputError
 from v1sim.model import (
@@ -197,7 +198,11 @@ def judge_weights(
         "background.weight". ``why`` is a clause that says what the verdict rests on, or
         why none can be given.
     """
-    context = Context(replace(network, provenance=None), network.step_ms, baseline=baseline)
+    context = Context(
+        by_role(replace(network, provenance=None)),
+        network.step_ms,
+        baseline=None if baseline is None else by_role(baseline),
+    )
     checks = registered_checks()
     wanted: set[str] = set()
     for entry in reversed(list(checks.values())):  # a check stands after those that it needs
@@ -368,6 +373,8 @@ def _by_provenance(context: Context, array: str, outcome: _Outcome) -> ArrayVerd
     if provenance is None or outcome.means(Consequence.PROVENANCE_IS_VOID):
         return None
     if not is_proof(context.network, array):
+        return None
+    if array not in provenance.arrays:  # there are no such synapses
         return None
     origin = provenance.arrays[array].origin
     verdict = {

@@ -252,10 +252,12 @@ def train(what: dict[str, Any]) -> None:
     cell = rnn.cell
     Path("inputs").mkdir()
     populations = list(cell.inputs)
-    first_step = int(cell.noise_step.numpy())
+    # Keras calls the cell once more, for the shape of its output, before the first step.
+    first_step = int(cell.noise_step.numpy()) + 1
     steps = what["steps"]
     spikes, _ = inference.data_itr.next_spikes()
     trained = rnn.run_inference(spikes=spikes, initial_state=inference.get_initial_state())
+    assert int(cell.noise_step.numpy()) == first_step + steps
     given = spikes.numpy()[0]
     for index, population in enumerate(populations):
         held = cell.inputs[population]

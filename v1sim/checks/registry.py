@@ -142,6 +142,8 @@ class Context:
     ``baseline`` is the untrained network that it is compared with, ``checkpoint_index`` the
     checkpoint; None where the user named none. ``minimum`` is the least that counts as a training.
     ``signature`` is the network's by the trusted keys; None where the user named none.
+    ``network`` has the tables ``recurrent`` and ``lgn`` (`v1sim.checks.roles.by_role`); where
+    it had other names, ``source`` is the network as it was read.
     """
 
     network: NetworkModel
@@ -150,6 +152,7 @@ class Context:
     checkpoint_index: CheckpointIndex | None = None
     minimum: TrainingMinimum = field(default_factory=TrainingMinimum)
     signature: NetworkSignature | None = None
+    source: NetworkModel | None = None
     _derived: dict[object, Any] = field(default_factory=dict, init=False, repr=False)
 
     def once(self, key: object, compute: Callable[[], _Value]) -> _Value:
@@ -196,7 +199,8 @@ class Context:
     @cached_property
     def provenance_mismatch(self) -> ProvenanceMismatch | None:
         """What differs from the network's provenance (empty: nothing); None without one."""
-        return None if self.network.provenance is None else verify(self.network)
+        network = self.source or self.network
+        return None if network.provenance is None else verify(network)
 
     @cached_property
     def sends(self) -> NDArray[np.int64]:

@@ -7,20 +7,10 @@ as every other finding.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
-
-from v1sim.checks.registry import CheckFunction, Context, Observation, check
+from v1sim.checks.remarks import Rule, register_remarks
 from v1sim.sources.sonata.remarks import REMARKS
 
-__all__ = ["RULES", "Rule"]
-
-
-class Rule(NamedTuple):
-    """What holds of good files, and what was seen where it does not."""
-
-    rule: str
-    calibration: str
+__all__ = ["RULES"]
 
 
 #: By the name of the remark. Numbers of spikes: BMTK 1.2.0 on NEST 3.10 on a circuit of 50 cells
@@ -162,32 +152,4 @@ RULES = {
     ),
 }
 
-
-def _yields_remarks(name: str) -> CheckFunction:
-    """A check that hands on the reader's remarks of its name."""
-
-    def function(context: Context) -> Iterator[Observation]:
-        for remark in context.network.remarks:
-            if remark.check == name:
-                yield Observation(
-                    remark.where,
-                    remark.message,
-                    remark.hint,
-                    n_bad=remark.n,
-                    n_seen=remark.total,
-                    examples=remark.examples,
-                )
-
-    function.__name__ = function.__qualname__ = name.partition(".")[2]
-    rule = RULES.get(name)
-    function.__doc__ = rule.rule if rule else REMARKS[name].reason
-    return function
-
-
-for _name, _kind in REMARKS.items():
-    check(
-        _name,
-        severity=_kind.severity,
-        reason=_kind.reason,
-        calibration=RULES[_name].calibration if _name in RULES else "Exact.",
-    )(_yields_remarks(_name))
+register_remarks(REMARKS, RULES)

@@ -36,8 +36,10 @@ _NAMED = "Seen in files converted by hand or by other tools; each has a name in 
 )
 def no_synapses(context: Context) -> Iterator[Observation]:
     """Both tables hold synapses."""
+    source = context.source or context.network
     for group, table in context.tables.items():
-        if len(table) == 0:
+        # A source that has no LGN at all, only other populations, means it so.
+        if len(table) == 0 and source.tables_of(context.network.role(group)):
             yield Observation(
                 group,
                 "there are no synapses",

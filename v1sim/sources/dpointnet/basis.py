@@ -64,11 +64,6 @@ class BasisFactors:
         row = np.repeat(first[model], n) + within
         return edge, receptor[row].astype(np.uint8), self.factor[of_model[row], receptor[row]]
 
-    @property
-    def one_each(self) -> bool:
-        """Whether every model acts on one basis function, with a factor above 0."""
-        return bool(((self.factor != 0).sum(axis=1) == 1).all() and (self.factor >= 0).all())
-
 
 def read_tau_basis(given: Any, folder: Path, where: str) -> NDArray[np.float64]:
     """``tau_basis`` of a configuration: time constants in ms, shape (B,), or a file of them.

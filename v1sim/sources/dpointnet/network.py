@@ -23,7 +23,7 @@ from v1sim.model import (
     TrainingDynamics,
 )
 from v1sim.printable import printable
-from v1sim.receptors import Kind, ReceptorKinds
+from v1sim.receptors import ReceptorKinds
 from v1sim.sources.dpointnet.basis import BasisFactors, factors_of_models, read_basis_table
 from v1sim.sources.dpointnet.cells import CircuitCells, note_cells, read_cells
 from v1sim.sources.dpointnet.circuit import (
@@ -171,43 +171,17 @@ class Circuit:
             pre=edges.source[edge].astype(np.int32),
             post=edges.target[edge].astype(np.int32),
             receptor=receptor,
-            delay_ms=(steps[edge] * self.config.step_ms).astype(np.float64),
+            delay_ms=(steps[edge] * self.config.step_ms).astype(np.float32),
             weight=acting[edge] * factor,
             unit="normalised",
         )
 
     def _receptors(self) -> ReceptorKinds:
-        """Basis functions as receptors; their kinds where every synapse acts on one alone."""
+        """Basis functions as receptors: which one a synapse acts on says nothing of its cells."""
         n = len(self.config.tau_basis_ms)
+        unknown = ReceptorKinds.unknown(n)
         names = tuple(f"basis_{b}" for b in range(n))
-        kinds = np.full((2, 1, n), Kind.UNKNOWN, dtype=np.uint8)
-        if self.basis.one_each:
-            sends = self._kind_of_neurons()
-            for b in range(n):
-                pre: set[int] = set()
-                post: set[int] = set()
-                for population, edges in self.edges.items():
-                    on = self.basis.factor[self.model[population], b] != 0
-                    weight = edges.weight_pa[on]
-                    if (weight > 0).any():
-                        pre.add(Kind.EXCITATORY)
-                    if (weight < 0).any():
-                        pre.add(Kind.INHIBITORY)
-                    post |= set(np.unique(sends[edges.target[on]]).tolist())
-                for side, seen in zip(kinds, (pre, post), strict=True):
-                    if len(seen) == 1:
-                        side[0, b] = seen.pop()
-        return ReceptorKinds(names, kinds[0], kinds[1])
-
-    def _kind_of_neurons(self) -> NDArray[np.uint8]:
-        """Kind of each neuron by the signs of what it sends, (n,)."""
-        n, edges = len(self.neurons.node_id), self.recurrent
-        excites = np.bincount(edges.source[edges.weight_pa > 0], minlength=n) > 0
-        inhibits = np.bincount(edges.source[edges.weight_pa < 0], minlength=n) > 0
-        kind = np.full(n, Kind.UNKNOWN, dtype=np.uint8)
-        kind[excites & ~inhibits] = Kind.EXCITATORY
-        kind[inhibits & ~excites] = Kind.INHIBITORY
-        return kind
+        return ReceptorKinds(names, unknown.presynaptic, unknown.postsynaptic)
 
 
 def open_circuit(

@@ -7,24 +7,13 @@ PointNet would build something else from the same files, the remark says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from types import MappingProxyType
 
-from v1sim.model import Severity, SourceRemark
+from v1sim.model import Severity
+from v1sim.sources.sonata.remarks import RemarkKind
+from v1sim.sources.sonata.remarks import Remarks as SonataRemarks
 
-__all__ = ["REMARKS", "RemarkKind", "Remarks"]
-
-_MOST_EXAMPLES = 5
-
-
-@dataclass(frozen=True)
-class RemarkKind:
-    """A kind of remark: how much it matters, and why."""
-
-    name: str
-    severity: Severity
-    reason: str
+__all__ = ["REMARKS", "Remarks"]
 
 
 _E, _W, _I = Severity.ERROR, Severity.WARNING, Severity.INFO
@@ -160,37 +149,8 @@ _KINDS = (
 REMARKS = MappingProxyType({kind.name: kind for kind in _KINDS})
 
 
-class Remarks:
-    """Remarks while they are collected."""
+class Remarks(SonataRemarks):
+    """Remarks on a circuit and its training while they are collected."""
 
     def __init__(self) -> None:
-        self._found: list[SourceRemark] = []
-
-    def add(
-        self,
-        check: str,
-        where: str,
-        message: str,
-        *,
-        hint: str = "",
-        n: int = 1,
-        total: int = 1,
-        examples: Iterable[str] = (),
-    ) -> None:
-        """Note one; see `v1sim.model.SourceRemark`."""
-        self._found.append(
-            SourceRemark(
-                check=check,
-                severity=REMARKS[check].severity,
-                where=where,
-                message=message,
-                hint=hint,
-                n=n,
-                total=total,
-                examples=tuple(examples)[:_MOST_EXAMPLES],
-            )
-        )
-
-    def all(self) -> tuple[SourceRemark, ...]:
-        """Those noted so far, in their order."""
-        return tuple(self._found)
+        super().__init__(REMARKS)

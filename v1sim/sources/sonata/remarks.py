@@ -7,7 +7,7 @@ describe, v1sim builds what they describe, and the remark says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -222,9 +222,13 @@ REMARKS = MappingProxyType({kind.name: kind for kind in _KINDS})
 
 
 class Remarks:
-    """Remarks while they are collected; a kind may come several times."""
+    """Remarks while they are collected; a kind may come several times.
 
-    def __init__(self) -> None:
+    ``kinds`` are those of SONATA's files, or of another source.
+    """
+
+    def __init__(self, kinds: Mapping[str, RemarkKind] = REMARKS) -> None:
+        self._kinds = kinds
         self._found: list[SourceRemark] = []
 
     def add(
@@ -242,7 +246,7 @@ class Remarks:
         self._found.append(
             SourceRemark(
                 check=check,
-                severity=REMARKS[check].severity,
+                severity=self._kinds[check].severity,
                 where=where,
                 message=message,
                 hint=hint,
