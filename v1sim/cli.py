@@ -120,7 +120,7 @@ def _waivers(given: Sequence[str] | None) -> dict[str, str]:
 
 @_command("run")
 def run(
-    config: Annotated[Path, typer.Argument(help="A run's YAML file.")],
+    config: Annotated[Path, typer.Argument(help="A run's YAML file, or a SONATA configuration.")],
     out: Annotated[
         Path | None, typer.Option("--out", help="Run folder; default: runs/NAME_TIME.")
     ] = None,
@@ -142,13 +142,13 @@ def run(
 ) -> None:
     """Check a network, simulate it, and leave a folder with spikes, figure and report."""
     from v1sim import pipeline
-    from v1sim.config import load_config
+    from v1sim.inputs.run_file import load_run
     from v1sim.inputs.shared import SharedInput
     from v1sim.report.terminal import StageProgress, check_report, show
     from v1sim.simulation.group import join
 
     group = join()
-    settings = load_config(config, [*(overrides or ()), *_thread_override(threads)])
+    settings = load_run(config, [*(overrides or ()), *_thread_override(threads)])
     settings = settings.model_copy(update={"waive": {**settings.waive, **_waivers(waive)}})
     if dry_run:
         preview = pipeline.preview(settings, group)
@@ -695,10 +695,10 @@ def stimulus(
     from v1sim.output import refuse_to_replace
 
     refuse_to_replace(out, force=force)
-    from v1sim.config import load_config
+    from v1sim.inputs.run_file import load_run
     from v1sim.report.stimulus_file import write_stimulus
 
-    settings = load_config(config, overrides or ())
+    settings = load_run(config, overrides or ())
     text = write_stimulus(settings, out, command=shlex.join(sys.argv))
     _print(text)
 

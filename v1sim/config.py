@@ -9,16 +9,24 @@ from __future__ import annotations
 
 import copy
 import difflib
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from v1sim.config_perturb import Perturbation
-from v1sim.config_section import InputFile, IsInputFile, OutputFolder, Section
+from v1sim.config_section import InputFile, IsInputFile, OutputFolder, Positive, Section
 from v1sim.errors import ConfigError
 from v1sim.model import ArrayRequirements, Requirement, Strength, TrainingMinimum
 from v1sim.stimulus.background import Background, RecordedBackground
@@ -31,6 +39,7 @@ from v1sim.yaml_reader import KeyPath, YamlReader, dotted, number_in_text
 __all__ = [
     "Background",
     "BuiltInColumn",
+    "CurrentClamp",
     "Dynamics",
     "MinimumConfig",
     "RecordedBackground",
@@ -38,12 +47,23 @@ __all__ = [
     "RequireConfig",
     "RunConfig",
     "SimulationConfig",
+    "VoltageReport",
     "WatchConfig",
     "dump_config",
     "load_config",
     "load_yaml",
+    "resolved_config",
     "validate",
 ]
+
+
+def _one_or_more(value: Any) -> Any:
+    """A number in place of a list of one."""
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+_ONE_OR_MORE = BeforeValidator(_one_or_more)
+_Numbers = Annotated[tuple[float, ...], Field(strict=False, min_length=1), _ONE_OR_MORE]
 
 Dynamics = Literal["glif_psc", "nest", "training", "training_single", "training_float32"]
 
@@ -91,13 +111,61 @@ class SimulationConfig(Section):
     warm_start: InputFile | None = None
 
 
+#: Neurons by population: all, or by their ids there.
+Cells = dict[
+    str,
+    Literal["all"]
+    | Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False, min_length=1)],
+]
+
+
+class CurrentClamp(Section):
+    """A current into cells: each amplitude from its delay on, for its duration.
+
+    One lasts until its end, or until the next begins. The delays ascend.
+    """
+
+    cells: Annotated[Cells, Field(min_length=1)]
+    amp_pa: _Numbers
+    delay_ms: Annotated[
+        tuple[Annotated[float, Field(ge=0)], ...], Field(strict=False), _ONE_OR_MORE
+    ]
+    duration_ms: Annotated[tuple[Positive, ...], Field(strict=False), _ONE_OR_MORE]
+
+    @model_validator(mode="after")
+    def _fit(self) -> CurrentClamp:
+        lengths = {len(self.amp_pa), len(self.delay_ms), len(self.duration_ms)}
+        if len(lengths) > 1 or any(b <= a for a, b in itertools.pairwise(self.delay_ms)):
+            msg = "equally many amplitudes, delays and durations, with delays that ascend"
+            raise ValueError(msg)
+        return self
+
+
+class VoltageReport(Section):
+    """Membrane potentials of some cells, as a SONATA report of its own (``NAME.h5``).
+
+    ``interval_ms`` is the time between two values, one step by default; ``start_ms`` and
+    ``stop_ms`` are on the run's time line.
+    """
+
+    cells: Annotated[Cells, Field(min_length=1)]
+    interval_ms: Positive | None = None
+    start_ms: Annotated[float, Field(ge=0)] = 0.0
+    stop_ms: Positive | None = None
+
+
+_ReportName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+
+
 class RecordingConfig(Section):
     """What is written: spikes always; ``voltage_of`` names neurons of the file by index.
 
-    ``institution`` and ``experimenter`` ("Last, First") stand in the NWB file.
+    ``reports`` are SONATA reports of membrane potentials, by the name of their file without its
+    ending. ``institution`` and ``experimenter`` ("Last, First") stand in the NWB file.
     """
 
     voltage_of: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False)] = ()
+    reports: dict[_ReportName, VoltageReport] = Field(default_factory=dict)
     nwb: bool = True
     sonata: bool = True
     institution: Annotated[str, Field(min_length=1)] | None = None
@@ -165,6 +233,7 @@ class RunConfig(Section):
         Literal["none", "mean", "shared_binomial", "independent_poisson"] | RecordedBackground
     ) = "mean"
     inputs: dict[str, AnyFeed] = Field(default_factory=dict)
+    currents: Annotated[tuple[CurrentClamp, ...], Field(strict=False)] = ()
     perturb: Annotated[tuple[Perturbation, ...], Field(strict=False)] = ()
     simulation: SimulationConfig = SimulationConfig()
     recording: RecordingConfig = RecordingConfig()
@@ -311,6 +380,27 @@ def load_config(
     """
     values, lines = load_yaml(path)
     values.setdefault("name", path.stem)
+    return resolved_config(
+        values, lines, path, overrides, changes=changes, changes_from=changes_from
+    )
+
+
+def resolved_config(
+    values: dict[str, Any],
+    lines: Mapping[KeyPath, int],
+    path: Path,
+    overrides: Sequence[str] = (),
+    *,
+    changes: Mapping[str, Any] = MappingProxyType({}),
+    changes_from: Path | None = None,
+) -> RunConfig:
+    """The run that the values of a file, with the line of each, and changes to them describe.
+
+    Raises
+    ------
+    ConfigError
+        As `load_config`.
+    """
     giver = changes_from or path
     changed: dict[KeyPath, str] = {}
     # In the order in which they were set: what was set last at a key, or above it, gave its value.

@@ -5,6 +5,7 @@
 `Recording.to_neo`              the same as a `neo.Block`, one Segment a trial
 `write_nwb`, `read_nwb`         the whole Recording in one NWB file
 `write_sonata`, `read_sonata`   its spikes in the SONATA layout
+`write_sonata_report`           membrane potentials as a report in the SONATA layout
 =============================== ===================================================
 
 Files carry times on the run's time line, in which a trial begins at its
@@ -56,6 +57,7 @@ __all__ = [
     "read_sonata",
     "write_nwb",
     "write_sonata",
+    "write_sonata_report",
 ]
 
 #: Name of the LGN cells' population in Neo annotations and in files, if the network has no other.
@@ -775,6 +777,85 @@ def _write_spikes(
     group.create_dataset("node_ids", data=node_id.astype(np.uint64))
     times = group.create_dataset("timestamps", data=run_ms)
     times.attrs["units"] = "milliseconds"
+
+
+def write_sonata_report(
+    recording: Recording,
+    path: Path,
+    *,
+    cells: Mapping[str, NDArray[np.integer]],
+    interval_ms: float | None = None,
+    start_ms: float = 0.0,
+    stop_ms: float | None = None,
+) -> None:
+    """Write membrane potentials in SONATA's layout of reports: ``/report/<population>/data``.
+
+    One row a time, one column a cell. A value is that at the END of a step, and so is its time,
+    as in BMTK's reports: the first is at ``interval_ms``.
+
+    Parameters
+    ----------
+    recording : Recording
+        Has the voltages, of all of its trials one after the other.
+    path : Path
+        The file.
+    cells : mapping
+        Ids of the cells by population; all must have been recorded.
+    interval_ms : float, optional
+        Time between two values, a whole number of steps; by default one step.
+    start_ms, stop_ms : float, optional
+        Values after the first, up to the second; on the run's time line.
+
+    Raises
+    ------
+    InputError
+        If the interval is no whole number of steps.
+    OutputError
+        If the file cannot be written.
+    """
+    voltage = recording.voltage
+    assert voltage is not None
+    dt_ms = voltage.dt_ms
+    stride = 1 if interval_ms is None else round(interval_ms / dt_ms)
+    if interval_ms is not None and (stride < 1 or abs(interval_ms / dt_ms - stride) > 1e-6):
+        raise InputError(
+            f"a report every {interval_ms:g} ms in steps of {dt_ms:g} ms",
+            where="recording.reports",
+            expected="an interval of whole steps",
+        )
+    v_mv = voltage.v_mv.reshape(-1, len(voltage.neuron))
+    end_of_step = np.arange(1, len(v_mv) + 1)
+    last = len(v_mv) if stop_ms is None else round(stop_ms / dt_ms)
+    kept = (end_of_step % stride == 0) & (end_of_step * dt_ms > start_ms) & (end_of_step <= last)
+    rows = np.flatnonzero(kept)
+    begin_ms = float(end_of_step[rows[0]] * dt_ms) if len(rows) else start_ms
+    every_ms = stride * dt_ms
+    with _new_hdf5(path) as file:
+        file.attrs["magic"] = np.uint32(_SONATA_MAGIC)
+        file.attrs["version"] = np.array([0, 1], dtype=np.uint32)
+        first = 0
+        for population in recording.populations:
+            ids = cells.get(population.name)
+            if ids is not None and len(ids):
+                by_id = np.argsort(population.node_id, kind="stable")
+                found = by_id[np.searchsorted(population.node_id, np.sort(ids), sorter=by_id)]
+                column = np.searchsorted(voltage.neuron, first + found)
+                group = file.create_group(f"report/{population.name}")
+                data = group.create_dataset("data", data=v_mv[rows][:, column])
+                data.attrs["units"] = "mV"
+                data.attrs["variable_name"] = "V_m"
+                mapping = group.create_group("mapping")
+                node_ids = mapping.create_dataset("node_ids", data=np.sort(ids).astype(np.uint64))
+                node_ids.attrs["sorted"] = np.uint8(1)
+                mapping["element_ids"] = np.zeros(len(ids), dtype=np.uint32)
+                mapping["element_pos"] = np.zeros(len(ids), dtype=np.float64)
+                mapping["index_pointers"] = np.arange(len(ids) + 1, dtype=np.uint64)
+                mapping["index_pointer"] = mapping["index_pointers"]  # as older readers call it
+                time = mapping.create_dataset(
+                    "time", data=np.array([begin_ms, begin_ms + len(rows) * every_ms, every_ms])
+                )
+                time.attrs["units"] = "ms"
+            first += len(population)
 
 
 def read_sonata(path: Path, trials: Sequence[Trial], dt_ms: float) -> tuple[SpikeTable, SpikeTable]:

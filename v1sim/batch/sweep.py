@@ -20,10 +20,11 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from v1sim import __version__
-from v1sim.config import RunConfig, load_config, load_yaml, validate
+from v1sim.config import RunConfig, load_yaml, validate
 from v1sim.config_section import OutputFolder, Section
 from v1sim.digests import file_sha256
 from v1sim.errors import ConfigError
+from v1sim.inputs.run_file import load_run
 from v1sim.user_paths import expanded
 
 __all__ = ["SlurmConfig", "Sweep", "SweepConfig", "SweepRun", "load_sweep", "run_name"]
@@ -124,7 +125,7 @@ def load_sweep(path: Path) -> Sweep:
     runs: dict[str, SweepRun] = {}
     for changes in itertools.product(*(axis.changes() for axis in config.axes)):
         merged = _merged(changes, path)
-        run_config = load_config(base, changes={**config.set, **merged}, changes_from=path)
+        run_config = load_run(base, changes={**config.set, **merged}, changes_from=path)
         _refuse_open_threads(run_config, path)
         name = run_name(run_config, digest_of)
         parameters = MappingProxyType({key: _plain(value) for key, value in merged.items()})

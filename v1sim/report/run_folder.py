@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from v1sim.analysis.results import Results, analyse
 from v1sim.config import RunConfig, dump_config
 from v1sim.documents.run import RunReport, read_report
 from v1sim.errors import InputError
 from v1sim.output import replacing
-from v1sim.recording import Recording, import_writers, read_nwb, write_nwb, write_sonata
+from v1sim.recording import (
+    Recording,
+    import_writers,
+    read_nwb,
+    write_nwb,
+    write_sonata,
+    write_sonata_report,
+)
 from v1sim.report import figures, html, page
 from v1sim.report.description import describe_results
 from v1sim.report.tables import write_tables
@@ -45,7 +56,7 @@ def prepare_to_write(config: RunConfig) -> None:
 def write_recording(
     folder: Path, config: RunConfig, recording: Recording, results: Results, network_path: str
 ) -> None:
-    """Write spikes, the summary figure and the resolved configuration.
+    """Write spikes, reports of voltages, the summary figure and the resolved configuration.
 
     Raises
     ------
@@ -56,9 +67,29 @@ def write_recording(
         write_nwb(recording, folder / "spikes.nwb")
     if config.recording.sonata:
         write_sonata(recording, folder / "spikes.h5")
+    for name, report in config.recording.reports.items():
+        write_sonata_report(
+            recording,
+            folder / f"{name}.h5",
+            cells=_ids_of(report.cells, recording),
+            interval_ms=report.interval_ms,
+            start_ms=report.start_ms,
+            stop_ms=report.stop_ms,
+        )
     _write_figure(folder, config.name, recording, results, network_path)
     with replacing(folder / "config.yaml") as temporary:
         temporary.write_text(dump_config(config), encoding="utf-8")
+
+
+def _ids_of(cells: Mapping[str, str | Sequence[int]], recording: Recording) -> dict[str, Any]:
+    """Ids by population, where a configuration may say ``all``."""
+    return {
+        population.name: population.node_id
+        if cells[population.name] == "all"
+        else np.unique(np.array(cells[population.name], dtype=np.int64))
+        for population in recording.populations
+        if population.name in cells
+    }
 
 
 def write_report(folder: Path, report: RunReport, recording: Recording, results: Results) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from v1sim.simulation.cells import create_population, creations
 from v1sim.simulation.connectors import connect_projection, fill_neurons
+from v1sim.simulation.currents import create_currents
 from v1sim.simulation.group import ALONE, Group
 from v1sim.simulation.kernel import backend, reset_kernel
 from v1sim.simulation.native.library import (
@@ -41,6 +42,7 @@ class Simulation:
     the neurons hold themselves (dynamics ``training``) is neither population nor projection.
     ``native`` is v1sim's NEST module; where it is there spikes are recorded in it,
     otherwise in ``spike_recorder``. ``group`` is the processes that it is built in.
+    ``current_generators`` are those of ``plan.currents``.
     """
 
     plan: BuildPlan
@@ -54,6 +56,7 @@ class Simulation:
     spike_recorder: Any
     multimeter: Any
     voltage_of: NDArray[np.int32]
+    current_generators: tuple[Any, ...] = ()
 
 
 def _quiet(stage: str, done: float, total: float) -> None:
@@ -169,6 +172,7 @@ def build(
         spike_recorder=recorder,
         multimeter=multimeter,
         voltage_of=voltage_of,
+        current_generators=create_currents(plan.currents, neuron_node, plan.dt_ms),
     )
 
 

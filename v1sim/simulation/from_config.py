@@ -16,6 +16,7 @@ from v1sim.model import NetworkModel, Verdict
 from v1sim.simulation.native.library import has_native, native_module
 from v1sim.simulation.plan import BuildPlan, make_plan
 from v1sim.simulation.run import refuse_other_input, refuse_unfed
+from v1sim.simulation.selection import neurons_of
 from v1sim.stimulus.background import read_draws
 from v1sim.stimulus.base import Stimulus
 
@@ -48,6 +49,7 @@ def configured_plan(config: RunConfig, checked: CheckedNetwork, stimulus: Stimul
         dynamics=_dynamics(config, checked),
         draws=draws,
         perturb=config.perturb,
+        currents=config.currents,
         dt_ms=None if config.simulation.dt_ms == "auto" else config.simulation.dt_ms,
     )
     refuse_other_input(plan, stimulus)
@@ -108,6 +110,10 @@ def configured_voltage_neurons(config: RunConfig, network: NetworkModel) -> NDAr
         If one is not in the network.
     """
     wanted = np.array(config.recording.voltage_of, dtype=np.int64)
+    of_reports = [
+        neurons_of(report.cells, network, f"recording.reports.{name}.cells")
+        for name, report in config.recording.reports.items()
+    ]
     bad = wanted[wanted >= network.n_neurons]
     if bad.size:
         raise InputError(
@@ -115,4 +121,4 @@ def configured_voltage_neurons(config: RunConfig, network: NetworkModel) -> NDAr
             where="recording.voltage_of",
             expected=f"indices from 0 to {network.n_neurons - 1}",
         )
-    return wanted.astype(np.int32)
+    return np.unique(np.concatenate([wanted, *of_reports])).astype(np.int32)

@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 
 from v1sim import units
 from v1sim.cell_classes import CellClasses, cell_classes
-from v1sim.config import Background, Dynamics
+from v1sim.config import Background, CurrentClamp, Dynamics
 from v1sim.config_perturb import Perturbation
 from v1sim.digests import SynapseDigest, synapse_digest
 from v1sim.errors import InputError
 from v1sim.guard import CheckedNetwork
 from v1sim.model import CellTypeTable, NetworkModel, SourcePopulation, SynapseTable
+from v1sim.simulation.currents import CurrentPlan, current_plans
 from v1sim.simulation.perturbation import WeightScale, stimulation_table, weight_scales
 from v1sim.stimulus.background import event_weight
 from v1sim.units import MODEL_STEP_MS
@@ -238,6 +239,7 @@ class BuildPlan:
     lgn: str = "lgn"
     sources: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     rounded: tuple[DelayRounding, ...] = ()
+    currents: tuple[CurrentPlan, ...] = ()
 
     def n_steps(self, duration_ms: float) -> int:
         """Steps of a duration."""
@@ -267,6 +269,7 @@ def make_plan(
     dynamics: Dynamics = "glif_psc",
     draws: NDArray[np.int64] | None = None,
     perturb: Sequence[Perturbation] = (),
+    currents: Sequence[CurrentClamp] = (),
     dt_ms: float | None = None,
 ) -> BuildPlan:
     """The plan of a network that passed the guards.
@@ -287,6 +290,8 @@ def make_plan(
         Of the recorded background (`v1sim.stimulus.background.read_draws`).
     perturb : sequence of Perturbation
         How the checked weights are altered.
+    currents : sequence of CurrentClamp
+        What is injected into cells.
     dt_ms : float, optional
         Time step; the network's own by default.
 
@@ -390,6 +395,12 @@ def make_plan(
                 driven_by="stimulation",
             )
         )
+    if currents and dynamics in IN_TRAINING:
+        raise InputError(
+            "neurons in training's equations take no injected currents",
+            where="currents",
+            expected="simulation.dynamics: glif_psc or nest",
+        )
     extremes_ms, rounded = _delays(projections)
     return BuildPlan(
         classes=classes,
@@ -408,6 +419,7 @@ def make_plan(
         lgn=next((name for name, one in given.items() if one is network.lgn), "lgn"),
         sources={name: one.size for name, one in given.items() if one is not network.lgn},
         rounded=rounded,
+        currents=current_plans(currents, network, dt_ms),
     )
 
 

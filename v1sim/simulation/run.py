@@ -32,6 +32,7 @@ from v1sim.errors import InputError, SimulationError
 from v1sim.model import SpikeTable, VoltageTraces
 from v1sim.simulation.build import Progress, Simulation, build
 from v1sim.simulation.cells import start_state
+from v1sim.simulation.currents import load_current
 from v1sim.simulation.group import ALONE, Group
 from v1sim.simulation.kernel import backend
 from v1sim.simulation.plan import BuildPlan
@@ -398,6 +399,8 @@ def _load_sources(
             first = np.searchsorted(sent.source[order], np.arange(1, cells.size))
             trains = np.split(start_ms + sent.step[order] * plan.dt_ms, first)
             cells.node_collection.set([{"spike_times": train} for train in trains])
+    for current, generator in zip(plan.currents, simulation.current_generators, strict=True):
+        load_current(current, generator, start_step, n_steps, plan.dt_ms)
     stimulation = simulation.populations.get("stimulation")
     if stimulation is not None:
         stamps_ms = start_ms + np.arange(n_steps) * plan.dt_ms

@@ -28,7 +28,6 @@ __all__ = ["AnyFeed", "Feed", "PoissonOf", "SpikesOf", "feeds_of"]
 I64 = NDArray[np.int64]
 F64 = NDArray[np.float64]
 
-_UNITS_MS = {"milliseconds": 1.0, "seconds": 1000.0}
 #: Cells of which an error shows the ids.
 _EXAMPLES = 5
 
@@ -184,9 +183,13 @@ class _GivenTimes:
         trial_ms: Sequence[float],
     ) -> _GivenTimes:
         file = read_spike_file(
-            config.file, config.population or name, key=f"inputs.{name}", trial=config.trial
+            config.file,
+            config.population or name,
+            key=f"inputs.{name}",
+            trial=config.trial,
+            unit=config.unit,
         )
-        time_ms = file.time * (_UNITS_MS[config.unit] if config.unit else file.unit_ms or 1.0)
+        time_ms = file.time * (file.unit_ms or 1.0)
         _refuse_times(file, time_ms)
         source = _index_of(file, population)
         said = []

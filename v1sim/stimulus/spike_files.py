@@ -64,8 +64,23 @@ class SpikeFile:
     where: str
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """What is wanted of a file (see `read_spike_file`)."""
+
+    population: str | None
+    key: str
+    trial: str | None
+    unit: str | None
+
+
 def read_spike_file(
-    path: Path, population: str | None, *, key: str = "stimulus", trial: str | None = None
+    path: Path,
+    population: str | None,
+    *,
+    key: str = "stimulus",
+    trial: str | None = None,
+    unit: str | None = None,
 ) -> SpikeFile:
     """Read a file of spikes.
 
@@ -79,26 +94,29 @@ def read_spike_file(
         Where the configuration names the file, for hints.
     trial : str, optional
         Which one of an NWB 1 file that has several.
+    unit : str, optional
+        What times are in, whatever the file says: "milliseconds" or "seconds".
 
     Raises
     ------
     StimulusError
         If it cannot be read, is something else, or has several populations.
     """
+    wanted = _Wanted(population, key, trial, unit)
     if path.suffix.lower() in (".csv", ".txt", ".tsv"):
-        return _of_table(path, population, key)
+        return _of_table(path, wanted)
     if path.suffix.lower() == ".npy":
         values = read_array(path, error=StimulusError, expected=_EXPECTED)
         return _of_dense(values, str(path))
     with given_hdf5(path, error=StimulusError, expected=_EXPECTED) as file:
         if file.is_group("units"):
-            return _of_nwb_units(file, population, key)
+            return _of_nwb_units(file, wanted)
         if file.is_group("processing") and not file.has("spikes"):
-            return _of_nwb_1(file, trial, key)
-        return _of_hdf5(file, population, key)
+            return _of_nwb_1(file, wanted)
+        return _of_hdf5(file, wanted)
 
 
-def _of_hdf5(file: GivenHdf5, population: str | None, key: str) -> SpikeFile:
+def _of_hdf5(file: GivenHdf5, wanted: _Wanted) -> SpikeFile:
     for name in _DENSE:
         data = file.dataset(name)
         if data is not None:
@@ -110,16 +128,16 @@ def _of_hdf5(file: GivenHdf5, population: str | None, key: str) -> SpikeFile:
             return _of_dense(file.read(data), file.where(name))
     for node_name in ("gids", "node_ids"):
         if file.has(f"spikes/{node_name}"):
-            return _of_group(file, "spikes", node_name, key)
+            return _of_group(file, "spikes", node_name, wanted)
     names = [name for name in file.names("spikes") if file.is_group(f"spikes/{name}")]
     if not names:
         raise file.missing("spikes")
-    name = _chosen(names, population, file.where("spikes"), key)
+    name = _chosen(names, file.where("spikes"), wanted)
     group = f"spikes/{name}"
-    return _of_group(file, group, "gids" if file.has(f"{group}/gids") else "node_ids", key)
+    return _of_group(file, group, "gids" if file.has(f"{group}/gids") else "node_ids", wanted)
 
 
-def _of_nwb_units(file: GivenHdf5, population: str | None, key: str) -> SpikeFile:
+def _of_nwb_units(file: GivenHdf5, wanted: _Wanted) -> SpikeFile:
     """The table of units of NWB 2: one row a cell, its spikes up to its place in an index."""
     expected = "NWB's table of units"
     time = file.numbers("units/spike_times", (None,), kinds="f", expected=expected)
@@ -137,29 +155,29 @@ def _of_nwb_units(file: GivenHdf5, population: str | None, key: str) -> SpikeFil
         of_unit = np.array(file.texts(f"units/{column}"))
         names = np.unique(of_unit).tolist()
         if names:
-            chosen = of_unit == _chosen(names, population, file.where(f"units/{column}"), key)
+            chosen = of_unit == _chosen(names, file.where(f"units/{column}"), wanted)
     description = file.text("session_description")
     in_ms = description is not None and description.startswith(_BY_BMTK)
     kept = np.repeat(chosen, counts)
     return _spikes(
         np.repeat(node, counts)[kept],
         time[kept],
-        _UNITS_MS["ms" if in_ms else "s"],
+        _unit_ms("ms" if in_ms else "s", file.where("units"), wanted),
         file.where("units"),
     )
 
 
-def _of_nwb_1(file: GivenHdf5, trial: str | None, key: str) -> SpikeFile:
+def _of_nwb_1(file: GivenHdf5, wanted: _Wanted) -> SpikeFile:
     """What BMTK reads as NWB: a group a cell, of one of the trials."""
     expected = "NWB 1: /processing/<trial>/spike_train/<node id>/data"
     trials = file.names("processing")
-    name = trial or (trials[0] if len(trials) == 1 else None)
+    name = wanted.trial or (trials[0] if len(trials) == 1 else None)
     if name not in trials:
         raise StimulusError(
             f"no trial {name!r}" if name else f"{len(trials)} trials",
             where=file.where("processing"),
             expected=f"one of {', '.join(map(printable, trials[:12]))}",
-            hint=f"--set {key}.trial=NAME",
+            hint=f"--set {wanted.key}.trial=NAME",
         )
     group = f"processing/{name}/spike_train"
     cells = file.names(group)
@@ -167,42 +185,55 @@ def _of_nwb_1(file: GivenHdf5, trial: str | None, key: str) -> SpikeFile:
         raise StimulusError(
             "names that are no node ids", where=file.where(group), expected=expected
         )
+    units = {file.text_attribute(f"{group}/{cell}/data", "unit") for cell in cells}
+    units_ms = {_unit_ms(unit, file.where(group), wanted) for unit in units}
+    if len(units_ms) > 1:
+        raise StimulusError(
+            "cells whose times are in different units", where=file.where(group), expected=expected
+        )
     trains = [file.numbers(f"{group}/{cell}/data", (None,), expected=expected) for cell in cells]
     counts = [len(train) for train in trains]
     node = np.repeat(np.array(cells, dtype=np.int64), counts)
     time = np.concatenate([np.empty(0), *trains])
-    return _spikes(node, time, None, file.where(group))
+    return _spikes(node, time, units_ms.pop() if units_ms else None, file.where(group))
 
 
-def _chosen(names: list[str], population: str | None, where: str, key: str) -> str:
+def _chosen(names: list[str], where: str, wanted: _Wanted) -> str:
     """The population that is meant."""
-    name = population or (names[0] if len(names) == 1 else None)
+    name = wanted.population or (names[0] if len(names) == 1 else None)
     if name not in names:
         raise StimulusError(
             f"no population {name!r}" if name else f"{len(names)} populations",
             where=where,
             expected=f"one of {', '.join(map(printable, names))}",
-            hint=f"--set {key}.population={printable(names[0])}",
+            hint=f"--set {wanted.key}.population={printable(names[0])}",
         )
     return name
 
 
-def _of_group(file: GivenHdf5, group: str, node_name: str, key: str) -> SpikeFile:
+def _of_group(file: GivenHdf5, group: str, node_name: str, wanted: _Wanted) -> SpikeFile:
     """Two columns of a group."""
     expected = "one id a timestamp"
     node = file.numbers(f"{group}/{node_name}", (None,), kinds="iu", expected=expected)
     time = file.numbers(f"{group}/timestamps", (None,), expected=expected)
     unit = file.text_attribute(f"{group}/timestamps", "units")
     unit = unit or file.text_attribute(group, "units")
-    if unit is not None and unit.strip().lower() not in _UNITS_MS:
+    return _spikes(node, time, _unit_ms(unit, file.where(group), wanted), file.where(group))
+
+
+def _unit_ms(unit: str | None, where: str, wanted: _Wanted) -> float | None:
+    """A unit of time in ms; None where the file does not say one."""
+    unit = wanted.unit or unit
+    if unit is None:
+        return None
+    if unit.strip().lower() not in _UNITS_MS:
         raise StimulusError(
             f"timestamps in {printable(unit)!r}",
-            where=file.where(group),
+            where=where,
             expected="milliseconds or seconds",
-            hint=f"say what they are: --set {key}.unit=milliseconds, or seconds",
+            hint=f"say what they are: --set {wanted.key}.unit=milliseconds, or seconds",
         )
-    unit_ms = None if unit is None else _UNITS_MS[unit.strip().lower()]
-    return _spikes(node, time, unit_ms, file.where(group))
+    return _UNITS_MS[unit.strip().lower()]
 
 
 def _spikes(
@@ -216,7 +247,7 @@ def _spikes(
     return SpikeFile(node.astype(np.int64), time.astype(np.float64), unit_ms, where)
 
 
-def _of_table(path: Path, population: str | None, key: str) -> SpikeFile:
+def _of_table(path: Path, wanted: _Wanted) -> SpikeFile:
     """BMTK's table, with or without a column of populations."""
     table = read_table(path, error=StimulusError, expected=_EXPECTED)
     node_name, time_name = (
@@ -236,8 +267,10 @@ def _of_table(path: Path, population: str | None, key: str) -> SpikeFile:
         of_spike = table.texts("population")
         names = np.unique(of_spike).tolist()
         if names:
-            chosen = of_spike == _chosen(names, population, str(path), key)
-    return _spikes(node.astype(np.int64)[chosen], time[chosen], None, str(path))
+            chosen = of_spike == _chosen(names, str(path), wanted)
+    return _spikes(
+        node.astype(np.int64)[chosen], time[chosen], _unit_ms(None, str(path), wanted), str(path)
+    )
 
 
 def _of_dense(values: NDArray[np.generic], where: str) -> SpikeFile:

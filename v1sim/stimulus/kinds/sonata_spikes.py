@@ -21,7 +21,6 @@ from v1sim.stimulus.trials import repeated_trials
 
 __all__ = ["SonataSpikes"]
 
-_UNITS_MS = {"milliseconds": 1.0, "seconds": 1000.0}
 #: Fewer spikes say nothing of their unit.
 _FEW = 50
 #: LGN cells send less than one spike a ms: if more of them than this fall together with another
@@ -52,7 +51,7 @@ class SonataSpikes(StimulusConfig):
 
     def made_for(self, network: NetworkModel) -> GivenSpikes:
         """The pieces, one after the other, each a trial."""
-        file = read_spike_file(self.file, self.population)
+        file = read_spike_file(self.file, self.population, unit=self.unit)
         node = file.node - self.first_id
         if node.size and not 0 <= node.min() <= node.max() < network.lgn.size:
             from_one = file.node.min() == 1 and file.node.max() == network.lgn.size
@@ -80,8 +79,7 @@ class SonataSpikes(StimulusConfig):
         return GivenSpikes(network.lgn.size, schedule, self._pieces(file, node))
 
     def _pieces(self, file: SpikeFile, node: NDArray[np.int64]) -> tuple[LgnSpikeTimes, ...]:
-        unit_ms = _UNITS_MS[self.unit] if self.unit else file.unit_ms or 1.0
-        time_ms = file.time * unit_ms
+        time_ms = file.time * (file.unit_ms or 1.0)
         from_start_ms = time_ms - self.start_ms
         # A time that is the start of a piece to within rounding is that start.
         piece = np.floor((from_start_ms + 1e-6) / self.duration_ms)
