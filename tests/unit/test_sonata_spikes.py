@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
 
 import h5py
 import numpy as np
@@ -13,6 +14,7 @@ from v1sim.errors import StimulusError
 from v1sim.simulation.plan import make_plan
 from v1sim.simulation.run import run_trials
 from v1sim.stimulus.kinds.sonata_spikes import SonataSpikes
+from v1sim.stimulus.spike_files import read_spike_file
 from v1sim.stimulus.stimulus_file import write_stimulus_file
 
 N_LGN = 7
@@ -253,3 +255,70 @@ def test_the_examples(shared_data):
     case = shared_data / "cases" / "situations" / "sonata_spikes_in_seconds" / "spikes.h5"
     with pytest.raises(StimulusError, match="are these seconds"):
         spikes(case, network, duration_ms=2000.0, trials=1)
+
+
+def nwb_2(path, *, by_bmtk: bool):
+    """Units of two populations in NWB 2, times in s, or in ms as BMTK writes them."""
+    with h5py.File(path, "w") as file:
+        file["session_description"] = "BMTK 1.2 generated NWB spikes file" if by_bmtk else "mine"
+        file["units/spike_times"] = np.array([0.5, 9.5, 3.25, 7.0]) * (1.0 if by_bmtk else 1e-3)
+        file["units/spike_times_index"] = [1, 1, 2, 4]
+        file["units/id"] = [0, 1, 2, 3]
+        file["units/node_id"] = [7, 0, 2, 5]
+        file["units/population"] = ["bkg", "lgn", "lgn", "lgn"]
+    return path
+
+
+@pytest.mark.parametrize("by_bmtk", [True, False])
+def test_nwb_units_are_read_by_population(tmp_path, by_bmtk):
+    path = nwb_2(tmp_path / "a.nwb", by_bmtk=by_bmtk)
+    shown = spikes(path, duration_ms=20.0, population="lgn").input(0, 1)
+    assert list(zip(shown.step.tolist(), shown.source.tolist(), strict=True)) == [
+        (3, 5),
+        (7, 5),
+        (9, 2),
+    ]
+    with pytest.raises(StimulusError, match=r"2 populations(?s:.*)bkg, lgn"):
+        spikes(path, duration_ms=20.0)
+
+
+def test_what_pynwb_writes_is_read(tmp_path):
+    nwb = pytest.importorskip("pynwb")
+    file = nwb.NWBFile("mine", "id", datetime.now(UTC))
+    for times in ([0.002, 0.004], [], [0.0035]):
+        file.add_unit(spike_times=times)
+    with nwb.NWBHDF5IO(tmp_path / "a.nwb", "w") as io:
+        io.write(file)
+    shown = spikes(tmp_path / "a.nwb", duration_ms=20.0).input(0, 1)
+    assert (shown.step.tolist(), shown.source.tolist()) == ([2, 3, 4], [0, 2, 0])
+
+
+def test_nwb_1_is_read_as_bmtk_reads_it(tmp_path):
+    path = tmp_path / "a.nwb"
+    with h5py.File(path, "w") as file:
+        file["processing/trial_0/spike_train/3/data"] = [2.5, 4.0]
+        file["processing/trial_0/spike_train/0/data"] = [1.0]
+        file["processing/trial_1/spike_train/0/data"] = [9.0]
+
+    found = read_spike_file(path, "lgn", trial="trial_0")
+    assert sorted(zip(found.node.tolist(), found.time.tolist(), strict=True)) == [
+        (0, 1.0),
+        (3, 2.5),
+        (3, 4.0),
+    ]
+    with pytest.raises(StimulusError, match=r"2 trials(?s:.*)trial_0, trial_1"):
+        read_spike_file(path, "lgn")
+    with h5py.File(path, "a") as file:
+        for cell in "30":
+            file[f"processing/trial_0/spike_train/{cell}/data"].attrs["unit"] = "second"
+    assert read_spike_file(path, "lgn", trial="trial_0").unit_ms == 1000.0
+
+
+def test_a_unit_that_is_named_counts_more_than_one_that_nobody_knows(tmp_path):
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["spikes/lgn/node_ids"], file["spikes/lgn/timestamps"] = [0, 1], [0.002, 0.003]
+        file["spikes/lgn/timestamps"].attrs["units"] = "fortnights"
+    with pytest.raises(StimulusError, match=r"fortnights(?s:.*)unit=milliseconds"):
+        spikes(path, duration_ms=20.0)
+    assert spikes(path, duration_ms=20.0, unit="seconds").input(0, 1).step.tolist() == [2, 3]

@@ -16,6 +16,8 @@ from v1sim.sources.sonata.remarks import Remarks
 
 __all__ = ["NodeSets"]
 
+#: Node sets that may name one another.
+_DEEPEST = 20
 _POPULATIONS = ("population", "populations")
 
 
@@ -32,7 +34,7 @@ class NodeSets:
         }
 
     def chosen(
-        self, given: Any, where: str, *, virtual: bool
+        self, given: Any, where: str, *, virtual: bool, depth: int = 0
     ) -> dict[str, NDArray[np.int64] | None]:
         """Ids of the nodes that a node set means, by population; None where it means all.
 
@@ -44,14 +46,25 @@ class NodeSets:
             For errors.
         virtual : bool
             Whether virtual nodes are meant, or cells to simulate.
+        depth : int, optional
+            How many node sets led to this one.
 
         Raises
         ------
         NetworkFileError
             If it means no node, or names a population, a column or an id that is not there.
         """
+        if isinstance(given, str) and given in self._config.node_sets:
+            if depth > _DEEPEST:
+                raise NetworkFileError(
+                    f"the node set {printable(given)} names itself, or others without end",
+                    where=where,
+                    expected="populations, ids or filters in the end",
+                )
+            given = self._config.node_sets[given]
+            return self.chosen(given, where, virtual=virtual, depth=depth + 1)
         if isinstance(given, list | tuple) and any(isinstance(item, str) for item in given):
-            parts = [self.chosen(item, where, virtual=virtual) for item in given]
+            parts = [self.chosen(i, where, virtual=virtual, depth=depth + 1) for i in given]
             return _union(parts)
         node_set = self._config.node_set(given)
         named = next((node_set[key] for key in _POPULATIONS if key in node_set), None)
