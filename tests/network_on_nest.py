@@ -46,13 +46,11 @@ def spikes_on_bare_nest(
         ids[members] = nest.Create(types.model[i], len(members), parameters).tolist()
     sources = {}
     for name, population in network.source_populations.items():
-        generators = nest.Create("spike_generator", population.size, {"allow_offgrid_times": True})
+        generators = nest.Create("spike_generator", population.size, {"precise_times": True})
         sources[name] = np.array(generators.tolist())
         times, cells = spikes.get(name, (np.empty(0), np.empty(0, dtype=int)))
         for cell in np.unique(cells):
-            # Stamps are those of the steps that end at or after the time.
-            stamps = np.ceil(np.round(np.sort(times[cells == cell]) / dt_ms, 9)) * dt_ms
-            generators[int(cell)].spike_times = stamps
+            generators[int(cell)].spike_times = np.sort(times[cells == cell])
     for projection in network.projections.values():
         table = projection.synapses
         if not len(table):
@@ -60,7 +58,6 @@ def spikes_on_bare_nest(
         pre = (ids if projection.source is None else sources[projection.source])[table.pre]
         by_port = np.array([m.has_ports for m in map(types.model_of, range(len(types)))])
         has_ports = by_port[network.neurons.cell_type[table.post]]
-        delay = np.floor(table.delay_ms / dt_ms + 0.5) * dt_ms
         nest.Connect(
             pre,
             ids[table.post],
@@ -68,7 +65,7 @@ def spikes_on_bare_nest(
             {
                 "synapse_model": "static_synapse",
                 "weight": table.weight.astype(float),
-                "delay": delay,
+                "delay": table.delay_ms,
                 "receptor_type": np.where(has_ports, table.receptor.astype(int) + 1, 0),
             },
         )
