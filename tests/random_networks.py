@@ -46,9 +46,10 @@ def _cell_types(draw, rng: np.random.Generator) -> CellTypeTable:
     names = tuple(draw(st.lists(_NAMES, min_size=n_receptors, max_size=n_receptors, unique=True)))
     kinds = [rng.integers(0, 3, (rows, n_receptors)).astype(np.uint8) for _ in range(2)]
     texts = st.none() | st.tuples(*[st.text(max_size=5)] * n)
+    kind = rng.integers(0, 3, n).astype(np.uint8) if draw(st.booleans()) else None
     counts = [rng.integers(0, m + 1, n) if draw(st.booleans()) else None for m in (n_receptors, n_currents)]  # fmt: skip  # noqa: E501
     return CellTypeTable(
-        models, columns, ReceptorKinds(names, *kinds), draw(texts), draw(texts), *counts
+        models, columns, ReceptorKinds(names, *kinds), draw(texts), draw(texts), kind, *counts
     )
 
 
@@ -103,6 +104,7 @@ def networks(draw) -> NetworkModel:
             size,
             rng.integers(0, 99, size) if draw(st.booleans()) else None,
             _lgn_cells(draw, rng, size) if draw(st.booleans()) else None,
+            rng.integers(0, 3, size).astype(np.uint8) if draw(st.booleans()) else None,
         )
     projections = {}
     for name in draw(st.lists(_NAMES, max_size=4, unique=True)):

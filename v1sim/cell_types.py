@@ -197,6 +197,22 @@ class CellTypeTable:
             return [parameter.default] * self.n_currents_of(index)
         return parameter.default
 
+    def nest_parameters(self, index: int) -> dict[str, Any]:
+        """Parameters of one type by NEST's names, as its model takes them."""
+        parameters: dict[str, Any] = {}
+        for parameter in self.model_of(index).parameters:
+            value = self.value(parameter, index)
+            if value is None:
+                continue
+            if parameter.is_switch:
+                value = bool(value)
+            if isinstance(parameter.nest, str):
+                parameters[parameter.nest] = value
+            else:
+                assert isinstance(value, list)  # one number a receptor
+                parameters |= dict(zip(parameter.nest, value, strict=True))
+        return parameters
+
     def n_currents_of(self, index: int) -> int:
         """Number of after-spike currents of one type."""
         if self.model_of(index).parameter("asc_amp_pa") is None:

@@ -630,6 +630,65 @@ def diff(
         _print(difference_text(difference))
 
 
+@_command("export")
+def export(
+    network: Annotated[Path, typer.Argument(help="A network's file.")],
+    sonata: Annotated[
+        Path | None, typer.Option("--sonata", help="Folder of the SONATA circuit to write.")
+    ] = None,
+    spikes: Annotated[
+        Path | None, typer.Option("--spikes", help="SONATA spikes of the LGN, for the circuit.")
+    ] = None,
+    background: Annotated[
+        Path | None,
+        typer.Option("--background", help="Recorded draws of the background; default: its mean."),
+    ] = None,
+    duration: Annotated[
+        float, typer.Option("--duration", min=1.0, help="What the circuit simulates, ms.")
+    ] = 1000.0,
+    force: _Force = False,
+) -> None:
+    """Write a network as a SONATA circuit, for BMTK, libsonata and others."""
+    if sonata is None:
+        raise InputError(
+            "nothing says what to write", where="v1sim export", expected="--sonata FOLDER"
+        )
+    from v1sim.sources import open_network
+    from v1sim.sources.sonata.writer import write_circuit
+
+    done = write_circuit(
+        open_network(network),
+        sonata,
+        command=shlex.join(sys.argv),
+        background=background,
+        spikes=spikes,
+        duration_ms=duration,
+        force=force,
+    )
+    counts = [f"{n:,} nodes of {name}" for name, n in done.n_nodes.items()]
+    counts += [f"{n:,} edges {name}" for name, n in done.n_edges.items()]
+    _print("\n".join([f"{done.folder}: {', '.join(counts)}", *(f"  {n}" for n in done.notes)]))
+
+
+@_command("import")
+def import_(
+    circuit: Annotated[Path, typer.Argument(help="A SONATA configuration, or another network.")],
+    out: Annotated[Path, typer.Option("--out", help="Network file to write.")],
+    force: _Force = False,
+) -> None:
+    """Write a SONATA circuit as a network file, with its names, ids and what was odd in it."""
+    from v1sim.output import refuse_to_replace
+
+    refuse_to_replace(out, force=force)
+    from v1sim.sources import open_network
+    from v1sim.sources.hdf5 import write_network
+
+    held = write_network(open_network(circuit), out)
+    synapses = [f"{len(table):,} synapses {name}" for name, table in held.tables.items()]
+    remarks = f"; {len(held.remarks)} remarks: v1sim check says them" if held.remarks else ""
+    _print(f"{out}: {held.n_neurons:,} neurons, {', '.join(synapses)}{remarks}")
+
+
 def _print(text: str) -> None:
     """Text as it is: no markup, no wrapping, and no control characters that a file may hold."""
     _out.print(printable(text), markup=False, soft_wrap=True)

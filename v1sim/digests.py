@@ -212,10 +212,11 @@ def network_sha256(network: NetworkModel) -> str:
         *((background,) if background is not None else ()),
         *network.readout,
         *(one.node_id for one in network.neurons.populations),
-        *(one.node_id for one in network.source_populations.values() if one.node_id is not None),
+        *(values for one in network.source_populations.values()
+          for values in (one.node_id, one.kind) if values is not None),
         *(() if kinds.same_as(BILLEH_RECEPTORS) else (kinds.presynaptic, kinds.postsynaptic)),
-        *(counts for counts in (types.n_receptors, types.n_after_spike_currents)
-          if counts is not None),
+        *(values for values in (types.kind, types.n_receptors, types.n_after_spike_currents)
+          if values is not None),
     ):  # fmt: skip
         digest.update(array_sha256(values).encode())
     for table in tables.values():

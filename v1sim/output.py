@@ -31,6 +31,8 @@ from v1sim.printable import printable
 
 __all__ = ["NewFolder", "new_folder", "refuse_to_replace", "replacing", "write_csv"]
 
+#: The file by which the folder of a run is known.
+RUN_REPORT = "report.json"
 #: Names tried for a folder whose own name is taken.
 _MOST_NAMES = 1000
 #: ``.NAME.PLACE-PID-BEGAN-RANDOM.part.SUFFIX``
@@ -80,7 +82,7 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def write_csv(path: Path, rows: Iterable[Iterable[object]]) -> None:
+def write_csv(path: Path, rows: Iterable[Iterable[object]], *, delimiter: str = ",") -> None:
     """Write a table, header first. Text in it holds no control characters.
 
     Raises
@@ -89,7 +91,7 @@ def write_csv(path: Path, rows: Iterable[Iterable[object]]) -> None:
         If the file cannot be written.
     """
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text, lineterminator="\n", delimiter=delimiter)
     for row in rows:
         writer.writerow(
             [printable(cell).replace("\n", " ") if isinstance(cell, str) else cell for cell in row]
@@ -116,7 +118,9 @@ class NewFolder:
 
 
 @contextmanager
-def new_folder(path: Path, *, or_next: bool = False, force: bool = False) -> Iterator[NewFolder]:
+def new_folder(
+    path: Path, *, or_next: bool = False, force: bool = False, known_by: str = RUN_REPORT
+) -> Iterator[NewFolder]:
     """Give a temporary folder beside ``path`` to fill; rename it when the block ends well.
 
     The name is claimed before the block begins: no other call gets it meanwhile. If it is taken
@@ -131,6 +135,8 @@ def new_folder(path: Path, *, or_next: bool = False, force: bool = False) -> Ite
         Whether to take the next free name where this one is taken from the beginning.
     force : bool
         Whether to replace the folder of an earlier run.
+    known_by : str
+        The file by which such a folder is known.
 
     Raises
     ------
@@ -146,7 +152,7 @@ def new_folder(path: Path, *, or_next: bool = False, force: bool = False) -> Ite
                 if not _is_taken(final) and _claim(final, stack):
                     break
         else:
-            _refuse_other(final, path, force=force)
+            _refuse_other(final, path, known_by, force=force)
             if not _claim(final, stack):
                 raise OutputError(
                     "another run is writing this folder",
@@ -154,7 +160,9 @@ def new_folder(path: Path, *, or_next: bool = False, force: bool = False) -> Ite
                     expected="a name of its own for each run",
                     hint="choose another with --out",
                 )
-            _refuse_other(final, path, force=force)  # it may have been filled before the claim
+            _refuse_other(
+                final, path, known_by, force=force
+            )  # it may have been filled before the claim
         _clear_leftovers(final.parent)
         folder = NewFolder(final.with_name(f".{final.name}.{_tag()}.part"), final)
         with _writing(path, folder.temporary):
@@ -165,7 +173,7 @@ def new_folder(path: Path, *, or_next: bool = False, force: bool = False) -> Ite
         except BaseException:
             shutil.rmtree(folder.temporary, ignore_errors=True)
             raise
-        folder.final = _named(folder.temporary, final, force=force)
+        folder.final = _named(folder.temporary, final, known_by, force=force)
 
 
 def _numbered(path: Path, number: int) -> Path:
@@ -180,11 +188,11 @@ def _is_empty(folder: Path) -> bool:
     return next(folder.iterdir(), None) is None
 
 
-def _is_run(folder: Path) -> bool:
-    return (folder / "report.json").is_file()
+def _is_ours(folder: Path, known_by: str) -> bool:
+    return (folder / known_by).is_file()
 
 
-def _refuse_other(final: Path, path: Path, *, force: bool) -> None:
+def _refuse_other(final: Path, path: Path, known_by: str, *, force: bool) -> None:
     """Refuse what is there already, unless it is an empty folder or may be replaced."""
     if not final.exists():
         return
@@ -193,12 +201,12 @@ def _refuse_other(final: Path, path: Path, *, force: bool) -> None:
         seen = "is a file"
     elif final.is_mount():
         seen, hint = "is a mount point, which nothing can be renamed to", "choose a folder in it"
-    elif not _is_empty(final) and not (force and _is_run(final)):
+    elif not _is_empty(final) and not (force and _is_ours(final, known_by)):
         seen = "the folder exists and is not empty"
         if force:
-            seen += ", and it is not that of a run"
-        elif _is_run(final):
-            hint += ", or replace the run with --force"
+            seen += f", and it has no {known_by}"
+        elif _is_ours(final, known_by):
+            hint += ", or replace it with --force"
         else:
             hint += ", or remove it"
     if seen:
@@ -231,10 +239,10 @@ def _claim(final: Path, stack: contextlib.ExitStack) -> bool:
     return True
 
 
-def _named(temporary: Path, final: Path, *, force: bool) -> Path:
+def _named(temporary: Path, final: Path, known_by: str, *, force: bool) -> Path:
     """Give a filled folder its name, or the next that is free; the name."""
     replaced = None
-    if force and final.is_dir() and _is_run(final):
+    if force and final.is_dir() and _is_ours(final, known_by):
         replaced = final.with_name(f".{final.name}.{_tag()}.part")
         final.rename(replaced)
     try:

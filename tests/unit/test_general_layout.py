@@ -113,6 +113,10 @@ def changed(network: NetworkModel) -> dict[str, NetworkModel]:
         "receptors": replace(network, cell_types=replace(types, receptor_kinds=kinds)),
         "step": replace(network, step_ms=0.25),
         "dynamics": replace(network, dynamics=TrainingDynamics("hard")),
+        "kind": replace(
+            network, cell_types=replace(types, kind=np.zeros(len(types), dtype=np.uint8))
+        ),
+        "kind of sources": network.with_lgn(kind=np.zeros(lgn.size, dtype=np.uint8)),
         "receptors of types": replace(
             network, cell_types=replace(types, n_receptors=np.full(len(types), 2))
         ),
@@ -134,12 +138,12 @@ def test_every_field_of_a_network_has_its_place():
         "readout_weight readout_bias provenance provenance_problem step_ms dynamics remarks",
         NeuronTable: "cell_type position_um populations",
         NeuronPopulation: "name node_id",
-        CellTypeTable: "model columns receptor_kinds name cell_class n_receptors "
+        CellTypeTable: "model columns receptor_kinds name cell_class kind n_receptors "
         "n_after_spike_currents",
         ReceptorKinds: "names presynaptic postsynaptic",
         Projection: "synapses source",
         SynapseTable: "pre post receptor delay_ms weight unit",
-        SourcePopulation: "role size node_id cells",
+        SourcePopulation: "role size node_id cells kind",
         TrainingDynamics: "reset step_ms trainer",
     }
     for kind, names in places.items():

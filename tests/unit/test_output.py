@@ -184,7 +184,7 @@ def test_a_run_is_replaced_by_a_whole_one_alone(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
     (path / "report.json").unlink()
     (path / "diary.txt").write_text("")
-    with pytest.raises(OutputError, match="not that of a run"), new_folder(path, force=True):
+    with pytest.raises(OutputError, match="has no report"), new_folder(path, force=True):
         pytest.fail("begun")
 
 

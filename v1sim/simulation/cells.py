@@ -42,20 +42,7 @@ def nest_parameters(types: CellTypeTable, index: int, dynamics: Dynamics) -> dic
     """NEST's parameters of one cell type, as its model takes them from the table."""
     if dynamics in NATIVE_MODELS:
         return _in_training(types, index)
-    model = types.model_of(index)
-    parameters: dict[str, Any] = {}
-    for parameter in model.parameters:
-        value = types.value(parameter, index)
-        if value is None:
-            continue
-        if parameter.is_switch:
-            value = bool(value)
-        if isinstance(parameter.nest, str):
-            parameters[parameter.nest] = value
-        else:
-            assert isinstance(value, list)  # one number a receptor
-            parameters |= dict(zip(parameter.nest, value, strict=True))
-    return parameters
+    return types.nest_parameters(index)
 
 
 def start_state(types: CellTypeTable, index: int) -> dict[str, Any]:

@@ -140,7 +140,7 @@ def canonical_arrays(network: NetworkModel) -> dict[str, NDArray[np.generic]]:
     if not kinds.same_as(BILLEH_RECEPTORS):
         arrays["cell_types.presynaptic_kind"] = kinds.presynaptic
         arrays["cell_types.postsynaptic_kind"] = kinds.postsynaptic
-    for column_name in ("n_receptors", "n_after_spike_currents"):
+    for column_name in ("kind", "n_receptors", "n_after_spike_currents"):
         counts = getattr(types, column_name)
         if counts is not None:
             arrays[f"cell_types.{column_name}"] = counts
@@ -160,8 +160,10 @@ def canonical_arrays(network: NetworkModel) -> dict[str, NDArray[np.generic]]:
     for name, population in network.source_populations.items():
         if population is not network.lgn and (background is None or name != "background"):
             arrays[f"{name}.size"] = np.array(population.size, dtype=np.int64)
-        if population.node_id is not None:
-            arrays[f"source_populations.{name}.node_id"] = population.node_id
+        for key in ("node_id", "kind"):
+            values = getattr(population, key)
+            if values is not None:
+                arrays[f"source_populations.{name}.{key}"] = values
     if network.dynamics is not None:
         arrays["dynamics"] = _as_bytes(network.dynamics.text)
     if network.readout:

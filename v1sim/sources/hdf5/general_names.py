@@ -38,7 +38,7 @@ _OF_NEURONS = {
         f"cell_types.{key}": f"cell_types/{key}"
         for key in (
             *("n_receptors", "n_after_spike_currents"),
-            *("presynaptic_kind", "postsynaptic_kind"),
+            *("presynaptic_kind", "postsynaptic_kind", "kind"),
         )
     },
 }
@@ -73,6 +73,7 @@ _KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "cell_types/n_after_spike_currents": ("i8",),
         "cell_types/presynaptic_kind": ("u1",),
         "cell_types/postsynaptic_kind": ("u1",),
+        "cell_types/kind": ("u1",),
         "readout/neuron_ids": ("i4",),
         "readout/readout_weights": ("f4",),
         "readout/readout_bias": ("f4",),
@@ -98,8 +99,8 @@ def kinds_of(dataset: str) -> tuple[str, ...]:
         return ("f8",)
     if dataset.startswith(_PROJECTIONS) and len(parts) == 3:
         return _COLUMN_KINDS.get(parts[2], ())
-    if dataset.startswith(_SOURCES) and parts[2:] == ["node_ids"]:
-        return ("i8",)
+    if dataset.startswith(_SOURCES) and parts[2:] in (["node_ids"], ["kind"]):
+        return ("i8",) if parts[2] == "node_ids" else ("u1",)
     if dataset.startswith(_SOURCES) and len(parts) == 4 and parts[2] == "cells":
         return ("S",) if parts[3] == "model_id" else ("f8",)
     return ()
@@ -129,8 +130,9 @@ class GeneralNames:
         if array.startswith(_SOURCE) and owner.endswith(".cells"):
             name = owner.removeprefix(_SOURCE).removesuffix(".cells")
             return f"{_SOURCES}{escaped(name)}/cells/{rest}"
-        if array.startswith(_SOURCE) and rest == "node_id":
-            return f"{_SOURCES}{escaped(owner.removeprefix(_SOURCE))}/node_ids"
+        if array.startswith(_SOURCE) and rest in ("node_id", "kind"):
+            name = "node_ids" if rest == "node_id" else rest
+            return f"{_SOURCES}{escaped(owner.removeprefix(_SOURCE))}/{name}"
         if rest == "size" and dot:
             return f"{DESCRIPTION}:{escaped(owner)}/size"
         return _PROJECTIONS + escaped(array)

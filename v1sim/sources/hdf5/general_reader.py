@@ -213,9 +213,10 @@ class GeneralFile(OpenNetworkFile):
             sizes = [arrays[path].shape for path in paths if path in arrays]
             expected |= dict.fromkeys(paths, next((size for size in sizes if len(size) == 1), (0,)))
         for source in description.sources:
-            path = f"{names.source_group(source.name)}/node_ids"
-            if path in arrays:
-                expected[path] = (source.size,)
+            for key in ("node_ids", "kind"):
+                path = f"{names.source_group(source.name)}/{key}"
+                if path in arrays:
+                    expected[path] = (source.size,)
         if description.readout:
             expected["readout/neuron_ids"] = (sum(description.readout),)
         if "readout/readout_weights" in arrays:
@@ -248,13 +249,17 @@ class GeneralFile(OpenNetworkFile):
             role=entry.role,  # type: ignore[arg-type]
             size=entry.size,
             node_id=values.get(f"{group}/node_ids"),
+            kind=values.get(f"{group}/kind"),
             cells=self.lgn_cells(f"{group}/cells") if has_cells else None,
         )
 
     def _check_values(self, description: Description, held: Mapping[str, NDArray[Any]]) -> None:
         """Numbers that stand for kinds and counts must be such."""
-        for key in _KIND_COLUMNS:
-            path = f"cell_types/{key}"
+        kinds = [f"cell_types/{key}" for key in (*_KIND_COLUMNS, "kind")]
+        kinds += [path for path in held if path.startswith("sources/") and path.endswith("/kind")]
+        for path in kinds:
+            if path not in held:
+                continue
             n_bad = int(np.count_nonzero(held[path] >= len(Kind)))
             if n_bad:
                 self.problem(
@@ -300,6 +305,7 @@ def _cell_types(
         ),
         name=description.name,
         cell_class=description.cell_class,
+        kind=held.get("cell_types/kind"),
         n_receptors=held.get("cell_types/n_receptors"),
         n_after_spike_currents=held.get("cell_types/n_after_spike_currents"),
     )

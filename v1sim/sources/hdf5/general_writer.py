@@ -91,7 +91,7 @@ def _arrays(network: NetworkModel, names: GeneralNames) -> Iterator[tuple[str, N
     kinds = types.receptor_kinds
     yield names.dataset_of("cell_types.presynaptic_kind"), kinds.presynaptic
     yield names.dataset_of("cell_types.postsynaptic_kind"), kinds.postsynaptic
-    for key in ("n_receptors", "n_after_spike_currents"):
+    for key in ("kind", "n_receptors", "n_after_spike_currents"):
         counts = getattr(types, key)
         if counts is not None:
             yield names.dataset_of(f"cell_types.{key}"), counts
@@ -100,8 +100,10 @@ def _arrays(network: NetworkModel, names: GeneralNames) -> Iterator[tuple[str, N
             yield names.dataset_of(f"{name}.{key}"), values
         table.forget()
     for name, population in network.source_populations.items():
-        if population.node_id is not None:
-            yield names.dataset_of(f"source_populations.{name}.node_id"), population.node_id
+        for key in ("node_id", "kind"):
+            values = getattr(population, key)
+            if values is not None:
+                yield names.dataset_of(f"source_populations.{name}.{key}"), values
     for population, group in _cells(network):
         cells = population.cells
         for f in fields(cells) if cells is not None else ():

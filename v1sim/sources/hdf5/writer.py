@@ -147,6 +147,10 @@ def _needs_more(network: NetworkModel) -> str:
         return why_not
     if not types.receptor_kinds.same_as(BILLEH_RECEPTORS):
         return "receptors of other kinds or names"
+    if types.kind is not None or any(
+        one.kind is not None for one in network.source_populations.values()
+    ):
+        return "kinds of cells"
     if neurons.populations:
         return "named populations of neurons"
     tables = {name: network.projections[name] for name in TABLES if name in network.projections}

@@ -148,6 +148,15 @@ class Nodes:
                     values[rows] = read[self.group_index[rows]]
         return values
 
+    def attribute(self, name: str) -> NDArray[np.float64] | None:
+        """Numbers in an attribute of the first group; None where there is none."""
+        with given_hdf5(self.path, error=NetworkFileError, expected=_EXPECTED) as file:
+            try:
+                values = np.asarray(file.file[f"nodes/{self.name}/0"].attrs[name])
+                return values.astype(np.float64) if values.dtype.kind in "iuf" else None
+            except Exception:  # h5py raises many kinds where there is none, or it is damaged
+                return None
+
     def _groups(self) -> Iterator[tuple[int, NDArray[np.intp]]]:
         """The groups that nodes are in, with the nodes of each."""
         for group in np.unique(self.group_id):

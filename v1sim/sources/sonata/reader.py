@@ -421,8 +421,12 @@ def _lgn_cells(nodes: Nodes) -> LgnCellTable | None:
     small, large = FIELDS_DEG
     x, y = columns["x_deg"], columns["y_deg"]
     inside = bool((x <= small[0]).all() and (y <= small[1]).all())
+    stated = nodes.attribute("field_deg")
+    field_deg = small if inside else large
+    if stated is not None and stated.shape == (2,):
+        field_deg = (float(stated[0]), float(stated[1]))
     return LgnCellTable(
         model_id=np.array([text or "" for text in model], dtype=np.str_),
-        field_deg=small if inside else large,
+        field_deg=field_deg,
         **columns,
     )

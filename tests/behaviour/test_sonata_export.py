@@ -1,0 +1,297 @@
+"""Networks written as SONATA circuits: BMTK's spikes are v1sim's, and the way back is exact."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from tests.behaviour.test_several_sources import several_sources
+from tests.networks import DRAFT, tiny_network
+from tests.sonata.bmtk import Bmtk
+from v1sim import guard
+from v1sim.config import BuiltInColumn, RunConfig, validate
+from v1sim.errors import InputError, OutputError
+from v1sim.inputs.protocol import fed
+from v1sim.model import NetworkModel
+from v1sim.simulation.from_config import configured_plan
+from v1sim.simulation.run import run_trials
+from v1sim.sources import open_network
+from v1sim.sources.column import open_column
+from v1sim.sources.hdf5 import write_network
+from v1sim.sources.sonata.writer import write_circuit
+
+pytest.importorskip("libsonata")
+DURATION_MS = 200.0
+
+
+def column() -> NetworkModel:
+    return open_column(BuiltInColumn(neurons=300, lgn=200, seed=3), command="tests")
+
+
+def trained(shared_data: Path) -> NetworkModel:
+    return open_network(shared_data / "trained_a" / "net_A_trained.h5")
+
+
+def sent_spikes(network: NetworkModel, folder: Path, rate: float) -> Path:
+    """Spikes of all source populations but the background, on and off the grid."""
+    rng = np.random.default_rng(7)
+    with h5py.File(folder / "sent.h5", "w") as file:
+        for name, population in network.source_populations.items():
+            if population.role == "background":
+                continue
+            n = int(population.size * rate * DURATION_MS)
+            time_ms = rng.uniform(0.01, DURATION_MS - 2.0, n)
+            time_ms[::2] = np.round(time_ms[::2]) + 1.0
+            ids = rng.integers(0, population.size, n)
+            group = file.create_group(f"spikes/{name}")
+            group["node_ids"] = ids if population.node_id is None else population.node_id[ids]
+            group["timestamps"] = time_ms
+    return folder / "sent.h5"
+
+
+def own_spikes(network: NetworkModel, sent: Path, draws: Path | None) -> list[tuple[str, int, int]]:
+    """v1sim's spikes: population, node and step of each."""
+    stated = {
+        "network": "given",
+        "stimulus": {"kind": "given_spikes", "duration_ms": DURATION_MS},
+        "inputs": {
+            name: {"file": str(sent)}
+            for name, one in network.source_populations.items()
+            if one.role != "background"
+        },
+        "simulation": {"dt_ms": network.step_ms, "dynamics": "nest"},
+        "background": {"recorded": str(draws)} if draws else "none",
+        "require": "any",
+    }
+    config = validate(RunConfig, stated, "test")
+    waived = {"values.delay": "rounded as NEST does"}
+    policy = guard.Policy(require="any", dt_ms=network.step_ms, waivers=waived)
+    checked = guard.admit(network, policy)
+    shown = fed(config.stimulus.made_for(network), config, network)
+    output = run_trials(
+        configured_plan(config, checked, shown),
+        shown,
+        threads=2,
+        between_trials="rebuild",
+        voltage_of=np.empty(0, dtype=np.int32),
+        progress=lambda *_: None,
+    )
+    bounds = np.cumsum([0, *map(len, network.populations)])
+    names = [p.name for p in network.populations]
+    ids = np.concatenate([p.node_id for p in network.populations])
+    neuron = output.spikes.neuron
+    which = np.searchsorted(bounds, neuron, side="right") - 1
+    step = np.rint(output.spikes.time_ms / network.step_ms).astype(int)
+    return sorted(
+        (names[w], int(ids[i]), int(s)) for w, i, s in zip(which, neuron, step, strict=True)
+    )
+
+
+def drawn(folder: Path) -> Path:
+    """Draws of a background, none in the first step: SONATA has no spike at 0."""
+    draws = np.random.default_rng(2).binomial(10, 0.1, int(DURATION_MS))
+    draws[0] = 0
+    np.save(folder / "draws.npy", draws)
+    return folder / "draws.npy"
+
+
+CASES = ("column", "trained", "several sources", "several sources, 0.25 ms")
+
+
+def case(name: str, shared_data: Path) -> NetworkModel:
+    if name == "column":
+        return column()
+    if name == "trained":
+        return trained(shared_data)
+    if name.endswith("0.25 ms"):
+        return replace(several_sources(0.25), step_ms=0.25)
+    return several_sources()
+
+
+@pytest.fixture(scope="module")
+def bmtk():
+    pytest.importorskip("bmtk")
+    with Bmtk() as service:
+        yield service
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_bmtk_gives_the_spikes_of_the_network(name, bmtk, tmp_path, shared_data):
+    """Each one; its times are those of the end of the step."""
+    network = case(name, shared_data)
+    has_background = bool(network.tables_of("background"))
+    sent = sent_spikes(network, tmp_path, 0.05 if len(network.source_populations) > 2 else 0.02)
+    draws = drawn(tmp_path) if has_background else None
+    write_circuit(
+        network, tmp_path / "circuit", command="tests", spikes=sent, background=draws,
+        duration_ms=DURATION_MS,
+    )  # fmt: skip
+    theirs = bmtk.run(tmp_path / "circuit" / "simulation_config.json")
+    ours = own_spikes(network, sent, draws)
+    assert len(ours) > 100
+    dt_ms = network.step_ms
+    # Theirs has the last step, which begins where ours ends.
+    last = round(DURATION_MS / dt_ms) - 1
+    assert [s for s in theirs.keys(-dt_ms, dt_ms) if s[2] < last] == [
+        s for s in ours if s[2] < last
+    ]
+
+
+# --- the way back ----------------------------------------------------------------------------
+
+
+def sorted_rows(network: NetworkModel, name: str) -> dict[str, np.ndarray]:
+    table = network.tables[name]
+    columns = {key: column for key, column in table.columns.items() if key != "weight"}
+    columns["normalised"] = table.normalised(network)
+    columns["weight_pa"] = table.weight_pa(network)
+    return columns
+
+
+def assert_same_synapses(ours: NetworkModel, theirs: NetworkModel, pairs: dict[str, str]) -> None:
+    """Every synapse in its place, its weight to the last bit: in pA, and normalised."""
+    for name, other in pairs.items():
+        mine, read = sorted_rows(ours, name), sorted_rows(theirs, other)
+        for key in mine:
+            np.testing.assert_array_equal(mine[key], read[key], err_msg=f"{name}.{key}")
+
+
+def test_the_way_back_is_exact(tmp_path):
+    """Neurons, LGN cells with their filters, synapses; through the network file too."""
+    network = column()
+    write_circuit(network, tmp_path / "circuit", command="tests")
+    read = open_network(tmp_path / "circuit" / "simulation_config.json")
+    write_network(read, tmp_path / "back.h5")
+    for found in (read, open_network(tmp_path / "back.h5")):
+        assert_same_synapses(network, found, {"recurrent": "v1_to_v1", "lgn": "lgn_to_v1"})
+        assert [p.name for p in found.populations] == ["v1"]
+        np.testing.assert_array_equal(found.populations[0].node_id, np.arange(300))
+        np.testing.assert_array_equal(found.neurons.position_um, network.neurons.position_um)
+        assert found.step_ms == network.step_ms
+        cells, mine = found.lgn.cells, network.lgn.cells
+        assert cells.field_deg == mine.field_deg
+        np.testing.assert_array_equal(cells.model_id, mine.model_id)
+        for name in ("x_deg", "spatial_size_deg", "kpeak_dom_ms", "weight_non_dom", "delay_dom_ms"):
+            np.testing.assert_array_equal(getattr(cells, name), getattr(mine, name))
+        of = found.neurons.cell_type, network.neurons.cell_type
+        for name in network.cell_types.columns:
+            a, b = (
+                n.cell_types.columns[name][t] for n, t in zip((found, network), of, strict=True)
+            )
+            np.testing.assert_array_equal(a, b, err_msg=name)
+        background = found.tables["bkg_to_v1"]
+        factor = float(np.float32(0.1))
+        expected = network.background_weight.ravel().astype(np.float64) * (
+            network.voltage_scale_mv[background.post] * factor
+        )
+        np.testing.assert_array_equal(background.weight, expected)
+
+
+def test_several_populations_and_ids_come_back(tmp_path):
+    """What is split by pairs of populations has its rows together again by their names."""
+    network = several_sources()
+    sent = sent_spikes(network, tmp_path, 0.02)
+    write_circuit(network, tmp_path / "circuit", command="tests", spikes=sent)
+    read = open_network(tmp_path / "circuit" / "circuit_config.json")
+    assert {p.name: p.node_id.tolist() for p in read.populations} == {
+        p.name: p.node_id.tolist() for p in network.populations
+    }
+    n_before, n_after = (sum(map(len, n.tables.values())) for n in (network, read))
+    assert n_before == n_after
+
+    def rows(one: NetworkModel) -> list[tuple[float, ...]]:
+        found = []
+        for name, table in one.tables.items():
+            source = one.projections[name].source or ""
+            found += [
+                (source, *row)
+                for row in zip(*(c.tolist() for c in table.columns.values()), strict=True)
+            ]
+        return sorted(found)
+
+    # Receptors of cells without ports are those of the weights' signs.
+    ported = {i for i, m in enumerate(network.cell_types.model) if m.startswith("glif")}
+    for mine, theirs in zip(rows(network), rows(read), strict=True):
+        assert mine[:3] == theirs[:3]
+        assert mine[4:] == theirs[4:]
+        if int(network.neurons.cell_type[mine[2]]) in ported:
+            assert mine[3] == theirs[3]
+
+
+def test_libsonata_reads_it(tmp_path):
+    import libsonata
+
+    network = column()
+    write_circuit(network, tmp_path / "circuit", command="tests")
+    circuit = libsonata.CircuitConfig.from_file(str(tmp_path / "circuit" / "circuit_config.json"))
+    assert circuit.node_populations == {"v1", "lgn", "bkg"}
+    nodes = circuit.node_population("v1")
+    assert nodes.size == 300
+    edges = circuit.edge_population("v1_to_v1")
+    table = network.tables["recurrent"]
+    everything = libsonata.Selection([(0, len(table))])
+    np.testing.assert_array_equal(edges.source_nodes(everything), table.pre)
+    np.testing.assert_array_equal(
+        edges.get_attribute("syn_weight", everything), table.weight_pa(network)
+    )
+    for neuron in (0, 17, 299):
+        np.testing.assert_array_equal(
+            edges.afferent_edges(neuron).flatten(), np.flatnonzero(table.post == neuron)
+        )
+        np.testing.assert_array_equal(
+            np.sort(edges.efferent_edges(neuron).flatten()), np.flatnonzero(table.pre == neuron)
+        )
+
+
+def test_every_file_says_where_it_is_from(tmp_path):
+    network = tiny_network()
+    held = write_network(network, tmp_path / "net.h5", provenance=DRAFT)
+    write_circuit(held, tmp_path / "circuit", command="v1sim export")
+    files = sorted((tmp_path / "circuit" / "network").glob("*.h5"))
+    assert len(files) == 6
+    for path in files:
+        with h5py.File(path) as file:
+            about = json.loads(file.attrs["v1sim"])
+            assert file.attrs["magic"] == 0x0A7A
+        assert about["command"] == "v1sim export"
+        assert about["file_sha256"] == held.source.sha256
+        assert about["provenance"]["kind"] == "constructed"
+        digest = about["provenance"]["digests"]["recurrent.weight"]
+        assert digest == held.provenance.arrays["recurrent.weight"].sha256
+
+
+def test_what_cannot_be_written_is_refused_and_leaves_nothing(tmp_path):
+    network = tiny_network()
+    table = network.tables["recurrent"]
+    weight = table.weight.copy()
+    weight[[3, 5]] = np.nan, np.inf
+    broken = network.with_tables(recurrent=replace(table, weight=weight))
+    with pytest.raises(OutputError, match="2 values of recurrent are NaN or infinite"):
+        write_circuit(broken, tmp_path / "circuit", command="tests")
+    post = table.post.copy()
+    post[0] = 60
+    broken = network.with_tables(recurrent=replace(table, post=post))
+    with pytest.raises(OutputError, match="cells that are not there"):
+        write_circuit(broken, tmp_path / "circuit", command="tests")
+    (tmp_path / "spikes.h5").write_bytes(b"no HDF5")
+    with pytest.raises(InputError, match="cannot be read as HDF5"):
+        write_circuit(network, tmp_path / "circuit", command="tests", spikes=tmp_path / "spikes.h5")
+    (tmp_path / "spikes.h5").unlink()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_circuit_is_replaced_on_request_alone(tmp_path):
+    network, folder = tiny_network(), tmp_path / "circuit"
+    write_circuit(network, folder, command="tests")
+    with pytest.raises(OutputError, match="not empty"):
+        write_circuit(network, folder, command="tests")
+    write_circuit(network, folder, command="again", force=True)
+    (folder / "circuit_config.json").unlink()
+    with pytest.raises(OutputError, match=r"has no circuit_config\.json"):
+        write_circuit(network, folder, command="tests", force=True)
