@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 
 from v1sim.errors import GuardRefusal, InputError, NetworkFileError, SimulationError, V1simError
+from v1sim.invocation import as_command
 from v1sim.memory import is_lack_of_memory, lack_of_memory
 from v1sim.model import ArrayRequirements, Requirement, Strength, TrainingMinimum
 from v1sim.printable import printable
@@ -141,9 +142,8 @@ def run(
     force: _Force = False,
 ) -> None:
     """Check a network, simulate it, and leave a folder with spikes, figure and report."""
-    from v1sim import pipeline
+    from v1sim import api
     from v1sim.inputs.run_file import load_run
-    from v1sim.inputs.shared import SharedInput
     from v1sim.report.terminal import StageProgress, check_report, show
     from v1sim.simulation.group import join
 
@@ -151,26 +151,24 @@ def run(
     settings = load_run(config, [*(overrides or ()), *_thread_override(threads)])
     settings = settings.model_copy(update={"waive": {**settings.waive, **_waivers(waive)}})
     if dry_run:
-        preview = pipeline.preview(settings, group)
+        preview = api.preview(settings)
         if group.is_first:
             show(_out, check_report(preview.guard.to_report()))
             _print("\n" + preview.text)
         return
     with StageProgress(_err if group.is_first else _silent) as progress:
-        result = pipeline.run(
+        done = api.run(
             settings,
             out=out,
-            progress=progress,
-            command=shlex.join(sys.argv),
-            inputs=SharedInput(shared) if shared else None,
-            group=group,
+            shared=shared,
             save_state=save_state,
             force=force,
+            progress=progress,
         )
     if group.is_first:
-        show(_out, check_report(result.report.guard.to_report()))
-        _print("\n" + result.text)
-    if result.report.errors and settings.watch.on_error == "fail":
+        show(_out, check_report(done.report.guard.to_report()))
+        _print("\n" + done.text)
+    if done.report.errors and settings.watch.on_error == "fail":
         raise typer.Exit(SimulationError.exit_code)
 
 
@@ -270,22 +268,21 @@ def check(
     waive: _Waive = None,
 ) -> None:
     """Say what a network file's weights are, and everything that is wrong with it."""
-    from v1sim import guard
+    from v1sim import api
     from v1sim.report.terminal import check_report, show
-    from v1sim.sources import open_network
 
-    policy = guard.Policy(
-        require=_requirement(require),
-        minimum=_minimum(minimum),
-        strength="signed" if trusted_keys is not None else strength,
-        trusted_keys=trusted_keys,
-        waivers=_waivers(waive),
-        checkpoint=checkpoint,
-        baseline=baseline,
-    )
     try:
-        held = open_network(network)
-        report = guard.examine(held, policy)
+        held = api.open_network(network)
+        report = api.check(
+            held,
+            require=_requirement(require),
+            checkpoint=checkpoint,
+            baseline=baseline,
+            minimum=_minimum(minimum),
+            strength="signed" if trusted_keys is not None else strength,
+            trusted_keys=trusted_keys,
+            waive=_waivers(waive),
+        )
     except NetworkFileError as error:
         unreadable = functools.partial(_check_document, error)
         _write_json(json_file, unreadable)
@@ -298,7 +295,7 @@ def check(
     if html_file is not None:
         from v1sim.report.network_html import write_network_html
 
-        write_network_html(held, report, policy, html_file)
+        write_network_html(held, report, html_file, baseline=baseline, checkpoint=checkpoint)
     if str(json_file) != "-":
         show(_out, check_report(report))
     if not report.passed:
@@ -359,15 +356,9 @@ def build_column(
     force: _Force = False,
 ) -> None:
     """Write the built-in column: constructed from published figures, not trained."""
-    from v1sim.output import refuse_to_replace
+    from v1sim import api
 
-    refuse_to_replace(out, force=force)
-    from v1sim.config import BuiltInColumn
-    from v1sim.sources.column import open_column
-    from v1sim.sources.hdf5 import write_network
-
-    column = BuiltInColumn(neurons=neurons, lgn=lgn, seed=seed)
-    network = write_network(open_column(column, command=shlex.join(sys.argv)), out)
+    network = api.build_column(out, neurons=neurons, lgn=lgn, seed=seed, force=force)
     _print(
         f"{out}: {network.n_neurons:,} neurons, {network.lgn.size:,} LGN cells, "
         f"{len(network.tables['recurrent']):,} recurrent and "
@@ -403,6 +394,7 @@ def convert(
     force: _Force = False,
 ) -> None:
     """Convert a TensorFlow checkpoint into a network file that carries its proof."""
+    from v1sim import api
     from v1sim.output import refuse_to_replace
 
     refuse_to_replace(out, force=force)
@@ -410,13 +402,11 @@ def convert(
         from v1sim.signer import require_key
 
         require_key(key)
-    from v1sim.conversion import convert as conversion
     from v1sim.report.conversion import conversion_text
 
-    done = conversion.convert(
+    done = api.convert(
         checkpoint,
         out,
-        command=shlex.join(sys.argv),
         data_dir=data_dir,
         readout=readout,
         n_lgn=lgn,
@@ -424,6 +414,7 @@ def convert(
         initial=initial,
         weights=weights,
         allow_untrained=allow_untrained,
+        force=True,  # asked above
     )
     _print(conversion_text(done))
     if key is not None:
@@ -523,10 +514,9 @@ def verify(
     ],
 ) -> None:
     """Say who signed a network, and whether it is still what was signed."""
-    from v1sim.signing.signature import read_signature
-    from v1sim.sources import open_network
+    from v1sim import api
 
-    signature = read_signature(open_network(network), trusted_keys)
+    signature = api.verify(network, trusted_keys)
     if not signature.holds or signature.statement is None:
         _print(f"{network}: NOT SIGNED by a trusted key: {signature.problem}")
         raise typer.Exit(GuardRefusal.exit_code)
@@ -613,19 +603,18 @@ def diff(
     ] = None,
 ) -> None:
     """Say how two networks differ, by array, class pair and receptor, whatever their edge order."""
+    from v1sim import api
     from v1sim.report.conversion import difference_text
-    from v1sim.sources import open_network
-    from v1sim.sources.difference import compare_networks, difference_document
+    from v1sim.sources.difference import difference_document
 
-    other = open_network(after)
-    difference = compare_networks(open_network(before), other)
+    other = api.open_network(after)
+    difference = api.diff(before, other)
     _write_json(json_file, lambda: difference_document(difference))
     if html_file is not None:
-        from v1sim import guard
         from v1sim.report.network_html import write_network_html
 
-        policy = guard.Policy(require="any", baseline=before)
-        write_network_html(other, guard.examine(other, policy), policy, html_file)
+        report = api.check(other, require="any", baseline=before)
+        write_network_html(other, report, html_file, baseline=before)
     if str(json_file) != "-":
         _print(difference_text(difference))
 
@@ -719,15 +708,15 @@ def verify_dynamics(
     ] = None,
 ) -> None:
     """Compare NEST's neurons with the equations of training, spike by spike."""
-    from v1sim import verification
+    from v1sim import api
     from v1sim.report.terminal import StageProgress, agreement_report, show
 
     with StageProgress(_err) as progress:
-        result = verification.verify_dynamics(
+        result = api.verify_dynamics(
             network,
             spikes=spikes,
             truth=truth,
-            groups=group or (),
+            groups=tuple(group or ()),
             threads=threads,
             progress=progress,
         )
@@ -798,7 +787,8 @@ def main() -> None:
 
 def _run_app(arguments: list[str]) -> None:
     try:
-        app(arguments, prog_name="v1sim", standalone_mode=True)
+        with as_command(shlex.join(sys.argv)):
+            app(arguments, prog_name="v1sim", standalone_mode=True)
     except Exception:
         from v1sim.simulation.group import wait_for_first
 

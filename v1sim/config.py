@@ -27,6 +27,7 @@ from pydantic import (
 
 from v1sim.config_perturb import Perturbation
 from v1sim.config_section import InputFile, IsInputFile, OutputFolder, Positive, Section
+from v1sim.documents.document import plain
 from v1sim.errors import ConfigError
 from v1sim.model import ArrayRequirements, Requirement, Strength, TrainingMinimum
 from v1sim.stimulus.background import Background, RecordedBackground
@@ -406,7 +407,7 @@ def resolved_config(
     # In the order in which they were set: what was set last at a key, or above it, gave its value.
     bases: list[tuple[KeyPath, Path]] = [((), path.absolute().parent)]
     for key, value in changes.items():
-        where = _set_key(values, key, value, str(giver))
+        where = _set_key(values, key, plain(value), str(giver))
         changed[where] = str(giver)
         bases.append((where, giver.absolute().parent))
     for override in overrides:
@@ -442,8 +443,9 @@ def validate(
         expected = " or ".join(dict.fromkeys(e for k, _, e in problems if k == key and e))
         line = next((lines[key[:i]] for i in range(len(key), 0, -1) if key[:i] in lines), None)
         by = next((b for o, b in changed.items() if key[: len(o)] == o or key == o[: len(key)]), "")
-        place = by or (f"line {line}" if line else "missing")
-        messages.append((f"{dotted(key)} ({place}): {seen}", expected))
+        place = by or (f"line {line}" if line else "missing" if lines else "")
+        at = f"{dotted(key)} ({place})" if place else dotted(key)
+        messages.append((f"{at}: {seen}", expected))
     if len(messages) == 1:
         raise ConfigError(messages[0][0], where=where, expected=messages[0][1])
     text = "".join(f"\n  - {m}" + (f"; expected {e}" if e else "") for m, e in messages)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from v1sim import units
+from v1sim.card import Tone, card
 from v1sim.cell_types import CellTypeTable
 from v1sim.paging import forget
 from v1sim.receptors import Kind, ReceptorScheme
@@ -352,7 +353,7 @@ class IndexColumn:
         return not len(index) or bool(index.min() >= 0 and index.max() < self.n_cells)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class NetworkModel:
     """A network as its source says it is: nothing converted, nothing checked.
 
@@ -384,6 +385,32 @@ class NetworkModel:
         _freeze(self)
         for group in self.readout:
             group.flags.writeable = False
+
+    def __repr__(self) -> str:
+        return f"<NetworkModel {self.source.path}: {self._size}; not checked>"
+
+    def _repr_html_(self) -> str:
+        claim = self.provenance.kind if self.provenance else "nothing"
+        return card(
+            "NOT CHECKED",
+            self.source.path,
+            {
+                "size": self._size,
+                "its file says": f"{claim} (v1sim.check tells whether that is so)",
+                "populations": ", ".join(f"{p.name} {len(p):,}" for p in self.populations),
+                "projections": ", ".join(f"{k} {len(v):,}" for k, v in self.tables.items()),
+                "time step": f"{self.step_ms:g} ms",
+                "file sha256": self.source.sha256[:16],
+            },
+        )
+
+    @property
+    def _size(self) -> str:
+        n_synapses = sum(map(len, self.tables.values()))
+        return (
+            f"{self.n_neurons:,} neurons of {len(self.cell_types):,} cell types, "
+            f"{n_synapses:,} synapses"
+        )
 
     @classmethod
     def billeh(
@@ -695,7 +722,7 @@ class ArrayVerdict:
     why: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CheckReport:
     """Everything the guards saw in one network.
 
@@ -715,6 +742,44 @@ class CheckReport:
     doubts: tuple[str, ...] = ()
     groups: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
     arrays: Mapping[str, ArrayVerdict] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __repr__(self) -> str:
+        return f"<CheckReport {self.outcome}, weights {self._weights}: {self.network_path}>"
+
+    def _repr_html_(self) -> str:
+        tones: dict[str, Tone] = {"PASSED": "good", "REFUSED": "bad"}
+        shown = [
+            finding
+            for severity in (Severity.ERROR, Severity.WARNING)
+            for finding in self.findings
+            if finding.severity is severity
+        ]
+        return card(
+            self.outcome,
+            self.network_path,
+            {
+                "weights": self._weights,
+                "required": self.require,
+                "checks": f"{len(self.checks_run)}, {len(shown)} errors and warnings",
+                "network sha256": self.network_sha256[:16],
+            },
+            tone=tones.get(self.outcome, "doubtful"),
+            notes=[
+                *self.doubts,
+                *(f"{f.severity}, {f.check}: {f.where}: {f.message}. {f.hint}" for f in shown),
+            ],
+        )
+
+    @property
+    def outcome(self) -> str:
+        """The gate's answer: ``PASSED``, ``PASSED, WITH DOUBTS`` or ``REFUSED``."""
+        if not self.passed:
+            return "REFUSED"
+        return "PASSED, WITH DOUBTS" if self.doubts else "PASSED"
+
+    @property
+    def _weights(self) -> str:
+        return f"{self.verdict} ({f'proof: {self.proof}' if self.proof else 'no proof'})"
 
     @property
     def blocking(self) -> tuple[Finding, ...]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -84,35 +84,6 @@ class RunResult:
     report: RunReport
     results: Results
     n_spikes: int
-
-    @property
-    def text(self) -> str:
-        """A few lines for the end of the command; errors of the run are the last of them."""
-        report, mean_hz = self.report, self.report.results.mean_rate_hz
-        stages = (f"{name} {seconds:.1f} s" for name, seconds in report.timings_s.items())
-        return "\n".join(
-            [
-                f"{self.n_spikes:,} spikes of {report.network.n_neurons:,} neurons in "
-                f"{report.simulation.n_trials} trials, {mean_hz or 0:.2f} Hz on average",
-                ", ".join(stages),
-                f"{self.folder}/report.html",
-                *_error_lines(self.report.errors),
-            ]
-        )
-
-
-def _error_lines(errors: Sequence[FindingDocument]) -> list[str]:
-    """What a run's errors are, the first of them in words."""
-    if not errors:
-        return []
-    more = len(errors) - _MOST_ERRORS
-    return [
-        "",
-        f"THE RUN SHOWS ERRORS ({len(errors)}); its results are probably of no use:",
-        *(f"  {e.check}: {e.where}: {e.message}" for e in errors[:_MOST_ERRORS]),
-        *([f"  ... and {more} more: see the report"] if more > 0 else []),
-        f"  what to do: {errors[0].hint}",
-    ]
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from v1sim.analysis.compare import (
     compare_spikes,
     compare_voltages,
 )
+from v1sim.card import card
 from v1sim.config import Background, Dynamics
 from v1sim.cores import available_threads
 from v1sim.documents.verification import VerificationDocument
@@ -74,6 +75,15 @@ class Agreement:
     threshold_distance: tuple[float | None, ...]
 
     @property
+    def in_words(self) -> str:
+        """How many spikes of all trials are equal, missing and extra."""
+        equal, missing, extra = (
+            sum(getattr(trial, key) for trial in self.spikes)
+            for key in ("n_equal", "n_missing", "n_extra")
+        )
+        return f"{equal:,} spikes equal, {missing:,} missing, {extra:,} extra"
+
+    @property
     def all_equal(self) -> bool:
         """Whether every spike of every trial is equal."""
         return not any(trial.n_missing or trial.n_extra for trial in self.spikes)
@@ -94,7 +104,7 @@ class GroupResult:
         return any(a.all_equal for a in self.agreements if a.name in _DYNAMICS[:2])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verification:
     """What `verify_dynamics` found; ``left_out`` says which groups are another network's."""
 
@@ -103,6 +113,28 @@ class Verification:
     input: str
     groups: tuple[GroupResult, ...]
     left_out: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"<Verification {self.outcome}: {self.network}>"
+
+    def _repr_html_(self) -> str:
+        return card(
+            self.outcome,
+            self.network,
+            {"input": self.input}
+            | {
+                f"{group.group or 'drawn input'}, {agreement.name}": agreement.in_words
+                for group in self.groups
+                for agreement in group.agreements
+            },
+            tone="good" if self.proven else "bad",
+            notes=[f"left out: {why}" for why in self.left_out],
+        )
+
+    @property
+    def outcome(self) -> str:
+        """The word ``PROVEN`` or the words ``NOT PROVEN``."""
+        return "PROVEN" if self.proven else "NOT PROVEN"
 
     @property
     def proven(self) -> bool:

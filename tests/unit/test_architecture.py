@@ -21,6 +21,8 @@ PACKAGE = ROOT / "v1sim"
 ORDER = [
     "errors",
     "printable",
+    "invocation",
+    "card",
     "user_paths",
     "cache",
     "cgroups",
@@ -55,23 +57,28 @@ ORDER = [
     "recording",
     "analysis",
     "verification",
+    "frames",
     "report",
     "pipeline",
+    "runs",
     "batch",
+    "api",
     "cli",
 ]
 
-#: Libraries and the parts that may import them.
+#: Libraries and the parts that may import them; `runs` names types of some that it gives back.
 HOME = {
     "h5py": {"files", "sources", "checkpoints", "recording", "stimulus"},
-    "neo": {"recording"},
+    "neo": {"recording", "runs"},
     "pynwb": {"recording"},
     "nest": {"simulation"},
     "pyNN": {"simulation"},
     "tensorflow": {"checkpoints"},
     "typer": {"cli"},
-    "matplotlib": {"report"},
-    "jinja2": {"report"},
+    "matplotlib": {"report", "runs"},
+    "jinja2": {"card", "report"},
+    "pandas": {"frames", "runs"},
+    "xarray": {"frames", "runs"},
     "platformdirs": {"cache"},
 }
 

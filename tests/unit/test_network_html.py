@@ -23,7 +23,10 @@ NET = tiny_network(zeros=0.2)
 
 def page(network: NetworkModel, path: Path, **options) -> str:
     policy = guard.Policy("any", **options)
-    write_network_html(network, guard.examine(network, policy), policy, path)
+    report = guard.examine(network, policy)
+    write_network_html(
+        network, report, path, baseline=policy.baseline, checkpoint=policy.checkpoint
+    )
     text = path.read_text(encoding="utf-8")
     assert not re.search(r'(src|href)="(?!data:)', text)  # nothing beside it is needed
     return text

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from v1sim import __version__
+from v1sim.card import card
 from v1sim.checkpoints.averages import averages_of
 from v1sim.checkpoints.bundle import CheckpointIndex, checkpoint_sha256, read_index, require_shards
 from v1sim.checkpoints.checkpoint import network_of, shard_reader, tensorflow_reader
@@ -49,7 +50,7 @@ _SAID: tuple[Table, ...] = ("recurrent", "input")
 _MAX_NAMES = 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Conversion:
     """A file that is proven to hold what a checkpoint holds.
 
@@ -65,6 +66,18 @@ class Conversion:
     comparison: CheckpointComparison
     missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Conversion {self.kind}: {self.network.source.path}>"
+
+    def _repr_html_(self) -> str:
+        return card(
+            self.kind.upper(),
+            self.network.source.path,
+            {"because": self.reason, "lacks": ", ".join(self.missing) or "nothing"},
+            tone="good" if self.kind == "trained" else "doubtful",
+            notes=self.notes,
+        )
 
 
 def convert(

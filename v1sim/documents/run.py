@@ -142,6 +142,15 @@ class ClassificationDocument(Document):
     """Trials, by class shown (row) and decided (column)."""
     window_curve: WindowCurve
 
+    @property
+    def in_words(self) -> str:
+        """The accuracy with its interval, beside chance."""
+        low, high = self.interval_95
+        return (
+            f"{self.accuracy:.1%} of {self.n_trials:,} trials classified rightly "
+            f"(95 % interval {low:.1%} to {high:.1%}; chance {self.chance:.1%})"
+        )
+
 
 class ResultsDocument(Document):
     """What the spikes show; rates are over the windows of all trials."""

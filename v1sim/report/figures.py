@@ -27,7 +27,14 @@ from v1sim.output import replacing
 from v1sim.printable import printable
 from v1sim.recording import Recording
 
-__all__ = ["MAX_RASTER_ROWS", "find_fonts", "save_png", "summary_figure", "to_png"]
+__all__ = [
+    "MAX_RASTER_ROWS",
+    "ShownFigure",
+    "find_fonts",
+    "save_png",
+    "summary_figure",
+    "to_png",
+]
 
 F64 = NDArray[np.float64]
 
@@ -41,6 +48,13 @@ _INHIBITORY = {"Pvalb": "#2a6fdb", "Sst": "#17a398", "Vip": "#6c5ce7", "Htr3a": 
 _OTHER_EXCITATORY, _OTHER_INHIBITORY = "#d1495b", "#457b9d"
 _INK, _FAINT, _LGN = "#22252b", "#8b9099", "#6b7280"
 _WINDOW = "#f3efe6"
+
+
+class ShownFigure(Figure):
+    """A figure that a notebook shows though pyplot is not imported."""
+
+    def _repr_png_(self) -> bytes:
+        return to_png(self)
 
 
 @dataclass(frozen=True)
@@ -114,7 +128,7 @@ def summary_figure(recording: Recording, results: Results, *, title: str = "") -
     recording = replace(recording, classes=replace(recording.classes, names=names))
     rows_by_class = tuple(replace(row, name=printable(row.name)) for row in results.classes)
     results = replace(results, classes=rows_by_class)
-    figure = Figure(figsize=(14, 11.5), dpi=120, facecolor="white")
+    figure = ShownFigure(figsize=(14, 11.5), dpi=120, facecolor="white")
     FigureCanvasAgg(figure)
     rows = figure.add_gridspec(
         2,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from v1sim import __version__, guard
+from v1sim import __version__
 from v1sim.checkpoints.bundle import read_index
 from v1sim.checkpoints.checkpoint import network_of, shard_reader
 from v1sim.checkpoints.variables import find_variables
@@ -37,7 +37,12 @@ class _Picture:
 
 
 def write_network_html(
-    network: NetworkModel, report: CheckReport, policy: guard.Policy, path: Path
+    network: NetworkModel,
+    report: CheckReport,
+    path: Path,
+    *,
+    baseline: Path | None = None,
+    checkpoint: Path | None = None,
 ) -> None:
     """Write the page of a network that was read.
 
@@ -47,10 +52,10 @@ def write_network_html(
         The network that ``report`` is about.
     report : CheckReport
         From `v1sim.guard.examine`.
-    policy : Policy
-        The policy of the examination: names the baseline or checkpoint to show beside it.
     path : Path
         Where to write.
+    baseline, checkpoint : Path, optional
+        What to show beside it; of two the baseline.
 
     Raises
     ------
@@ -58,7 +63,7 @@ def write_network_html(
         If the file cannot be written.
     """
     document = CheckDocument.of_report(report)
-    shown, remarks = _shown(network, _other(network, policy))
+    shown, remarks = _shown(network, _other(baseline, checkpoint))
     write_page(
         path,
         "network.html",
@@ -139,12 +144,12 @@ def _balance(document: CheckDocument) -> str:
     return f"Recurrent excitation relative to inhibition: {', '.join(lines)}." if lines else ""
 
 
-def _other(network: NetworkModel, policy: guard.Policy) -> LabelledNetwork | None:
+def _other(baseline: Path | None, checkpoint: Path | None) -> LabelledNetwork | None:
     """The network to show beside it: the baseline, or what the checkpoint's data hold."""
-    if policy.baseline is not None:
-        return LabelledNetwork("baseline", open_network(policy.baseline))
-    if policy.checkpoint is not None:
-        index = read_index(policy.checkpoint)
+    if baseline is not None:
+        return LabelledNetwork("baseline", open_network(baseline))
+    if checkpoint is not None:
+        index = read_index(checkpoint)
         if index.has_data:
             variables = find_variables(index)
             held = network_of(index, variables, shard_reader(index), n_lgn=None)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from v1sim.analysis.results import Results, analyse
 from v1sim.config import RunConfig, dump_config
@@ -25,7 +26,7 @@ from v1sim.report import figures, html, page
 from v1sim.report.description import describe_results
 from v1sim.report.tables import write_tables
 
-__all__ = ["prepare_to_write", "renew_report", "write_recording", "write_report"]
+__all__ = ["prepare_to_write", "renew_report", "run_figure", "write_recording", "write_report"]
 
 
 def prepare_to_write(config: RunConfig) -> None:
@@ -76,7 +77,8 @@ def write_recording(
             start_ms=report.start_ms,
             stop_ms=report.stop_ms,
         )
-    _write_figure(folder, config.name, recording, results, network_path)
+    figure = _figure(config.name, recording, results, network_path)
+    figures.save_png(figure, folder / "summary.png")
     with replacing(folder / "config.yaml") as temporary:
         temporary.write_text(dump_config(config), encoding="utf-8")
 
@@ -123,15 +125,17 @@ def renew_report(folder: Path) -> Path:
     report = read_report(folder)
     recording = read_nwb(folder / "spikes.nwb")
     results = analyse(recording)
-    _write_figure(folder, report.config["name"], recording, results, report.network.path)
+    figures.save_png(run_figure(report, recording, results), folder / "summary.png")
     report = report.model_copy(update={"results": describe_results(results)})
     write_report(folder, report, recording, results)
     return folder / "report.html"
 
 
-def _write_figure(
-    folder: Path, name: str, recording: Recording, results: Results, network_path: str
-) -> None:
+def run_figure(report: RunReport, recording: Recording, results: Results) -> Figure:
+    """The summary figure of a run."""
+    return _figure(report.config["name"], recording, results, report.network.path)
+
+
+def _figure(name: str, recording: Recording, results: Results, network_path: str) -> Figure:
     title = f"{name}: {recording.n_neurons:,} neurons, {Path(network_path).name}"
-    figure = figures.summary_figure(recording, results, title=title)
-    figures.save_png(figure, folder / "summary.png")
+    return figures.summary_figure(recording, results, title=title)

@@ -72,12 +72,8 @@ def check_report(report: CheckReport) -> RenderableType:
     Information is left out; the JSON and HTML reports have all of it.
     """
     report = _printable_report(report)
-    if not report.passed:
-        gate = ("REFUSED  ", "bold red")
-    elif report.doubts:
-        gate = ("PASSED, WITH DOUBTS  ", "bold yellow")
-    else:
-        gate = ("PASSED  ", "bold green")
+    styles = {"REFUSED": "bold red", "PASSED": "bold green"}
+    gate = (f"{report.outcome}  ", styles.get(report.outcome, "bold yellow"))
     head = Text.assemble(
         gate,
         (report.network_path, "bold"),
@@ -129,7 +125,7 @@ def agreement_report(verification: Verification) -> RenderableType:
     """The agreement with the truth: spikes by trial, then voltages and first differences."""
     parts: list[RenderableType] = [
         Text.assemble(
-            ("PROVEN  " if verification.proven else "NOT PROVEN  ",
+            (f"{verification.outcome}  ",
              "bold green" if verification.proven else "bold red"),
             (printable(verification.network), "bold"),
             f"\ninput: {verification.input}",

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from v1sim.card import card
 from v1sim.simulation.cells import create_population, creations
 from v1sim.simulation.connectors import connect_projection, fill_neurons
 from v1sim.simulation.currents import create_currents
@@ -31,7 +32,7 @@ __all__ = ["Progress", "Simulation", "build"]
 Progress = Callable[[str, float, float], None]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Simulation:
     """A built network.
 
@@ -57,6 +58,30 @@ class Simulation:
     multimeter: Any
     voltage_of: NDArray[np.int32]
     current_generators: tuple[Any, ...] = ()
+
+    def __repr__(self) -> str:
+        return (
+            f"<Simulation of {self.plan.n_neurons:,} neurons in {len(self.populations)} "
+            f"populations, {self.plan.n_synapses:,} synapses, dynamics {self.plan.dynamics}>"
+        )
+
+    def _repr_html_(self) -> str:
+        return card(
+            "BUILT",
+            f"from a network that passed the guards (sha256 {self.plan.network_sha256[:16]})",
+            {
+                "populations": ", ".join(f"{k} {v.size:,}" for k, v in self.populations.items()),
+                "projections": ", ".join(f"{k} {len(v):,}" for k, v in self.projections.items()),
+                "dynamics": f"{self.plan.dynamics}, steps of {self.plan.dt_ms:g} ms",
+                "threads": self.threads,
+            },
+            tone="good",
+        )
+
+    @property
+    def pynn(self) -> Any:
+        """The module `pyNN.nest`, in whose kernel this is."""
+        return backend()[1]
 
 
 def _quiet(stage: str, done: float, total: float) -> None:

@@ -21,6 +21,7 @@ from v1sim.stimulus.background import read_draws
 from v1sim.stimulus.base import Stimulus
 
 __all__ = [
+    "chosen_dynamics",
     "configured_plan",
     "configured_threads",
     "configured_voltage_neurons",
@@ -46,7 +47,7 @@ def configured_plan(config: RunConfig, checked: CheckedNetwork, stimulus: Stimul
         checked,
         background=background,
         seed=config.seed,
-        dynamics=_dynamics(config, checked),
+        dynamics=chosen_dynamics(config.simulation.dynamics, checked),
         draws=draws,
         perturb=config.perturb,
         currents=config.currents,
@@ -57,9 +58,8 @@ def configured_plan(config: RunConfig, checked: CheckedNetwork, stimulus: Stimul
     return plan
 
 
-def _dynamics(config: RunConfig, checked: CheckedNetwork) -> Dynamics:
+def chosen_dynamics(asked: Dynamics | Literal["auto"], checked: CheckedNetwork) -> Dynamics:
     """The neuron model: that of training for networks that come from training, if it is there."""
-    asked = config.simulation.dynamics
     if asked != "auto":
         return asked
     types = checked.network.cell_types

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from v1sim.card import card
 from v1sim.cell_classes import CellClasses, cell_classes
 from v1sim.errors import InputError
 from v1sim.model import NetworkModel, SynapseTable
@@ -104,7 +105,7 @@ class ArrayDifference:
     note: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class NetworkDifference:
     """How two networks differ. ``arrays`` has those that do.
 
@@ -118,6 +119,37 @@ class NetworkDifference:
     arrays: tuple[ArrayDifference, ...]
     tables: Mapping[str, TableDifference] = field(default_factory=lambda: MappingProxyType({}))
     name_of: Callable[[str], str] = str
+
+    def __repr__(self) -> str:
+        return f"<NetworkDifference {self.outcome}: {self.before}, {self.after}>"
+
+    def _repr_html_(self) -> str:
+        facts = {"neurons": " and ".join(f"{n:,}" for n in self.n_neurons)}
+        facts |= {
+            self.name_of(name): "the same synapses"
+            if table.equal
+            else f"{table.weights.n_changed:,} of {table.weights.n:,} weights differ, "
+            f"{table.n_delay_changed:,} delays; {table.n_only_before:,} and "
+            f"{table.n_only_after:,} synapses are in one network alone"
+            for name, table in self.tables.items()
+        }
+        facts |= {
+            self.name_of(change.array): f"{change.n_changed:,} of {change.n:,} differ {change.note}"
+            for change in self.arrays
+        }
+        return card(
+            self.outcome,
+            f"{self.before} and {self.after}",
+            facts,
+            tone="good" if self.equal else "neutral" if self.same_network else "doubtful",
+        )
+
+    @property
+    def outcome(self) -> str:
+        """``EQUAL``, ``THE SAME NETWORK WITH OTHER VALUES`` or ``ANOTHER NETWORK``."""
+        if self.equal:
+            return "EQUAL"
+        return "THE SAME NETWORK WITH OTHER VALUES" if self.same_network else "ANOTHER NETWORK"
 
     @property
     def same_network(self) -> bool:
