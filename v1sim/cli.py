@@ -10,7 +10,7 @@ import functools
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast, get_args
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # pydantic takes a tenth of a second
     from v1sim.config_section import Section
     from v1sim.documents.check import CheckDocument
     from v1sim.documents.document import Document
-    from v1sim.model import CheckReport
+    from v1sim.model import CheckReport, NetworkModel
     from v1sim.verdict import Policy
 
 __all__ = ["app", "main"]
@@ -243,6 +243,13 @@ def check(
         typer.Option("--checkpoint", help="TensorFlow checkpoint, or its .index, to prove it by."),
     ] = None,
     baseline: _Baseline = None,
+    trained: Annotated[
+        Path | None,
+        typer.Option(
+            "--trained",
+            help="Weights that DPointNet left, of the circuit of its configuration NETWORK.",
+        ),
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the report as JSON ('-': to the screen).")
     ] = None,
@@ -272,7 +279,7 @@ def check(
     from v1sim.report.terminal import check_report, show
 
     try:
-        held = api.open_network(network)
+        held = api.open_network(network) if trained is None else _trained(trained, network)
         report = api.check(
             held,
             require=_requirement(require),
@@ -300,6 +307,13 @@ def check(
         show(_out, check_report(report))
     if not report.passed:
         raise typer.Exit(GuardRefusal.exit_code)
+
+
+def _trained(trained: Path, config: Path) -> NetworkModel:
+    """What DPointNet left of the circuit of its configuration, as a network."""
+    from v1sim.conversion.dpointnet import open_training
+
+    return open_training(trained, config, command=shlex.join(sys.argv)).sealed()
 
 
 def _requirement(text: str) -> Requirement | ArrayRequirements:
@@ -368,10 +382,19 @@ def build_column(
 
 @_command("convert")
 def convert(
-    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint: its prefix or its .index.")],
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(
+            help="A checkpoint: its prefix or its .index; or the folder that DPointNet left."
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", help="Network file to write.")],
     data_dir: Annotated[
         Path | None, typer.Option("--data-dir", help="Training data: names, positions, readout.")
+    ] = None,
+    base: Annotated[
+        Path | None,
+        typer.Option("--base", help="DPointNet's configuration: the circuit that was trained."),
     ] = None,
     readout: Annotated[
         Path | None, typer.Option("--readout", help="Readout groups: .h5, .json, .npy or text.")
@@ -393,7 +416,7 @@ def convert(
     key: _Key = None,
     force: _Force = False,
 ) -> None:
-    """Convert a TensorFlow checkpoint into a network file that carries its proof."""
+    """Convert what training left into a network file that carries its proof."""
     from v1sim import api
     from v1sim.output import refuse_to_replace
 
@@ -402,6 +425,32 @@ def convert(
         from v1sim.signer import require_key
 
         require_key(key)
+    from v1sim.conversion import dpointnet
+
+    if base is not None or dpointnet.is_training(checkpoint):
+        given = {
+            "--data-dir": data_dir,
+            "--readout": readout,
+            "--lgn": lgn,
+            "--baseline": baseline,
+            "--initial": initial,
+            "--weights": None if weights == "raw" else weights,
+        }
+        _refuse_options(given, "a training of DPointNet: --base names all that it needs")
+        trained = dpointnet.convert(
+            checkpoint,
+            base,
+            out,
+            command=shlex.join(sys.argv),
+            allow_untrained=allow_untrained,
+        )
+        from v1sim.report.dpointnet import training_text
+
+        _print(training_text(trained.training, str(out)))
+        if key is not None:
+            required = "any" if allow_untrained else "trained"
+            _sign(out, key, _policy_of_signing(required, None, None))
+        return
     from v1sim.report.conversion import conversion_text
 
     done = api.convert(
@@ -420,6 +469,13 @@ def convert(
     if key is not None:
         required = "any" if allow_untrained else "trained"
         _sign(out, key, _policy_of_signing(required, checkpoint, baseline))
+
+
+def _refuse_options(given: Mapping[str, object], of: str) -> None:
+    """Refuse options that say nothing here."""
+    named = [name for name, value in given.items() if value is not None]
+    if named:
+        raise InputError(f"{', '.join(named)} means nothing for {of}", expected="without it")
 
 
 @_command("stamp")

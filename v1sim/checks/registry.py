@@ -560,7 +560,7 @@ def _finding(entry: Check, observation: Observation, name_of: Callable[[str], st
     return Finding(
         check=entry.name,
         severity=entry.severity,
-        where=", ".join(map(name_of, parts)),
+        where=", ".join(part if "/" in part else name_of(part) for part in parts),  # or a path
         array=parts[0] if len(parts) == 1 else "",
         message=observation.message + (f". See {entry.anchor}" if entry.anchor else ""),
         hint=observation.hint,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from v1sim.errors import NetworkFileError
 from v1sim.model import NetworkModel
+from v1sim.sources.dpointnet.reader import DPointNetReader
 from v1sim.sources.hdf5 import Hdf5Reader
 from v1sim.sources.reader import Reader
 from v1sim.sources.sonata.reader import SonataReader
@@ -17,7 +18,7 @@ from v1sim.sources.sonata.reader import SonataReader
 __all__ = ["READERS", "open_network"]
 
 #: Asked in this order. The last one takes any file, and says what is wrong with it.
-READERS: tuple[Reader, ...] = (SonataReader(), Hdf5Reader())
+READERS: tuple[Reader, ...] = (DPointNetReader(), SonataReader(), Hdf5Reader())
 
 
 def open_network(path: Path) -> NetworkModel:

@@ -20,7 +20,7 @@ from v1sim.sources.dpointnet.circuit import CircuitEdges, CircuitNodes
 from v1sim.sources.dpointnet.network import Circuit
 from v1sim.sources.dpointnet.pairing import EdgeKeys, paired
 from v1sim.sources.dpointnet.remarks import Remarks
-from v1sim.sources.dpointnet.trained_edges import TrainedEdges, read_trained_edges
+from v1sim.sources.dpointnet.trained_edges import TrainedEdges, edges_files, read_trained_edges
 
 __all__ = [
     "ROUNDING",
@@ -30,6 +30,7 @@ __all__ = [
     "changes",
     "from_folder",
     "note_changes",
+    "read_trained",
 ]
 
 F32 = NDArray[np.float32]
@@ -101,6 +102,8 @@ class TrainedWeights:
         Against the original ones.
     origin : mapping of str to str
         Where those of each source population stand.
+    files : tuple of Path
+        The files that they were read from.
     """
 
     path: Path
@@ -108,6 +111,35 @@ class TrainedWeights:
     internal: Mapping[str, F32]
     change: Mapping[str, WeightChange]
     origin: Mapping[str, str]
+    files: tuple[Path, ...]
+
+
+def read_trained(circuit: Circuit, path: Path, remarks: Remarks) -> TrainedWeights:
+    """Trained weights in the order of the original circuit.
+
+    Parameters
+    ----------
+    circuit : Circuit
+        The original one.
+    path : Path
+        The folder ``trained_weights`` that DPointNet left, or the one above it.
+    remarks : Remarks
+        Takes what is odd.
+
+    Raises
+    ------
+    InputError
+        If there are none, or they are not those of the circuit.
+    """
+    if not edges_files(path):
+        raise InputError(
+            "has no trained edges" if path.is_dir() else "is no folder of trained weights",
+            where=str(path),
+            expected="the folder trained_weights that DPointNet left, with SOURCE_TARGET_edges.h5",
+            hint="it lies in callbacks_dir of the configuration; with every loss NaN, DPointNet "
+            "writes nothing and says nothing",
+        )
+    return from_folder(circuit, path, remarks)
 
 
 def from_folder(circuit: Circuit, folder: Path, remarks: Remarks) -> TrainedWeights:
@@ -161,7 +193,8 @@ def from_folder(circuit: Circuit, folder: Path, remarks: Remarks) -> TrainedWeig
         change[population] = changes(circuit, population, written, weight)
         origin[population] = held.where
     note_changes(circuit, change, origin, remarks)
-    return TrainedWeights(folder, "the edges files of DPointNet", internal, change, origin)
+    files = tuple(found[(population, target)].path for population in circuit.edges)
+    return TrainedWeights(folder, "the edges files of DPointNet", internal, change, origin, files)
 
 
 def _require_finite(weight: F32, where: str) -> None:
