@@ -681,6 +681,17 @@ def export(
     sonata: Annotated[
         Path | None, typer.Option("--sonata", help="Folder of the SONATA circuit to write.")
     ] = None,
+    edges_like: Annotated[
+        Path | None,
+        typer.Option("--edges-like", help="Edges file whose rows the weights are written into."),
+    ] = None,
+    suffix: Annotated[
+        str, typer.Option("--suffix", help="Of the new edges file, beside the other.")
+    ] = "trained",
+    out: Annotated[Path | None, typer.Option("--out", help="Another name for it.")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="Configuration of the edges file's circuit.")
+    ] = None,
     spikes: Annotated[
         Path | None, typer.Option("--spikes", help="SONATA spikes of the LGN, for the circuit.")
     ] = None,
@@ -693,26 +704,40 @@ def export(
     ] = 1000.0,
     force: _Force = False,
 ) -> None:
-    """Write a network as a SONATA circuit, for BMTK, libsonata and others."""
-    if sonata is None:
+    """Write a network as a SONATA circuit, or its weights into the rows of an edges file."""
+    if (sonata is None) == (edges_like is None):
         raise InputError(
-            "nothing says what to write", where="v1sim export", expected="--sonata FOLDER"
+            "nothing says what to write" if sonata is None else "two things are to be written",
+            where="v1sim export",
+            expected="--sonata FOLDER or --edges-like EDGES.h5",
         )
     from v1sim.sources import open_network
-    from v1sim.sources.sonata.writer import write_circuit
 
-    done = write_circuit(
-        open_network(network),
-        sonata,
-        command=shlex.join(sys.argv),
-        background=background,
-        spikes=spikes,
-        duration_ms=duration,
-        force=force,
-    )
-    counts = [f"{n:,} nodes of {name}" for name, n in done.n_nodes.items()]
-    counts += [f"{n:,} edges {name}" for name, n in done.n_edges.items()]
-    _print("\n".join([f"{done.folder}: {', '.join(counts)}", *(f"  {n}" for n in done.notes)]))
+    held = open_network(network)
+    if edges_like is not None:
+        from v1sim.sources.edges_like import write_edges_like
+
+        written = write_edges_like(
+            held, edges_like, command=shlex.join(sys.argv), suffix=suffix, out=out, config=config,
+            force=force,
+        )  # fmt: skip
+        counts = [
+            f"{n:,} edges {name}, {written.n_changed[name]:,} with another weight"
+            for name, n in written.n_edges.items()
+        ]
+        path, notes = written.path, written.notes
+    else:
+        from v1sim.sources.sonata.writer import write_circuit
+
+        assert sonata is not None
+        done = write_circuit(
+            held, sonata, command=shlex.join(sys.argv), background=background, spikes=spikes,
+            duration_ms=duration, force=force,
+        )  # fmt: skip
+        counts = [f"{n:,} nodes of {name}" for name, n in done.n_nodes.items()]
+        counts += [f"{n:,} edges {name}" for name, n in done.n_edges.items()]
+        path, notes = done.folder, done.notes
+    _print("\n".join([f"{path}: {', '.join(counts)}", *(f"  {note}" for note in notes)]))
 
 
 @_command("import")
