@@ -46,12 +46,13 @@ class EdgeTypes:
         self.functions: tuple[str, ...] = ()
         self.function_number = np.full(n, -1, dtype=np.int64)
         self._loaded = np.zeros(n, dtype=bool)
+        self.n_loaded = 0
         self._files: dict[Path, dict[str, Any]] = {}
 
     def __len__(self) -> int:
         return len(self.table)
 
-    def functions_of(self, type_row: NDArray[np.int64]) -> list[int]:
+    def functions_of(self, type_row: NDArray[np.integer]) -> list[int]:
         """Numbers of the functions of edges of these types."""
         if not self.functions:
             return []
@@ -62,6 +63,7 @@ class EdgeTypes:
         """Look at types of which there are edges."""
         for row in rows[~self._loaded[rows]].tolist():
             self._loaded[row] = True
+            self.n_loaded += 1
             self._look_at_model(row)
             self._look_at_function(row)
             self._look_at_parameters(row)

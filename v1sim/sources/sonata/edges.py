@@ -32,8 +32,10 @@ _EXPECTED = (
     "a SONATA file of edges: edges/POPULATION/{source_node_id, target_node_id, edge_type_id, 0, "
     "...}"
 )
-#: Edges in a block: the work arrays stay small beside the columns.
-_BLOCK = 1 << 19
+#: Edges in a block: the work arrays stay within the CPU's cache.
+_BLOCK = 1 << 16
+#: Chunks of a file that are larger than a block are read whole, up to this many edges.
+_LARGEST_BLOCK = 1 << 22
 #: A group's rows are read as they lie in the file where they span at most so many times their
 #: number; otherwise the column is read once, into a scratch file.
 _SPARSE = 4
@@ -63,9 +65,19 @@ class EdgeGroup:
         """Type of a column in the file."""
         return self._dataset[column].dtype
 
-    def take(self, column: str, index: NDArray[np.integer]) -> NDArray[Any]:
+    @property
+    def chunk(self) -> int:
+        """Rows of the largest chunk of a column."""
+        return max((d.chunks[0] for d in self._dataset.values() if d.chunks), default=1)
+
+    def take(self, column: str, index: NDArray[np.integer] | slice) -> NDArray[Any]:
         """Values of a column at these rows of the group, in the type of the file."""
         dataset = self._dataset[column]
+        if isinstance(index, slice):
+            try:
+                return dataset[index]
+            except Exception as error:  # h5py raises many kinds on damaged files
+                raise _unreadable(self._file, f"{self.path}/{column}", error) from error
         if not len(index):
             return np.empty(0, dtype=dataset.dtype)
         if column in self._whole:
@@ -73,10 +85,7 @@ class EdgeGroup:
         first, last = int(index.min()), int(index.max())
         try:
             if last - first + 1 <= _SPARSE * len(index):
-                part = dataset[first : last + 1]
-                if len(part) == len(index) and index[0] == first and (np.diff(index) == 1).all():
-                    return part
-                return part[index - first]
+                return dataset[first : last + 1][index - first]
             self._whole[column] = self._read_whole(dataset)
         except Exception as error:  # h5py raises many kinds on damaged files
             raise _unreadable(self._file, f"{self.path}/{column}", error) from error
@@ -95,12 +104,13 @@ class PartOfGroup:
     """The edges of a block that are in one group.
 
     ``rows`` are their places in the block, None for all of them; ``index`` the rows of the
-    group. Both leave out edges whose row the group does not have.
+    group, a slice where they follow each other. Both leave out edges whose row the group does
+    not have.
     """
 
     group: EdgeGroup
     rows: NDArray[np.intp] | None
-    index: NDArray[np.int64]
+    index: NDArray[np.int64] | slice
 
     def take(self, column: str) -> NDArray[Any]:
         """A column of the group for these edges."""
@@ -118,7 +128,7 @@ class EdgeBlock:
     start: int
     source_id: NDArray[np.integer]
     target_id: NDArray[np.integer]
-    type_row: NDArray[np.int64]
+    type_row: NDArray[np.integer]
     parts: tuple[PartOfGroup, ...]
     lost: NDArray[np.intp]
 
@@ -168,7 +178,12 @@ class EdgePopulation:
         if self.has_group_ids:
             names += ["edge_group_id", "edge_group_index"]
         datasets = [_column(self._file, self._path(name), self.n) for name in names]
-        chunk = datasets[0].chunks[0] if datasets[0].chunks else 1
+        chunk = max(
+            1,
+            *(dataset.chunks[0] for dataset in datasets if dataset.chunks),
+            *(group.chunk for group in self.groups.values()),
+        )
+        chunk = min(chunk, _LARGEST_BLOCK)
         step = max(chunk, _BLOCK // chunk * chunk)
         lookup = _TypeRows(self.types)
         for start in range(0, self.n, step):
@@ -192,10 +207,8 @@ class EdgePopulation:
             number = next(iter(self.groups), None)
             if number is None:
                 return (), nothing
-            index = np.arange(start, stop, dtype=np.int64)
-            return self._part_of(number, None, index, start)
+            return self._part_of(number, None, np.arange(start, stop), start)
         group_id, index = group_ids[0], group_ids[1]
-        index = index.astype(np.int64)
         first = group_id[0]
         if (group_id == first).all():
             return self._part_of(int(first), None, index, start)
@@ -212,7 +225,7 @@ class EdgePopulation:
         self,
         number: int,
         rows: NDArray[np.intp] | None,
-        index: NDArray[np.int64],
+        index: NDArray[np.integer],
         start: int,
     ) -> tuple[tuple[PartOfGroup, ...], NDArray[np.intp]]:
         """Edges of one group, and the places of those that have no row in it."""
@@ -220,31 +233,51 @@ class EdgePopulation:
         n_rows = 0 if group is None else group.n
         if group is not None and not group.columns:
             n_rows = self.n  # it has no rows that could be missing
-        outside = (index < 0) | (index >= n_rows)
         seen = self.n_seen.get(number, 0)
         self.n_seen[number] = seen + len(index)
+        nothing = np.empty(0, dtype=np.intp)
+        end = seen + len(index)
+        fits = end <= np.iinfo(index.dtype).max
+        if fits and np.array_equal(index, np.arange(seen, end, dtype=index.dtype)):
+            # The rows follow each other: all that most files have.
+            self.rows_are_indices &= seen == start and (rows is None or rows[-1] < len(rows))
+            if group is not None and end <= n_rows:
+                return (PartOfGroup(group, rows, slice(seen, end)),), nothing
+        return self._part_by_rows(group, n_rows, rows, index.astype(np.int64), start, seen)
+
+    def _part_by_rows(
+        self,
+        group: EdgeGroup | None,
+        n_rows: int,
+        rows: NDArray[np.intp] | None,
+        index: NDArray[np.int64],
+        start: int,
+        seen: int,
+    ) -> tuple[tuple[PartOfGroup, ...], NDArray[np.intp]]:
+        """As `_part_of`, of edges whose rows lie anywhere."""
+        in_block = np.arange(len(index)) if rows is None else rows
+        self.rows_are_indices &= bool(np.array_equal(index, in_block + start))
+        if group is None:
+            return (), in_block
+        number = group.number
         expected = np.arange(seen, seen + len(index))
         differs = index != expected
         if differs.any():
             self.n_out_of_order[number] = self.n_out_of_order.get(number, 0) + int(differs.sum())
             if len(self.out_of_order) < 5:
                 place = int(np.flatnonzero(differs)[0])
-                edge = start + (place if rows is None else int(rows[place]))
                 self.out_of_order.append(
-                    f"edge {edge:,}: row {index[place]:,} of group {number}, BMTK takes row "
-                    f"{expected[place]:,}"
+                    f"edge {start + int(in_block[place]):,}: row {index[place]:,} of group "
+                    f"{number}, BMTK takes row {expected[place]:,}"
                 )
-        in_block = np.arange(len(index)) if rows is None else rows
-        if self.rows_are_indices:
-            self.rows_are_indices = bool(np.array_equal(index, in_block + start))
+        outside = (index < 0) | (index >= n_rows)
         if outside.any():
             keep = ~outside
-            kept = () if group is None else (PartOfGroup(group, in_block[keep], index[keep]),)
-            return kept, in_block[outside]
-        return (() if group is None else (PartOfGroup(group, rows, index),)), in_block[:0]
+            return (PartOfGroup(group, in_block[keep], index[keep]),), in_block[outside]
+        return (PartOfGroup(group, rows, index),), in_block[:0]
 
     def _no_such_type(
-        self, type_id: NDArray[Any], type_row: NDArray[np.int64], start: int
+        self, type_id: NDArray[Any], type_row: NDArray[np.integer], start: int
     ) -> NetworkFileError:
         missing = np.flatnonzero(type_row < 0)
         ids = np.unique(type_id[missing])
@@ -263,16 +296,16 @@ class _TypeRows:
     def __init__(self, types: TypeTable) -> None:
         self._types = types
         ids = types.ids
-        self._table: NDArray[np.int64] | None = None
+        self._table: NDArray[np.int32] | None = None
         if len(ids) and ids.min() >= 0 and ids.max() < 1 << 20:
-            self._table = np.full(int(ids.max()) + 1, -1, dtype=np.int64)
+            self._table = np.full(int(ids.max()) + 1, -1, dtype=np.int32)
             self._table[ids] = np.arange(len(ids))
 
-    def __call__(self, type_id: NDArray[Any]) -> NDArray[np.int64]:
+    def __call__(self, type_id: NDArray[Any]) -> NDArray[np.integer]:
         table = self._table
         if table is None or (len(type_id) and not 0 <= type_id.min() <= type_id.max() < len(table)):
             return self._types.rows_of(type_id.astype(np.int64))
-        return table[type_id]
+        return table.take(type_id)
 
 
 @contextmanager

@@ -36,6 +36,9 @@ F64 = NDArray[np.float64]
 _PAGED_ABOVE = 1 << 25
 #: Receptor of synapses whose port their target does not have: no network has so many.
 _NOWHERE = 255
+#: In a table of receptors: the sign of the weight chooses.
+_BY_SIGN = 254
+_IS_SPECIAL = np.isin(np.arange(256), (_BY_SIGN, _NOWHERE))
 #: What a weight is made of, and what names like these are taken for.
 _FACTORS = ("syn_weight", "nsyns", "delay")
 #: Columns of edges that BMTK takes from the types alone.
@@ -134,6 +137,8 @@ class _Projection:
         self.types = EdgeTypes(edges.types, synaptic_models, remarks)
         self.seen = _Seen()
         self.plugins: dict[str, None] = {}
+        self._by_code: NDArray[np.uint8] | None = None
+        self._n_loaded = -1
 
     def read(self) -> tuple[SynapseTable, tuple[str, ...]]:
         edges = self.edges
@@ -210,7 +215,7 @@ class _Projection:
             self.seen.add("sonata.edge_group_range", len(block.lost), examples)
         return weight
 
-    def _look_for_syn_weight(self, part: _Part, types: NDArray[np.int64]) -> None:
+    def _look_for_syn_weight(self, part: _Part, types: NDArray[np.integer]) -> None:
         """Refuse edges without a weight whose type has no function for it."""
         if "syn_weight" in part.columns:
             return
@@ -230,7 +235,7 @@ class _Projection:
             )
 
     def _product(
-        self, part: _Part, types: NDArray[np.int64]
+        self, part: _Part, types: NDArray[np.integer]
     ) -> tuple[F64, NDArray[np.bool_] | None]:
         """``syn_weight * nsyns``, and where BMTK's product overflows; None if it cannot.
 
@@ -263,7 +268,7 @@ class _Projection:
         self,
         block: EdgeBlock,
         part: _Part,
-        types: NDArray[np.int64],
+        types: NDArray[np.integer],
         overflown: NDArray[np.bool_],
     ) -> None:
         places = np.flatnonzero(overflown & (self.types.function_number[types] < 0))
@@ -343,7 +348,7 @@ class _Projection:
         delay: F64 | None = None
         parts = block.parts
         if not (len(parts) == 1 and parts[0].rows is None and "delay" in parts[0].group.columns):
-            delay = self.types.delay_ms[block.type_row]
+            delay = self.types.delay_ms.take(block.type_row)
         for part in parts:
             if "delay" not in part.group.columns:
                 continue
@@ -359,7 +364,7 @@ class _Projection:
         """Count the edges that get NEST's delay."""
         if not self.types.has_default_delay.any():
             return
-        default = self.types.has_default_delay[block.type_row]
+        default = self.types.has_default_delay.take(block.type_row)
         for part in block.parts:
             if "delay" in part.group.columns:
                 default[slice(None) if part.rows is None else part.rows] = False
@@ -370,23 +375,44 @@ class _Projection:
     def _receptors(
         self, block: EdgeBlock, post: NDArray[np.int32], weight: F64
     ) -> NDArray[np.uint8]:
-        cell_type = self.ports.cell_type[np.maximum(post, 0)]
-        n_ports = self.ports.n_ports[cell_type]
-        port = self.types.port[block.type_row]
-        by_sign = n_ports == 0
-        wrong = np.where(by_sign, port != 0, (port < 1) | (port > n_ports)) & (post >= 0)
-        receptor = np.where(by_sign, weight < 0, port - 1)
-        if wrong.any():
-            receptor = np.where(wrong, _NOWHERE, receptor)
-            rows = np.flatnonzero(wrong)
-            first = rows[np.unique(cell_type[rows] * 1000.0 + port[rows], return_index=True)[1]]
-            examples = [
-                f"edge {block.start + i:,}: port {port[i]} of {self.ports.names[cell_type[i]]}, "
-                + (f"which has 1 to {n_ports[i]}" if n_ports[i] else "which has no ports")
-                for i in first[:_MOST_EXAMPLES]
-            ]
-            self.seen.add("sonata.receptor_port", len(rows), examples)
-        return receptor.astype(np.uint8)
+        n_types = len(self.ports.n_ports)
+        code = self.ports.cell_type.take(np.maximum(post, 0)).astype(np.int64)
+        code += block.type_row * np.int64(n_types)
+        by_code, known = self._receptor_by_code()
+        receptor = by_code.take(code)
+        special = known.take(receptor)  # by sign, or not there
+        if special.any():
+            by_sign = receptor == _BY_SIGN
+            receptor[by_sign] = weight[by_sign] < 0
+            wrong = (receptor == _NOWHERE) & (post >= 0)
+            if wrong.any():
+                self._note_ports(block, np.flatnonzero(wrong), code)
+        return receptor
+
+    def _receptor_by_code(self) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Receptor by edge type and cell type, and which values are none."""
+        if self._by_code is None or self._n_loaded != self.types.n_loaded:
+            port, n_ports = self.types.port[:, np.newaxis], self.ports.n_ports
+            signed = np.where(port == 0, _BY_SIGN, _NOWHERE)
+            ported = np.where((port >= 1) & (port <= n_ports), port - 1, _NOWHERE)
+            table = np.where(n_ports == 0, signed, ported).astype(np.uint8)
+            self._by_code, self._n_loaded = table.reshape(-1), self.types.n_loaded
+        return self._by_code, _IS_SPECIAL
+
+    def _note_ports(
+        self, block: EdgeBlock, rows: NDArray[np.intp], code: NDArray[np.int64]
+    ) -> None:
+        examples = []
+        first = rows[np.unique(code[rows], return_index=True)[1]]
+        for i in first[:_MOST_EXAMPLES]:
+            row, cell = divmod(int(code[i]), len(self.ports.n_ports))
+            n = self.ports.n_ports[cell]
+            examples.append(
+                f"edge {block.start + i:,}: port {self.types.port[row]} of "
+                f"{self.ports.names[cell]}, "
+                + (f"which has 1 to {n}" if n else "which has no ports")
+            )
+        self.seen.add("sonata.receptor_port", len(rows), examples)
 
     def _note_not_finite(self, block: EdgeBlock, weight: F64, delay: F64) -> None:
         if np.isfinite(weight.sum()) and np.isfinite(delay.sum()):
