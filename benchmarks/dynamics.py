@@ -28,7 +28,13 @@ from v1sim.simulation.native.library import MODELS, native_module
 DYNAMICS = ("training", "training_float32", "glif_psc")
 NAMES = (*DYNAMICS, "iaf_psc_alpha")
 TYPE = CellTypeTable.glif3(
-    *(np.array([value]) for value in (91.1, 5.75, -75.1, -47.6, -75.1, 3.8)),
+    **{
+        name: np.array([value])
+        for name, value in (
+            *(("c_m_pf", 91.1), ("g_ns", 5.75), ("e_l_mv", -75.1), ("v_th_mv", -47.6)),
+            *(("v_reset_mv", -75.1), ("t_ref_ms", 3.8)),
+        )
+    },
     k_per_ms=np.array([[0.003, 0.1]]),
     asc_amp_pa=np.array([[-20.5, -198.7]]),
     tau_syn_ms=np.array([[5.5, 8.5, 2.8, 5.8]]),

@@ -19,7 +19,7 @@ from v1sim.simulation.cells import nest_parameters
 from v1sim.simulation.kernel import backend, reset_kernel
 from v1sim.simulation.native import library
 from v1sim.simulation.native.compile import CompilationError
-from v1sim.simulation.native.library import MODELS, native_module
+from v1sim.simulation.native.library import MODELS, NORMALISED_SYNAPSES, native_module
 from v1sim.simulation.plan import make_plan
 from v1sim.simulation.reference import integrate
 from v1sim.simulation.run import run_trials
@@ -29,6 +29,8 @@ from v1sim.stimulus.trials import Schedule
 
 TYPES = tiny_types()
 N_STEPS = 120
+SYNAPSE = {MODELS[name]: synapse for name, synapse in NORMALISED_SYNAPSES.items()}
+SYNAPSE["glif3_training_float32"] = "static_synapse"
 
 
 def fresh_kernel(*, threads=1, dt_ms=1.0, max_delay_ms=5.0):
@@ -224,10 +226,15 @@ def test_impossible_parameters_are_refused(wrong):
         nest.Create("glif3_training", params=wrong)
 
 
-def test_the_bit_exact_neuron_has_trainings_receptors():
+@pytest.mark.parametrize("model", MODELS.values())
+def test_receptors_cannot_be_taken_from_a_neuron_with_synapses(model):
     nest = fresh_kernel()
-    with pytest.raises(nest.NESTError, match="four receptors"):
-        nest.Create("glif3_training_float32", params={"tau_syn": [1.0, 2.0]})
+    neuron = nest.Create(model, params={"tau_syn": [1.0, 2.0]})
+    source = nest.Create("spike_generator")
+    nest.Connect(source, neuron, syn_spec={"receptor_type": 2, "synapse_model": SYNAPSE[model]})
+    with pytest.raises(nest.NESTError, match="cannot be reduced"):
+        neuron.set(tau_syn=[1.0])
+    assert len(neuron.tau_syn) == 2
 
 
 @pytest.mark.parametrize("port", [0, 5])

@@ -23,7 +23,7 @@ from v1sim.simulation.native.library import (
     native_module,
     native_or_none,
 )
-from v1sim.simulation.plan import BuildPlan, DrivenBy, ProjectionPlan
+from v1sim.simulation.plan import BuildPlan, ProjectionPlan
 from v1sim.units import MODEL_STEP_MS
 
 __all__ = ["Progress", "Simulation", "build"]
@@ -126,7 +126,7 @@ def build(
     for i, part in enumerate(plan.populations):
         population = create_population(
             part.label,
-            list(creations(part, plan.cell_types, plan.dynamics)),
+            list(creations(part, plan)),
             plan.cell_types.receptors.names,
         )
         population.annotate(neuron=part.neuron)
@@ -164,13 +164,11 @@ def build(
         )
 
     if native and plan.dynamics == "training_float32":
-        none = np.empty(0, dtype=np.int64)
-        drivers: tuple[DrivenBy, ...] = ("neurons", "stimulus", "background")
-        native.set_source_order(
-            [
-                next((source_node[p.label] for p in plan.projections if p.driven_by == by), none)
-                for by in drivers
-            ]
+        outside = {p.source: source_node[p.label] for p in plan.projections if p.source}
+        native.set_summation_order(
+            [neuron_node, *outside.values()],
+            delay_first=plan.trained.trainer == "dpointnet",
+            currents_apart=plan.trained.trainer == "dpointnet",
         )
     recorder = None
     if native is None:

@@ -16,10 +16,11 @@ import numpy as np
 from v1sim.cell_models import cell_model
 from v1sim.cell_types import GLIF3_COLUMNS, CellTypeTable
 from v1sim.config import Dynamics
+from v1sim.model import TrainingDynamics
 from v1sim.simulation.group import host_of
 from v1sim.simulation.kernel import backend
 from v1sim.simulation.native.library import MODELS as NATIVE_MODELS
-from v1sim.simulation.plan import PopulationPlan
+from v1sim.simulation.plan import BuildPlan, PopulationPlan
 from v1sim.simulation.step_constants import step_constants
 
 __all__ = [
@@ -38,10 +39,16 @@ PER_SYNAPSE = "per_synapse"
 Creation = tuple[str, dict[str, Any], int]
 
 
-def nest_parameters(types: CellTypeTable, index: int, dynamics: Dynamics) -> dict[str, Any]:
-    """NEST's parameters of one cell type, as its model takes them from the table."""
+def nest_parameters(
+    types: CellTypeTable, index: int, dynamics: Dynamics, trained: TrainingDynamics | None = None
+) -> dict[str, Any]:
+    """NEST's parameters of one cell type, as its model takes them from the table.
+
+    ``trained`` are the dynamics of training, where ``dynamics`` are those: by default those of the
+    published training.
+    """
     if dynamics in NATIVE_MODELS:
-        return _in_training(types, index)
+        return _in_training(types, index, trained or TrainingDynamics())
     return types.nest_parameters(index)
 
 
@@ -58,21 +65,25 @@ def start_state(types: CellTypeTable, index: int) -> dict[str, Any]:
     return state
 
 
-def _in_training(types: CellTypeTable, index: int) -> dict[str, Any]:
+def _in_training(types: CellTypeTable, index: int, trained: TrainingDynamics) -> dict[str, Any]:
     """Parameters of the neurons that follow the training's equations."""
     parameters: dict[str, Any] = {
         str(parameter.nest): types.value(parameter, index)
         for parameter in cell_model("glif_psc").parameters
         if parameter.column in (*GLIF3_COLUMNS, "v_start_mv")
     }
-    return parameters | {"step_constants": step_constants(types)[index].tolist()}
+    return parameters | {
+        "hard_reset": trained.reset == "hard",
+        "step_constants": step_constants(types, trained)[index].tolist(),
+    }
 
 
-def creations(plan: PopulationPlan, types: CellTypeTable, dynamics: Dynamics) -> Iterator[Creation]:
+def creations(part: PopulationPlan, plan: BuildPlan) -> Iterator[Creation]:
     """What to create for one population: one entry a cell type."""
-    for index, count in zip(plan.type_index.tolist(), plan.type_count.tolist(), strict=True):
+    types, dynamics = plan.cell_types, plan.dynamics
+    for index, count in zip(part.type_index.tolist(), part.type_count.tolist(), strict=True):
         model = NATIVE_MODELS.get(dynamics, types.model[index])
-        yield model, nest_parameters(types, index, dynamics), count
+        yield model, nest_parameters(types, index, dynamics, plan.trained), count
 
 
 def create_population(

@@ -23,9 +23,17 @@ from v1sim.config_perturb import Perturbation
 from v1sim.digests import SynapseDigest, synapse_digest
 from v1sim.errors import InputError
 from v1sim.guard import CheckedNetwork
-from v1sim.model import CellTypeTable, NetworkModel, SourcePopulation, SynapseTable
+from v1sim.model import (
+    CellTypeTable,
+    NetworkModel,
+    SourcePopulation,
+    SynapseTable,
+    TrainingDynamics,
+)
+from v1sim.printable import printable
 from v1sim.simulation.currents import CurrentPlan, current_plans
 from v1sim.simulation.perturbation import WeightScale, stimulation_table, weight_scales
+from v1sim.simulation.step_constants import TRAINERS
 from v1sim.stimulus.background import event_weight
 from v1sim.units import MODEL_STEP_MS
 
@@ -219,7 +227,9 @@ class BuildPlan:
 
     ``lgn`` is the name of the population of LGN cells; ``sources`` are the sizes of all other
     populations whose spikes the stimulus gives. ``max_delay_ms`` is the longest delay, at least
-    one step, and ``rounded`` says of which projections delays are no whole steps. ``draws``
+    one step, and ``rounded`` says of which projections delays are no whole steps. ``trained`` are
+    the dynamics that the network was trained in, those of the published training where its
+    source says nothing: neurons follow them where ``dynamics`` is one of `IN_TRAINING`. ``draws``
     (trials, steps) are those of a recorded background.
     """
 
@@ -235,6 +245,7 @@ class BuildPlan:
     seed: int
     network_sha256: str
     max_delay_ms: float
+    trained: TrainingDynamics = field(default_factory=TrainingDynamics)
     draws: NDArray[np.int64] | None = None
     lgn: str = "lgn"
     sources: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
@@ -310,14 +321,9 @@ def make_plan(
     network = checked.network
     dt_ms = network.step_ms if dt_ms is None else dt_ms
     _refuse_other_models(network.cell_types, dynamics)
-    _refuse_other_sources(network, dynamics)
-    if dynamics in IN_TRAINING and dt_ms != MODEL_STEP_MS:
-        raise InputError(
-            f"training's equations take steps of {MODEL_STEP_MS:g} ms, not {dt_ms:g} ms: in other "
-            "steps they are another network",
-            where="simulation.dt_ms",
-            expected=f"{MODEL_STEP_MS:g}, or simulation.dynamics: glif_psc",
-        )
+    trained = network.dynamics or TrainingDynamics()
+    if dynamics in IN_TRAINING:
+        _refuse_other_training(trained, dt_ms)
     if network.background_weight is None:
         background = "none"  # nothing for it to drive
     if background != "none" and not units.divides_model_step(dt_ms):
@@ -415,26 +421,13 @@ def make_plan(
         seed=seed,
         network_sha256=checked.report.network_sha256,
         max_delay_ms=max([dt_ms, *extremes_ms]),
+        trained=trained,
         draws=draws,
         lgn=next((name for name, one in given.items() if one is network.lgn), "lgn"),
         sources={name: one.size for name, one in given.items() if one is not network.lgn},
         rounded=rounded,
         currents=current_plans(currents, network, dt_ms),
     )
-
-
-def _refuse_other_sources(network: NetworkModel, dynamics: Dynamics) -> None:
-    """``training_float32`` adds up what comes from neurons, LGN and background, in this order."""
-    others = set(_given_sources(network)) - {
-        name for name, one in network.source_populations.items() if one is network.lgn
-    }
-    if dynamics == "training_float32" and others:
-        raise InputError(
-            f"training_float32 has no place for {', '.join(sorted(others))} in training's order of "
-            "sums",
-            where="simulation.dynamics",
-            expected="training, training_single or glif_psc",
-        )
 
 
 def _given_sources(network: NetworkModel) -> dict[str, SourcePopulation]:
@@ -490,6 +483,23 @@ def _delays(
             n = len(plan)
             rounded.append(DelayRounding(plan.label, n_changed, n, largest_ms, of_ms, to_ms))
     return longest, tuple(rounded)
+
+
+def _refuse_other_training(trained: TrainingDynamics, dt_ms: float) -> None:
+    if trained.trainer not in TRAINERS:
+        raise InputError(
+            f"the network was trained by {printable(trained.trainer)!r}, whose equations are not "
+            "known",
+            where="simulation.dynamics",
+            expected=f"a network of {', '.join(TRAINERS)}, or simulation.dynamics: glif_psc",
+        )
+    if dt_ms != trained.step_ms:
+        raise InputError(
+            f"training's equations take steps of {trained.step_ms:g} ms, not {dt_ms:g} ms: in "
+            "other steps they are another network",
+            where="simulation.dt_ms",
+            expected=f"{trained.step_ms:g}, or simulation.dynamics: glif_psc",
+        )
 
 
 def _refuse_other_models(types: CellTypeTable, dynamics: Dynamics) -> None:

@@ -118,8 +118,11 @@ class NativeModule:
         library.v1sim_n_recorded.restype = ctypes.c_int64
         library.v1sim_take_recorded.argtypes = [_pointer(np.uint32), _pointer(np.uint32)]
         library.v1sim_take_recorded.restype = None
-        library.v1sim_set_source_order.argtypes = [_pointer(np.uint32), ctypes.c_int64]
-        library.v1sim_set_source_order.restype = None
+        library.v1sim_set_summation_order.argtypes = [
+            *(_pointer(np.uint32), ctypes.c_int64),
+            *(ctypes.c_int, ctypes.c_int),
+        ]
+        library.v1sim_set_summation_order.restype = None
         library.v1sim_give_spikes.argtypes = [
             *(ctypes.c_int64, ctypes.c_int64),
             *(_pointer(np.int32), _pointer(np.int64), ctypes.c_int64),
@@ -249,19 +252,28 @@ class NativeModule:
             first_node, n_sources, first_stamp, n_steps, np.ascontiguousarray(values, np.float32)
         )
 
-    def set_source_order(self, groups: Sequence[_I64]) -> None:
-        """Say in which order float32 neurons add what arrives in a step.
+    def set_summation_order(
+        self, groups: Sequence[_I64], *, delay_first: bool, currents_apart: bool
+    ) -> None:
+        """Say in which order float32 neurons add up.
 
         Parameters
         ----------
         groups : sequence of int array
-            Node ids of the neurons, the LGN cells and the background, each in the file's
-            order. Training adds up each group by itself.
+            Node ids of the neurons, then of each source population, each in the file's
+            order. Training adds up each group by itself, those of the sources to each other, and
+            these to the neurons'.
+        delay_first : bool
+            Whether a group is added up by delay, then source; else by source, then delay.
+        currents_apart : bool
+            Whether the two after-spike currents are added to each other first.
         """
         order = np.zeros(max(int(node.max(initial=0)) for node in groups) + 1, dtype=np.uint32)
         for group, node in enumerate(groups):
-            order[node] = np.arange(len(node), dtype=np.uint32) | np.uint32(group << 30)
-        self._library.v1sim_set_source_order(order, len(order))
+            order[node] = np.arange(len(node), dtype=np.uint32) | np.uint32(group << 26)
+        self._library.v1sim_set_summation_order(
+            order, len(order), int(delay_first), int(currents_apart)
+        )
 
     def set_muted(self, muted: bool) -> None:
         """While muted, no neuron of the training dynamics spikes."""

@@ -1,6 +1,8 @@
 #include "glif3_float32.h"
 
 #include <algorithm>
+#include <iterator>
+#include <numeric>
 
 #include "analog_input.h"
 #include "dictionary.h"
@@ -26,32 +28,29 @@ RecordablesMap< v1sim::Glif3Float32 >::create()
 namespace v1sim
 {
 
-std::vector< std::uint32_t >&
-source_order()
+SummationOrder&
+summation_order()
 {
-  static std::vector< std::uint32_t > order;
+  static SummationOrder order;
   return order;
 }
 
 Glif3Float32::Constants::Constants( const Glif3Parameters& p, const double dt )
   : Glif3Constants( p, dt )
 {
-  if ( n_receptors() != n_training_receptors )
-  {
-    throw nest::BadProperty( "glif3_training_float32 has four receptors: tau_syn needs 4 values." );
-  }
   const auto round = []( const double x ) { return static_cast< float >( x ); };
-  std::ranges::transform( syn_decay, rounded.syn_decay.begin(), round );
-  std::ranges::transform( psc_initial, rounded.psc_initial.begin(), round );
+  std::ranges::transform( syn_decay, std::back_inserter( rounded.syn_decay ), round );
+  std::ranges::transform( psc_initial, std::back_inserter( rounded.psc_initial ), round );
   std::ranges::transform( asc_decay, rounded.asc_decay.begin(), round );
   std::ranges::transform( asc_amp, rounded.asc_amp.begin(), round );
   rounded.decay = round( decay );
   rounded.current_factor = round( current_factor );
   rounded.reset = round( reset );
+  rounded.start = round( start );
   rounded.t_ref = round( p.t_ref );
   rounded.dt = round( dt_ms );
   std::ranges::transform(
-    rounded.syn_decay, rounded.dt_syn_decay.begin(), [ this ]( const float d ) { return rounded.dt * d; } );
+    rounded.syn_decay, std::back_inserter( rounded.dt_syn_decay ), [ this ]( const float d ) { return rounded.dt * d; } );
 }
 
 size_t
@@ -77,11 +76,11 @@ Arrivals::clear()
 
 namespace
 {
-//! Bits of a source's order that say which of the three sums it belongs to.
-constexpr int group_shift = 30;
-constexpr size_t n_groups = 3;
-//! An arrival's order: receptor, then the source's order, then the delay.
+//! An arrival's order: receptor, group, then source and delay, or delay and source.
 constexpr int delay_bits = 16;
+constexpr int source_bits = SummationOrder::source_bits;
+constexpr int within_group_bits = source_bits + delay_bits;
+constexpr int receptor_shift = SummationOrder::group_bits + within_group_bits;
 }
 
 void
@@ -92,31 +91,40 @@ Arrivals::add( const size_t step,
   const float factor )
 {
   const size_t node = sender_node_id( e );
-  const auto& order = source_order();
-  const std::uint64_t source = node < order.size() ? order[ node ] : 0;
-  const std::uint64_t place = ( receptor << 32 | source ) << delay_bits | e.get_delay_steps();
-  arrivals_[ step ].push_back( { place, static_cast< float >( weight ) * factor } );
+  const auto& order = summation_order();
+  const std::uint64_t place = node < order.place.size() ? order.place[ node ] : 0;
+  const std::uint64_t group = place >> source_bits, source = place & ( ( 1u << source_bits ) - 1 );
+  const auto delay = static_cast< std::uint64_t >( e.get_delay_steps() );
+  const std::uint64_t within = order.delay_first ? delay << source_bits | source : source << delay_bits | delay;
+  arrivals_[ step ].push_back(
+    { receptor << receptor_shift | group << within_group_bits | within, static_cast< float >( weight ) * factor } );
 }
 
-std::array< float, n_training_receptors >
-Arrivals::take( const size_t step )
+void
+Arrivals::take( const size_t step, std::vector< float >& sums )
 {
   auto& arrivals = arrivals_[ step ];
-  std::ranges::sort( arrivals, {}, &Arrival::order );
-  std::array< std::array< float, n_groups >, n_training_receptors > sums {};
-  for ( const auto& [ order, weight ] : arrivals )
+  std::ranges::stable_sort( arrivals, {}, &Arrival::order );
+  std::ranges::fill( sums, 0.0f );
+  // Of a receptor; groups come in their order, the network's own first.
+  for ( auto it = arrivals.begin(); it != arrivals.end(); )
   {
-    const size_t group = order >> ( group_shift + delay_bits ) & 3;
-    sums[ order >> ( 32 + delay_bits ) ][ std::min( group, n_groups - 1 ) ] += weight;
+    const std::uint64_t receptor = it->order >> receptor_shift;
+    float recurrent = 0, outside = 0;
+    while ( it != arrivals.end() and it->order >> receptor_shift == receptor )
+    {
+      const std::uint64_t group = it->order >> within_group_bits;
+      float sum = 0;
+      for ( ; it != arrivals.end() and it->order >> within_group_bits == group; ++it )
+      {
+        sum += it->weight;
+      }
+      const bool is_recurrent = ( group & ( ( 1u << SummationOrder::group_bits ) - 1 ) ) == 0;
+      ( is_recurrent ? recurrent : outside ) += sum;
+    }
+    sums[ receptor ] = recurrent + outside;
   }
   arrivals.clear();
-  std::array< float, n_training_receptors > total;
-  for ( size_t i = 0; i < n_training_receptors; ++i )
-  {
-    const auto& [ recurrent, lgn, background ] = sums[ i ];
-    total[ i ] = recurrent + ( lgn + background );
-  }
-  return total;
 }
 
 namespace
@@ -152,8 +160,16 @@ void
 Glif3Float32::reset_state()
 {
   S_ = State();
-  S_.v = static_cast< float >( C_->start );
+  make_room_for_receptors();
+  S_.v = C_->rounded.start;
   input_.clear();
+}
+
+void
+Glif3Float32::make_room_for_receptors()
+{
+  S_.rise.resize( C_->n_receptors() );
+  S_.psc.resize( C_->n_receptors() );
 }
 
 void
@@ -184,22 +200,29 @@ void
 Glif3Float32::update( const nest::Time& origin, const long from, const long to )
 {
   const Constants::Rounded& c = C_->rounded;
+  const bool currents_apart = summation_order().currents_apart;
+  static thread_local std::vector< float > input;
+  input.resize( C_->n_receptors() );
   for ( long lag = from; lag < to; ++lag )
   {
-    const auto input = input_.take( nest::kernel().event_delivery_manager.get_modulo( lag ) );
+    input_.take( nest::kernel().event_delivery_manager.get_modulo( lag ), input );
 
-    float current = S_.psc[ 0 ] + S_.psc[ 1 ] + S_.psc[ 2 ] + S_.psc[ 3 ];
-    for ( size_t i = 0; i < n_training_receptors; ++i )
+    float current = 0;
+    for ( size_t i = 0; i < input.size(); ++i )
     {
+      current += S_.psc[ i ];
       S_.psc[ i ] = c.syn_decay[ i ] * S_.psc[ i ] + c.dt_syn_decay[ i ] * S_.rise[ i ];
       S_.rise[ i ] = c.syn_decay[ i ] * S_.rise[ i ] + input[ i ] * c.psc_initial[ i ];
     }
-    current += S_.asc[ 0 ];
-    current += S_.asc[ 1 ];
+    current = currents_apart ? current + ( S_.asc[ 0 ] + S_.asc[ 1 ] ) : current + S_.asc[ 0 ] + S_.asc[ 1 ];
     S_.asc[ 0 ] = c.asc_decay[ 0 ] * S_.asc[ 0 ] + S_.z * c.asc_amp[ 0 ];
     S_.asc[ 1 ] = c.asc_decay[ 1 ] * S_.asc[ 1 ] + S_.z * c.asc_amp[ 1 ];
     S_.r = std::max( float( 0 ), S_.r + S_.z * c.t_ref - c.dt );
     S_.v = c.decay * S_.v + c.current_factor * current + S_.z * c.reset;
+    if ( C_->parameters.hard_reset and S_.r > float( 0 ) )
+    {
+      S_.v = c.start;
+    }
 
     S_.z = float( 0 );
     if ( S_.v > float( 1 ) and S_.r <= float( 0 ) and not muted )
@@ -242,10 +265,11 @@ Glif3Float32::send_test_event( nest::Node& target, size_t receptor_type, nest::s
 size_t
 Glif3Float32::handles_test_event( nest::SpikeEvent&, size_t receptor_type )
 {
-  if ( receptor_type < 1 or receptor_type > n_training_receptors )
+  if ( receptor_type < 1 or receptor_type > C_->n_receptors() )
   {
     throw nest::IncompatibleReceptorType( receptor_type, get_name(), "SpikeEvent" );
   }
+  has_synapses_ = true;
   return receptor_type;
 }
 
@@ -268,7 +292,7 @@ Glif3Float32::get_V_m_() const
 double
 Glif3Float32::get_I_syn_() const
 {
-  return ( static_cast< double >( S_.psc[ 0 ] ) + S_.psc[ 1 ] + S_.psc[ 2 ] + S_.psc[ 3 ] ) * C_->scale_mv;
+  return std::accumulate( S_.psc.begin(), S_.psc.end(), 0.0 ) * C_->scale_mv;
 }
 
 double
@@ -295,8 +319,14 @@ Glif3Float32::set_status( const Dictionary& d )
   p.set( d );
   if ( p != C_->parameters )
   {
-    C_ = shared_constants< Constants >( p );
-    S_.v = static_cast< float >( C_->start );
+    const auto constants = shared_constants< Constants >( p );
+    if ( constants->n_receptors() < C_->n_receptors() and has_synapses_ )
+    {
+      throw nest::BadProperty( "The number of receptors cannot be reduced once synapses lead to the neuron." );
+    }
+    C_ = constants;
+    make_room_for_receptors();
+    S_.v = C_->rounded.start;
   }
   double V_m = get_V_m_();
   if ( d.update_value( nest::names::V_m, V_m ) )

@@ -1,11 +1,10 @@
 /*
  *  The GLIF3 neuron of the training code with every operation rounded where TensorFlow rounds it.
  *
- *  Equations in glif3_parameters.h. Operations are in the order of the published
- *  cell, and what arrives in a step is summed by source, recurrent input first, then
- *  LGN and background. NEST delivers spikes in another order, so arrivals are kept
- *  and sorted: this model is for comparisons bit by bit, the one of glif3.h for
- *  simulations. It has the four receptors of training.
+ *  Equations in glif3_parameters.h. Operations are in the order of the training code, and what
+ *  arrives in a step is summed as it does: group by group of sources (SummationOrder). NEST
+ *  delivers spikes in another order, so arrivals are kept and sorted: this model is for
+ *  comparisons bit by bit, the one of glif3.h for simulations.
  */
 #ifndef V1SIM_GLIF3_FLOAT32_H
 #define V1SIM_GLIF3_FLOAT32_H
@@ -26,7 +25,23 @@
 namespace v1sim
 {
 
-constexpr size_t n_training_receptors = 4;
+/*
+ *  How training adds up. Sources are in groups: the network's own neurons, then each
+ *  population outside of it. Each group has a sum; the sum of the network's own is added to
+ *  that of all others.
+ */
+struct SummationOrder
+{
+  //! Bits of a place that say which group it belongs to, above those of the place within it.
+  static constexpr int group_bits = 6, source_bits = 26;
+  //! Place of each source by node id.
+  std::vector< std::uint32_t > place;
+  //! Whether a group is added up by delay, then source, as DPointNet does; else by source, then delay.
+  bool delay_first = false;
+  //! Whether after-spike currents are added to each other first, as DPointNet does.
+  bool currents_apart = false;
+};
+SummationOrder& summation_order();
 
 //! What arrives in each step of the ring, summed in training's order.
 class Arrivals
@@ -37,8 +52,8 @@ public:
   void clear();
   //! A synapse's normalised weight times what came over it: 1 for a spike.
   void add( size_t step, size_t receptor, const nest::SpikeEvent&, double weight, float factor );
-  //! The sums of a step, which is cleared.
-  std::array< float, n_training_receptors > take( size_t step );
+  //! The sums of a step by receptor, which is cleared.
+  void take( size_t step, std::vector< float >& sums );
 
 private:
   struct Arrival
@@ -77,14 +92,15 @@ private:
 
     struct Rounded
     {
-      std::array< float, n_training_receptors > syn_decay;
-      std::array< float, n_training_receptors > dt_syn_decay;
-      std::array< float, n_training_receptors > psc_initial;
+      std::vector< float > syn_decay;
+      std::vector< float > dt_syn_decay;
+      std::vector< float > psc_initial;
       std::array< float, n_after_spike_currents > asc_decay;
       std::array< float, n_after_spike_currents > asc_amp;
       float decay;
       float current_factor;
       float reset;
+      float start;
       float t_ref;
       float dt;
     } rounded;
@@ -103,14 +119,17 @@ private:
 
   struct State
   {
-    std::array< float, n_training_receptors > rise {};
-    std::array< float, n_training_receptors > psc {};
+    std::vector< float > rise;
+    std::vector< float > psc;
     std::array< float, n_after_spike_currents > asc {};
     float v = 0;
     float r = 0;
     float z = 0;
   };
 
+  void make_room_for_receptors();
+
+  bool has_synapses_ = false;
   State S_;
   std::shared_ptr< const Constants > C_;
   Arrivals input_;  //!< normalised
@@ -118,9 +137,6 @@ private:
 
   static nest::RecordablesMap< Glif3Float32 > recordables_;
 };
-
-//! Place of each node, by node id, in training's order of summation; see v1sim_set_source_order().
-std::vector< std::uint32_t >& source_order();
 
 } // namespace v1sim
 

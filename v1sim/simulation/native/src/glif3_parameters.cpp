@@ -13,6 +13,7 @@ namespace
 {
 //! Values of step_constants that do not belong to a receptor.
 constexpr size_t n_constants_of_cell = 3 + 2 * n_after_spike_currents;
+const std::string hard_reset_name = "hard_reset";
 
 //! The constants that follow from the parameters, in float64.
 std::vector< double >
@@ -104,6 +105,7 @@ Glif3Parameters::set( const Dictionary& d )
   {
     p.step_constants.reset();
   }
+  d.update_value( hard_reset_name, p.hard_reset ); // which no constant depends on
   if ( std::vector< double > given; d.update_value( std::string( "step_constants" ), given ) )
   {
     const size_t wanted = n_constants_of_cell + 2 * p.tau_syn.size();
@@ -129,6 +131,7 @@ Glif3Parameters::get( Dictionary& d ) const
   d[ nest::names::asc_decay ] = std::vector< double >( k.begin(), k.end() );
   d[ nest::names::asc_amps ] = std::vector< double >( asc_amps.begin(), asc_amps.end() );
   d[ nest::names::tau_syn ] = tau_syn;
+  d[ hard_reset_name ] = hard_reset;
 }
 
 Glif3Constants::Glif3Constants( const Glif3Parameters& p, const double dt_ms_ )

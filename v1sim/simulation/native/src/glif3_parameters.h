@@ -12,10 +12,14 @@
  *    v      <- p v + q (sum_c psc_c + asc_1 + asc_2) + z (v_reset - v_th)
  *    spike where v > v_th and r = 0                p = exp(-dt g / C_m), q = (1 - p) / g
  *
+ *  With "hard_reset" in addition, before the comparison with v_th,
+ *
+ *    v      <- v_reset where r > 0
+ *
  *  The reset is subtractive and comes one step after the spike; membrane and
  *  after-spike currents go on through the refractory period, which suppresses
- *  the spike alone. Voltages are relative to E_L and divided by V_th - E_L, as
- *  in training.
+ *  the spike alone; with the hard reset the membrane is held at V_reset meanwhile. Voltages
+ *  are relative to E_L and divided by V_th - E_L, as in training.
  *
  *  Training holds d, p, q and the rest as float32. With "step_constants" they are
  *  taken as given; without, they follow from the parameters in float64. Setting any
@@ -58,6 +62,7 @@ struct Glif3Parameters
    * receptor, exp(-k_j dt) and asc_amp_j.
    */
   std::optional< std::vector< double > > step_constants;
+  bool hard_reset = false;
 
   bool operator==( const Glif3Parameters& ) const = default;
 
@@ -82,7 +87,7 @@ struct Glif3Constants
   double decay;
   double current_factor;
   double reset;        //!< v_reset - v_th, normalised
-  double start;        //!< v_reset, normalised: not reset + 1, which is rounded twice
+  double start;        //!< v_reset, normalised: not reset + 1, which is rounded twice; where a hard reset holds v
   std::vector< double > syn_decay;
   std::vector< double > psc_initial;
   std::array< double, n_after_spike_currents > asc_decay;

@@ -265,6 +265,7 @@ Hub< Real >::sort_into_kinds()
   kind_.assign( cells_.size(), 0 );
   cell_constants_.clear();
   receptor_constants_.clear();
+  has_hard_reset_ = false;
   std::map< OfBlock, std::uint32_t > known;
   for ( std::size_t b = 0; b < cells_.size(); ++b )
   {
@@ -298,6 +299,9 @@ Hub< Real >::sort_into_kinds()
       cell.current_factor[ lane ] = static_cast< Real >( c->current_factor );
       cell.reset[ lane ] = static_cast< Real >( c->reset );
       cell.t_ref[ lane ] = static_cast< Real >( c->parameters.t_ref );
+      cell.held_above[ lane ] = c->parameters.hard_reset ? Real( 0 ) : std::numeric_limits< Real >::infinity();
+      cell.held_v[ lane ] = static_cast< Real >( c->start );
+      has_hard_reset_ = has_hard_reset_ or c->parameters.hard_reset;
       for ( std::size_t j = 0; j < n_after_spike_currents; ++j )
       {
         cell.asc_decay[ j ][ lane ] = static_cast< Real >( c->asc_decay[ j ] );
@@ -358,6 +362,7 @@ Hub< Real >::update( const nest::Time& origin, const long from, const long to )
       .background_factor = factor,
       .threshold = muted ? std::numeric_limits< Real >::infinity() : Real( 1 ),
       .dt = static_cast< Real >( nest::Time::get_resolution().get_ms() ),
+      .hard_reset = has_hard_reset_,
       .spiked = spiked_.data(),
     } );
     for ( const std::uint32_t i : to_send_again_ )

@@ -134,6 +134,7 @@ private:
   std::size_t n_receptors_ = 0;
   bool receptors_are_fixed_ = false;
   bool kinds_are_old_ = true;
+  bool has_hard_reset_ = false;
 
   std::vector< CellState< Real > > cells_;
   std::vector< ReceptorState< Real > > receptors_;

@@ -141,14 +141,14 @@ v1sim_take_recorded( std::uint32_t* node, std::uint32_t* step )
   }
 }
 
-/**
- * Say in which order float32 neurons add what arrives in a step: by order[ node id ], whose two
- * highest bits say to which sum a source belongs (0 recurrent, 1 LGN, 2 background).
- */
+//! Say in which order float32 neurons add up, as SummationOrder has it; place[ node id ].
 void
-v1sim_set_source_order( const std::uint32_t* order, const std::int64_t n )
+v1sim_set_summation_order( const std::uint32_t* place,
+  const std::int64_t n,
+  const int delay_first,
+  const int currents_apart )
 {
-  v1sim::source_order().assign( order, order + n );
+  v1sim::summation_order() = { { place, place + n }, delay_first != 0, currents_apart != 0 };
 }
 
 //! While muted no neuron spikes, so that what is on its way arrives and nothing follows.

@@ -12,8 +12,8 @@ namespace v1sim
 {
 namespace
 {
-//! n_receptors is that of the compiler where it knows it, and 0 where the number is in the Sweep.
-template < std::size_t known_receptors, typename Real >
+//! known_receptors is 0 where the compiler does not know the number, which then is in the Sweep.
+template < std::size_t known_receptors, bool hard_reset, typename Real >
 inline __attribute__( ( always_inline ) ) std::size_t
 advance_blocks( const Sweep< Real >& s )
 {
@@ -61,6 +61,10 @@ advance_blocks( const Sweep< Real >& s )
     const Vector r = cell.r + z * c.t_ref - dt;
     cell.r = r > zero ? r : zero;
     cell.v = c.decay * cell.v + c.current_factor * current + z * c.reset;
+    if constexpr ( hard_reset )
+    {
+      cell.v = cell.r > c.held_above ? c.held_v : cell.v;
+    }
     const auto spikes = ( cell.v > threshold ) & ( cell.r <= zero );
     cell.z = spikes ? one : zero;
     std::uint64_t words[ sizeof( Vector ) / sizeof( std::uint64_t ) ];
@@ -83,18 +87,32 @@ advance_blocks( const Sweep< Real >& s )
   }
   return n_spikes;
 }
+
+//! The number of receptors of the published training is a constant, which is faster.
+constexpr std::size_t usual_receptors = 4;
+
+template < typename Real >
+inline __attribute__( ( always_inline ) ) std::size_t
+advance_all( const Sweep< Real >& s )
+{
+  if ( s.n_receptors == usual_receptors )
+  {
+    return s.hard_reset ? advance_blocks< usual_receptors, true >( s ) : advance_blocks< usual_receptors, false >( s );
+  }
+  return s.hard_reset ? advance_blocks< 0, true >( s ) : advance_blocks< 0, false >( s );
+}
 }
 
 V1SIM_CLONES std::size_t
 advance( const Sweep< float >& s )
 {
-  return s.n_receptors == 4 ? advance_blocks< 4 >( s ) : advance_blocks< 0 >( s );
+  return advance_all( s );
 }
 
 V1SIM_CLONES std::size_t
 advance( const Sweep< double >& s )
 {
-  return s.n_receptors == 4 ? advance_blocks< 4 >( s ) : advance_blocks< 0 >( s );
+  return advance_all( s );
 }
 
 } // namespace v1sim

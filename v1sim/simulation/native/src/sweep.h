@@ -79,6 +79,9 @@ struct alignas( n_lanes * sizeof( Real ) ) CellConstants
   Vector asc_decay[ n_after_spike_currents ] {};
   Vector asc_amp[ n_after_spike_currents ] {};
   Vector t_ref {};
+  //! With a hard reset v is set to held_v where r exceeds held_above: 0, or infinity for cells without one.
+  Vector held_above {};
+  Vector held_v {};
 };
 
 template < typename Real >
@@ -110,6 +113,7 @@ struct Sweep
   Real background_factor;                              //!< what background is multiplied by in this step
   Real threshold;                                      //!< 1; infinite where no neuron may spike
   Real dt;
+  bool hard_reset;                                     //!< whether any cell has one
   std::uint32_t* spiked;                               //!< room for all neurons
 };
 
