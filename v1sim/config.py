@@ -226,6 +226,7 @@ class RunConfig(Section):
     strength: Strength = "evidence"
     trusted_keys: InputFile | None = None
     minimum: MinimumConfig = MinimumConfig()
+    require_dynamics: Literal["any", "own"] = "any"
     checkpoint: InputFile | None = None
     baseline: InputFile | None = None
     waive: dict[str, Annotated[str, Field(min_length=3)]] = Field(default_factory=dict)

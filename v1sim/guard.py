@@ -137,6 +137,8 @@ def examination(network: NetworkModel, policy: Policy) -> Context:
         minimum=policy.minimum,
         signature=_signature(network, policy),
         source=network,
+        dynamics=policy.dynamics,
+        require_dynamics=policy.require_dynamics,
     )
     _ = context.checkpoint_if_compared  # raises where the checkpoint cannot be used
     return context

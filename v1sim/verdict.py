@@ -103,6 +103,10 @@ class Policy:
         The least that counts as a training, whatever proves that there was one.
     trusted_keys : Path, optional
         File of the keys that are trusted (ssh-keygen's ``allowed_signers``); "signed" needs it.
+    dynamics : str, optional
+        What the network is to be run in, if it is: "auto" or one of `v1sim.config.Dynamics`.
+    require_dynamics : {"any", "own"}
+        Whether that must be the dynamics that it was trained in.
 
     Raises
     ------
@@ -118,6 +122,8 @@ class Policy:
     baseline: Path | None = None
     minimum: TrainingMinimum = field(default_factory=TrainingMinimum)
     trusted_keys: Path | None = None
+    dynamics: str | None = None
+    require_dynamics: Literal["any", "own"] = "any"
 
     def __post_init__(self) -> None:
         if (self.strength == "signed") != (self.trusted_keys is not None):

@@ -31,7 +31,7 @@ from enum import Flag, auto
 from functools import cache, cached_property
 from importlib.metadata import entry_points
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,6 +144,8 @@ class Context:
     ``signature`` is the network's by the trusted keys; None where the user named none.
     ``network`` has the tables ``recurrent`` and ``lgn`` (`v1sim.checks.roles.by_role`); where
     it had other names, ``source`` is the network as it was read.
+    ``dynamics`` are those of the run, as `v1sim.config.SimulationConfig` has them; None where there
+    is none. ``require_dynamics`` says whether they must be the network's own.
     """
 
     network: NetworkModel
@@ -153,6 +155,8 @@ class Context:
     minimum: TrainingMinimum = field(default_factory=TrainingMinimum)
     signature: NetworkSignature | None = None
     source: NetworkModel | None = None
+    dynamics: str | None = None
+    require_dynamics: Literal["any", "own"] = "any"
     _derived: dict[object, Any] = field(default_factory=dict, init=False, repr=False)
 
     def once(self, key: object, compute: Callable[[], _Value]) -> _Value:

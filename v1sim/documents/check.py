@@ -240,6 +240,8 @@ class PolicyDocument(Document):
     baseline: str | None
     minimum: TrainingMinimum
     trusted_keys: str | None
+    dynamics: str | None
+    require_dynamics: Literal["any", "own"]
 
 
 class PassDocument(Document):

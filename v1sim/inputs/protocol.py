@@ -58,6 +58,8 @@ def policy_of(config: RunConfig) -> Policy:
         baseline=config.baseline,
         minimum=config.minimum.of_training(),
         trusted_keys=config.trusted_keys,
+        dynamics=config.simulation.dynamics,
+        require_dynamics=config.require_dynamics,
     )
 
 

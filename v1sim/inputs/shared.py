@@ -207,6 +207,8 @@ def _policy_document(policy: Policy) -> PolicyDocument:
         baseline=None if policy.baseline is None else str(policy.baseline),
         minimum=policy.minimum,
         trusted_keys=None if policy.trusted_keys is None else str(policy.trusted_keys),
+        dynamics=policy.dynamics,
+        require_dynamics=policy.require_dynamics,
     )
 
 
@@ -220,6 +222,8 @@ def _policy(document: PolicyDocument) -> Policy:
         baseline=None if document.baseline is None else Path(document.baseline),
         minimum=document.minimum,
         trusted_keys=None if document.trusted_keys is None else Path(document.trusted_keys),
+        dynamics=document.dynamics,
+        require_dynamics=document.require_dynamics,
     )
 
 

@@ -59,10 +59,13 @@ def configured_plan(config: RunConfig, checked: CheckedNetwork, stimulus: Stimul
 
 
 def chosen_dynamics(asked: Dynamics | Literal["auto"], checked: CheckedNetwork) -> Dynamics:
-    """The neuron model: that of training for networks that come from training, if it is there."""
+    """The neuron model: a network's own, or training's for those that come from training."""
     if asked != "auto":
         return asked
     types = checked.network.cell_types
+    if checked.network.dynamics is not None:
+        native_module()  # raises, and says what to install: other dynamics are another network
+        return "training"
     from_training = checked.report.verdict is not Verdict.CONSTRUCTED
     if from_training and not types.why_not_of_training and has_native():
         return "training"
