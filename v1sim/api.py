@@ -23,12 +23,13 @@ and what to do.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from v1sim import guard
+from v1sim.errors import InputError
 from v1sim.invocation import called_as
 from v1sim.model import (
     ArrayRequirements,
@@ -528,8 +529,10 @@ def verify(network: AnyPath | NetworkModel, trusted_keys: AnyPath) -> NetworkSig
 def verify_dynamics(
     network: AnyPath,
     *,
-    spikes: AnyPath | None = None,
+    config: AnyPath | None = None,
+    spikes: AnyPath | Sequence[AnyPath] | None = None,
     truth: AnyPath | None = None,
+    voltages: AnyPath | None = None,
     groups: tuple[str, ...] = (),
     threads: int | None = None,
     progress: bool | _Progress | None = None,
@@ -540,10 +543,16 @@ def verify_dynamics(
     ----------
     network : str or PathLike
         A network file, trained or not.
-    spikes : str or PathLike, optional
-        HDF5 file with ``input_spikes``; by default those of the truth, or drawn ones.
+    config : str or PathLike, optional
+        Configuration of DPointNet: ``truth`` then are spikes that it wrote of an inference.
+    spikes : str or PathLike, or a sequence of them, optional
+        HDF5 file with ``input_spikes``; by default those of the truth, or drawn ones. With
+        ``config``: SONATA files of recorded spikes of source populations, in place of those that
+        it names.
     truth : str or PathLike, optional
         HDF5 file with another simulator's spikes; by default v1sim's NumPy reference.
+    voltages : str or PathLike, optional
+        With ``config``: normalised voltages that DPointNet wrote of the inference.
     groups : tuple of str
         Groups of the truth; by default all that are of this network.
     threads : int, optional
@@ -563,10 +572,34 @@ def verify_dynamics(
     """
     from v1sim import verification
 
+    one = (spikes,) if isinstance(spikes, str | os.PathLike) else tuple(spikes or ())
+    given = [_path(path) for path in one]
+    if config is not None and (truth is None or groups):
+        raise InputError(
+            "a configuration of DPointNet without a truth, or with groups",
+            where="verify-dynamics",
+            expected="CONFIG.json and SPIKES.h5 (--truth), as DPointNet wrote them",
+        )
+    if config is None and (voltages is not None or len(given) > 1):
+        raise InputError(
+            "voltages, or several files of spikes, without a configuration of DPointNet",
+            where="verify-dynamics",
+            expected="its configuration (--config)",
+        )
     with _shown(progress) as told:
+        if config is not None and truth is not None:
+            return verification.verify_dpointnet(
+                _path(network),
+                _path(config),
+                _path(truth),
+                voltages=_path_or_none(voltages),
+                replayed=given,
+                threads=threads,
+                progress=told,
+            )
         return verification.verify_dynamics(
             _path(network),
-            spikes=_path_or_none(spikes),
+            spikes=given[0] if given else None,
             truth=_path_or_none(truth),
             groups=groups,
             threads=threads,

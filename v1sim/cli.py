@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast, get_ar
 import typer
 from rich.console import Console
 
-from v1sim.errors import GuardRefusal, InputError, NetworkFileError, SimulationError, V1simError
+from v1sim.errors import (
+    DisagreementError,
+    GuardRefusal,
+    InputError,
+    NetworkFileError,
+    SimulationError,
+    V1simError,
+)
 from v1sim.invocation import as_command
 from v1sim.memory import is_lack_of_memory, lack_of_memory
 from v1sim.model import ArrayRequirements, Requirement, Strength, TrainingMinimum
@@ -771,13 +778,25 @@ def _print_error(text: str) -> None:
 @_command("verify-dynamics")
 def verify_dynamics(
     network: Annotated[Path, typer.Argument(help="A network's HDF5 file, trained or not.")],
-    spikes: Annotated[
+    config: Annotated[
         Path | None,
-        typer.Option("--spikes", help="HDF5 with input_spikes; default: the truth's, or drawn."),
+        typer.Option("--config", help="DPointNet's configuration, for spikes that it wrote."),
+    ] = None,
+    spikes: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--spikes",
+            help="HDF5 with input_spikes; default: the truth's, or drawn. With --config: recorded "
+            "spikes of source populations (SONATA), may be repeated.",
+        ),
     ] = None,
     truth: Annotated[
         Path | None,
         typer.Option("--truth", help="HDF5 with another simulator's spikes z and voltage_mV."),
+    ] = None,
+    voltages: Annotated[
+        Path | None,
+        typer.Option("--voltages", help="With --config: normalised voltages that it wrote."),
     ] = None,
     group: Annotated[
         list[str] | None,
@@ -795,8 +814,10 @@ def verify_dynamics(
     with StageProgress(_err) as progress:
         result = api.verify_dynamics(
             network,
-            spikes=spikes,
+            config=config,
+            spikes=[expanded(path) for path in spikes or ()],
             truth=truth,
+            voltages=voltages,
             groups=tuple(group or ()),
             threads=threads,
             progress=progress,
@@ -805,7 +826,7 @@ def verify_dynamics(
     if str(json_file) != "-":
         show(_out, agreement_report(result))
     if not result.proven:
-        raise SimulationError(
+        raise DisagreementError(
             "the training dynamics in NEST differ from the truth",
             where=str(truth or "NumPy reference"),
             expected="every spike equal, in float64 or in float32",

@@ -11,6 +11,7 @@
     │   ├── MissingExtraError   an optional package is not installed; names the line to type
     │   └── OutputError         the output cannot be written (folder, permission, disk)
     ├── GuardRefusal            exit 1: the guards refused the network; carries the report
+    ├── DisagreementError       exit 1: NEST's spikes are not the true ones
     ├── MemoryLimitError        exit 3: there is not enough memory; names the limit
     └── SimulationError         exit 3: the simulation failed
         └── ReadbackError       what NEST holds is not what the plan says
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CheckpointError",
     "ConfigError",
+    "DisagreementError",
     "GuardRefusal",
     "InputError",
     "MemoryLimitError",
@@ -82,6 +84,12 @@ class V1simError(Exception):
 
 class InputError(V1simError):
     """What the user gave cannot be used."""
+
+
+class DisagreementError(V1simError):
+    """What NEST gave is not what the truth says."""
+
+    exit_code: ClassVar[int] = 1
 
 
 class ConfigError(InputError):

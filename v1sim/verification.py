@@ -7,9 +7,11 @@ read-back of any run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -28,11 +30,20 @@ from v1sim.cores import available_threads
 from v1sim.documents.verification import VerificationDocument
 from v1sim.errors import InputError
 from v1sim.model import NetworkModel, SpikeTable, Trial
+from v1sim.printable import printable
 from v1sim.simulation.group import join
 from v1sim.simulation.plan import make_plan
-from v1sim.simulation.reference import Precision, ReferenceRun, integrate
+from v1sim.simulation.reference import Precision, ReferenceRun, in_mv, integrate
 from v1sim.simulation.run import run_trials
 from v1sim.sources import open_network
+from v1sim.sources.dpointnet import read_document
+from v1sim.sources.dpointnet.config import dpointnet_config
+from v1sim.sources.dpointnet.recorded import (
+    inference_steps,
+    read_inputs,
+    read_spikes,
+    read_voltages,
+)
 from v1sim.sources.ground_truth import (
     GroundTruth,
     read_ground_truth,
@@ -42,17 +53,26 @@ from v1sim.sources.ground_truth import (
 from v1sim.stimulus.background import DRAWS, event_weight, events
 from v1sim.stimulus.base import Stimulus
 from v1sim.stimulus.given import GivenSpikes, GivenValues
-from v1sim.stimulus.spikes import LgnSpikeTimes, draw_spikes
+from v1sim.stimulus.spikes import LgnSpikes, LgnSpikeTimes, draw_spikes
 from v1sim.stimulus.trials import Schedule
 from v1sim.units import MODEL_STEP_MS
 from v1sim.verdict import REQUIRED
 
-__all__ = ["Agreement", "GroupResult", "Verification", "verify_dynamics"]
+__all__ = [
+    "Agreement",
+    "GroupResult",
+    "Verification",
+    "verify_dpointnet",
+    "verify_dynamics",
+]
 
 _Bools = NDArray[np.bool_]
-#: What the LGN cells send, shape (trials, steps, n_lgn): 0 or 1, or, of analog input, any number.
-_Input = NDArray[np.float32]
+#: What LGN cells or those of another source population send, shape (trials, steps, cells): how many
+#: spikes, or, of analog input, any number.
+_Input = NDArray[Any]
 _DYNAMICS: tuple[Dynamics, ...] = ("training", "training_float32", "training_single", "glif_psc")
+#: Those that are DPointNet's own.
+_OWN: tuple[Dynamics, ...] = _DYNAMICS[:3]
 #: Input drawn where none is given: probability of an LGN spike in each step of each trial.
 _DRAWN_PROBABILITY, _DRAWN_STEPS = (0.01, 0.03, 0.1), 300
 #: Neurons whose voltage is compared where no file names any.
@@ -84,9 +104,14 @@ class Agreement:
         return f"{equal:,} spikes equal, {missing:,} missing, {extra:,} extra"
 
     @property
+    def n_different(self) -> int:
+        """Spikes that are missing or that the truth has not."""
+        return sum(trial.n_missing + trial.n_extra for trial in self.spikes)
+
+    @property
     def all_equal(self) -> bool:
         """Whether every spike of every trial is equal."""
-        return not any(trial.n_missing or trial.n_extra for trial in self.spikes)
+        return not self.n_different
 
 
 @dataclass(frozen=True)
@@ -192,13 +217,14 @@ def verify_dynamics(
     checked = guard.admit(network, guard.Policy(require="any", waivers=waived))
     given = spikes or truth
     lgn = read_input(given, network.lgn.size) if given else _drawn_input(network.lgn.size)
+    others = {} if given else _drawn_others(network)
     if truth is not None:
         truths, left_out = _read_truths(truth, groups, network, lgn)
     else:
-        truths, left_out = [_reference_truth(network, lgn)], []
+        truths, left_out = [_reference_truth(network, lgn, others)], []
     results = []
     for i, one in enumerate(truths):
-        results.append(_compare(checked, one, lgn, threads or available_threads()))
+        results.append(_compare(checked, one, lgn, threads or available_threads(), others))
         progress("compare", i + 1, len(truths))
     return Verification(
         network=str(network_path),
@@ -209,26 +235,144 @@ def verify_dynamics(
     )
 
 
+def verify_dpointnet(
+    network_path: Path,
+    config_path: Path,
+    truth: Path,
+    *,
+    voltages: Path | None = None,
+    replayed: Sequence[Path] = (),
+    threads: int | None = None,
+    progress: Callable[[str, float, float], None],
+) -> Verification:
+    """Compare NEST's dynamics with what DPointNet wrote of an inference.
+
+    Parameters
+    ----------
+    network_path : Path
+        The network, with the dynamics that DPointNet trained it in.
+    config_path : Path
+        DPointNet's configuration: names the files of the inference's input.
+    truth : Path
+        Spikes of the inference.
+    voltages : Path, optional
+        Normalised voltages of the inference.
+    replayed : sequence of Path, optional
+        Recorded spikes of source populations, in place of those that the configuration names.
+    threads, progress
+        As `verify_dynamics`.
+
+    Raises
+    ------
+    GuardRefusal
+        If the network cannot be simulated.
+    InputError
+        If a file is not what is expected, or the input of the inference cannot be known.
+    """
+    network = open_network(network_path)
+    _require_dpointnet(network, network_path)
+    document = read_document(config_path)
+    config = dpointnet_config(document, config_path.absolute())
+    if config.initial_state not in ("", "zero_state"):
+        raise InputError(
+            f"the inference starts from {printable(config.initial_state)}",
+            where=str(config_path),
+            expected="inference.initial_state: zero_state",
+            hint="run the inference again from there",
+        )
+    waived = {REQUIRED: "dynamics are compared, whatever the weights are"}
+    checked = guard.admit(network, guard.Policy(require="any", waivers=waived))
+    n_steps = inference_steps(document, str(config_path))
+    (population,) = network.populations
+    held = (population.name, population.node_id)
+    spike = read_spikes(truth, *held, n_steps, config.run_dt_ms)
+    n_trials = len(spike)
+    neuron = np.empty(0, dtype=np.int64)
+    voltage_mv = np.empty((n_trials, n_steps, 0), dtype=np.float32)
+    if voltages is not None:
+        recorded = read_voltages(voltages, *held, n_trials, n_steps)
+        neuron = recorded.neuron
+        voltage_mv = in_mv(recorded.v, network, neuron)
+    sources = {
+        name: np.arange(one.size) if one.node_id is None else one.node_id
+        for name, one in network.source_populations.items()
+    }
+    sent = {
+        name: np.broadcast_to(counts, (n_trials, *counts.shape))
+        for name, counts in read_inputs(config, sources, n_steps, replayed).items()
+    }
+    lgn = np.zeros((n_trials, n_steps, 0), dtype=np.int32)
+    for name, one in network.source_populations.items():
+        if one is network.lgn:
+            lgn = sent.pop(name)
+    one_truth = GroundTruth(population.name, "none", spike, neuron, voltage_mv, None)
+    result = _compare(checked, one_truth, lgn, threads or available_threads(), sent, _OWN)
+    progress("compare", 1, 1)
+    return Verification(
+        network=str(network_path),
+        network_sha256=checked.report.network_sha256,
+        input=", ".join(map(str, (config_path, *replayed))),
+        groups=(result,),
+        left_out=(),
+    )
+
+
+def _require_dpointnet(network: NetworkModel, path: Path) -> None:
+    """A network of DPointNet's, in steps that its inputs are given in."""
+    trained = network.dynamics
+    if trained is None or trained.trainer != "dpointnet":
+        raise InputError(
+            "does not say that DPointNet trained it",
+            where=str(path),
+            expected="a network that v1sim convert made of DPointNet's weights",
+            hint="v1sim convert TRAINED_WEIGHTS_DIR --base CONFIG.json --out NETWORK.h5",
+        )
+    if trained.step_ms != MODEL_STEP_MS:
+        raise InputError(
+            f"was trained in steps of {trained.step_ms:g} ms",
+            where=str(path),
+            expected=f"steps of {MODEL_STEP_MS:g} ms, in which DPointNet draws and reads input",
+        )
+    if len(network.populations) != 1:
+        raise InputError(
+            f"{len(network.populations)} populations of neurons", where=str(path), expected="one"
+        )
+
+
 def _is_analog(lgn: _Input) -> bool:
-    return not ((lgn == 0) | (lgn == 1)).all()
+    return lgn.dtype.kind == "f" and not ((lgn == 0) | (lgn == 1)).all()
 
 
-def _drawn_input(n_lgn: int) -> _Input:
+def _drawn_others(network: NetworkModel) -> dict[str, _Input]:
+    """The same for source populations other than the LGN that a stimulus feeds."""
+    return {
+        name: _drawn_input(one.size, name)
+        for name, one in network.source_populations.items()
+        if one is not network.lgn
+        and (one.role != "background" or network.background_weight is None)
+    }
+
+
+def _drawn_input(n_lgn: int, name: str = "") -> _Input:
     """LGN spikes from sparse to dense, shape (trials, steps, n_lgn)."""
+    seed = 1 + zlib.crc32(name.encode()) % 2**30
     spike = np.zeros((len(_DRAWN_PROBABILITY), _DRAWN_STEPS, n_lgn), dtype=np.float32)
     for trial, probability in enumerate(_DRAWN_PROBABILITY):
-        drawn = draw_spikes(np.full((_DRAWN_STEPS, n_lgn), probability), 1, trial)
+        drawn = draw_spikes(np.full((_DRAWN_STEPS, n_lgn), probability), seed, trial)
         spike[trial, drawn.step, drawn.source] = 1
     return spike
 
 
-def _reference_truth(network: NetworkModel, lgn: _Input) -> GroundTruth:
+def _reference_truth(
+    network: NetworkModel, lgn: _Input, others: Mapping[str, _Input]
+) -> GroundTruth:
     """The float64 reference as the truth, with a drawn background if the file has weights."""
     n_trials, n_steps, _ = lgn.shape
     neuron = np.unique(np.linspace(0, network.n_neurons - 1, _N_VOLTAGES).round().astype(np.int64))
     draws = np.stack([events("shared_binomial", n_steps, 1, trial) for trial in range(n_trials)])
     background = "none" if network.background_weight is None else "recorded"
-    run = integrate(network, lgn, _background_factor(background, draws, draws.shape))
+    factor = _background_factor(background, draws, draws.shape)
+    run = integrate(network, lgn, factor, others=others)
     return GroundTruth(
         "",
         background,
@@ -304,20 +448,29 @@ def _reproduced(network: NetworkModel, lgn: _Input, truth: GroundTruth) -> float
 
 
 def _reference(
-    network: NetworkModel, lgn: _Input, truth: GroundTruth, precision: Precision
+    network: NetworkModel,
+    lgn: _Input,
+    truth: GroundTruth,
+    precision: Precision,
+    others: Mapping[str, _Input] = MappingProxyType({}),
 ) -> ReferenceRun:
     factor = _background_factor(truth.background, truth.draws, lgn.shape[:2])
-    return integrate(network, lgn, factor, precision=precision)
+    return integrate(network, lgn, factor, precision=precision, others=others)
 
 
 def _compare(
-    checked: guard.CheckedNetwork, truth: GroundTruth, lgn: _Input, threads: int
+    checked: guard.CheckedNetwork,
+    truth: GroundTruth,
+    lgn: _Input,
+    threads: int,
+    others: Mapping[str, _Input] = MappingProxyType({}),
+    all_dynamics: Sequence[Dynamics] = _DYNAMICS,
 ) -> GroupResult:
     network = checked.network
-    exact = _reference(network, lgn, truth, "float64")
-    rounded = _reference(network, lgn, truth, "float32")
-    dynamics = [d for d in _DYNAMICS if not (d == "glif_psc" and _is_analog(lgn))]
-    found = {name: _run_nest(checked, truth, lgn, name, threads) for name in dynamics} | {
+    exact = _reference(network, lgn, truth, "float64", others)
+    rounded = _reference(network, lgn, truth, "float32", others)
+    dynamics = [d for d in all_dynamics if not (d == "glif_psc" and _is_analog(lgn))]
+    found = {name: _run_nest(checked, truth, lgn, name, threads, others) for name in dynamics} | {
         f"NumPy {precision}": (run.spike, run.voltage_mv(network, truth.voltage_neuron))
         for precision, run in (("float64", exact), ("float32", rounded))
     }
@@ -343,6 +496,7 @@ def _run_nest(
     lgn: _Input,
     dynamics: Dynamics,
     threads: int,
+    others: Mapping[str, _Input] = MappingProxyType({}),
 ) -> tuple[_Bools, NDArray[np.float32]]:
     """Spikes (trials, steps, n) and voltages (trials, steps, m) in mV."""
     n_trials, n_steps, _ = lgn.shape
@@ -355,7 +509,7 @@ def _run_nest(
     plan = make_plan(checked, background=background, seed=1, dynamics=dynamics, draws=truth.draws)
     output = run_trials(
         plan,
-        _as_stimulus(lgn, Schedule(trials, tuple(range(n_trials)))),
+        _as_stimulus(lgn, Schedule(trials, tuple(range(n_trials))), others),
         threads=threads,
         between_trials="reset",
         voltage_of=np.unique(truth.voltage_neuron).astype(np.int32),
@@ -372,13 +526,43 @@ def _run_nest(
     )
 
 
-def _as_stimulus(lgn: _Input, schedule: Schedule) -> Stimulus:
+def _as_stimulus(
+    lgn: _Input, schedule: Schedule, others: Mapping[str, _Input] = MappingProxyType({})
+) -> Stimulus:
     n_lgn = lgn.shape[2]
+    stimulus: Stimulus
     if _is_analog(lgn):
-        return GivenValues(n_lgn, schedule, list(lgn))
-    spikes = (np.nonzero(trial) for trial in lgn)
-    times = [LgnSpikeTimes(step * MODEL_STEP_MS, source) for step, source in spikes]
-    return GivenSpikes(n_lgn, schedule, times)
+        stimulus = GivenValues(n_lgn, schedule, list(lgn))
+    else:
+        spikes = [_events(trial) for trial in lgn]
+        times = [LgnSpikeTimes(one.step * MODEL_STEP_MS, one.source) for one in spikes]
+        stimulus = GivenSpikes(n_lgn, schedule, times)
+    stimulus.feeds = {
+        name: _Sent([_events(trial) for trial in counts]) for name, counts in others.items()
+    }
+    return stimulus
+
+
+def _events(counts: NDArray[np.number]) -> LgnSpikes:
+    """Spikes of a trial from how many there are, (steps, cells)."""
+    step, source = np.nonzero(counts)
+    n_each = counts[step, source].astype(np.int64)
+    return LgnSpikes(*(np.repeat(column, n_each).astype(np.int32) for column in (step, source)))
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """What a source population sends, trial by trial."""
+
+    trials: Sequence[LgnSpikes]
+
+    def spikes(
+        self, trial: int, seed: int, dt_ms: float, first_step: int, n_steps: int
+    ) -> LgnSpikes:
+        return self.trials[trial]
+
+    def remarks(self) -> tuple[str, ...]:
+        return ()
 
 
 def _as_array(spikes: SpikeTable, shape: tuple[int, int, int]) -> _Bools:

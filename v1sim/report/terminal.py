@@ -132,10 +132,17 @@ def agreement_report(verification: Verification) -> RenderableType:
         )
     ]  # fmt: skip
     for group in verification.groups:
-        parts += [Text(""), _agreement_table(group)]
+        parts += [Text(""), Text(_agreement_sentence(group)), _agreement_table(group)]
         parts += [Text(_agreement_line(a), style="dim") for a in group.agreements]
     parts += [Text(f"left out: {why}", style="dim") for why in verification.left_out]
     return Group(*parts)
+
+
+def _agreement_sentence(group: GroupResult) -> str:
+    """How many spikes were compared, and how many differ."""
+    n_truth = sum(trial.n_truth for trial in group.agreements[0].spikes)
+    different = ", ".join(f"{a.n_different:,} in {a.name}" for a in group.agreements)
+    return f"{n_truth:,} spikes compared, different: {different}"
 
 
 def _agreement_table(group: GroupResult) -> Table:

@@ -23,7 +23,7 @@ from v1sim.model import NetworkModel, SynapseTable, TrainingDynamics
 from v1sim.simulation.step_constants import normalised_reset, step_constants
 from v1sim.units import to_steps
 
-__all__ = ["Precision", "ReferenceRun", "integrate"]
+__all__ = ["Precision", "ReferenceRun", "in_mv", "integrate"]
 
 Precision = Literal["float32", "float64"]
 
@@ -37,10 +37,17 @@ class ReferenceRun:
 
     def voltage_mv(self, network: NetworkModel, neuron: NDArray[np.integer]) -> NDArray[np.float32]:
         """Membrane potential of some neurons in mV, shape (trials, steps, m)."""
-        cell_type = network.neurons.cell_type[neuron]
-        scale = network.cell_types.voltage_scale_mv[cell_type].astype(self.voltage.dtype)
-        offset = network.cell_types.e_l_mv[cell_type].astype(self.voltage.dtype)
-        return (self.voltage[:, :, neuron] * scale + offset).astype(np.float32)
+        return in_mv(self.voltage[:, :, neuron], network, neuron)
+
+
+def in_mv(
+    voltage: NDArray[np.floating], network: NetworkModel, neuron: NDArray[np.integer]
+) -> NDArray[np.float32]:
+    """Membrane potential in mV of normalised ones (..., m) of some neurons (m,)."""
+    cell_type = network.neurons.cell_type[neuron]
+    scale = network.cell_types.voltage_scale_mv[cell_type].astype(voltage.dtype)
+    offset = network.cell_types.e_l_mv[cell_type].astype(voltage.dtype)
+    return (voltage * scale + offset).astype(np.float32)
 
 
 def _matrix(
