@@ -300,7 +300,7 @@ def _less_than_stated(
     if stated.verdict is not Verdict.TRAINED or stated.proof not in _PROOFS:
         return None
     verdict, reasons = Verdict.UNTRAINED, []
-    if few := _too_few_updates(context, outcome):
+    if few := _too_few_updates(context, outcome) or _too_small_change(context, array):
         reasons.append(few)
     compared = _by_baseline(context, array, outcome) if array in _WEIGHTS[:2] else None
     if (
@@ -339,6 +339,28 @@ def _too_few_updates(context: Context, outcome: _Outcome) -> str:
         f"the optimizer had {made}{rate}, fewer than the {least.updates:,} updates that "
         "count as a training"
     )
+
+
+def _too_small_change(context: Context, array: str) -> str:
+    """Why recurrent weights changed by too little to speak of; empty where nothing says so.
+
+    A provenance that rests on a comparison with the original weights says by how much they changed.
+    """
+    network = context.source or context.network
+    provenance, least = network.provenance, context.minimum.change
+    details = {} if provenance is None else provenance.details.get("dpointnet", {})
+    weights = details.get("weights") if isinstance(details, Mapping) else None
+    if array != "recurrent.weight" or not isinstance(weights, Mapping):
+        return ""
+    for name in network.tables_of("recurrent"):
+        seen = weights.get(name)
+        change = seen.get("relative_change") if isinstance(seen, Mapping) else None
+        if isinstance(change, float) and change < least:
+            return (
+                f"training changed them by {change:.2g} (L2), less than the {least:g} that counts "
+                "as a training"
+            )
+    return ""
 
 
 def _almost_kept(context: Context, array: str) -> bool:

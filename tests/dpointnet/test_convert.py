@@ -15,6 +15,7 @@ from v1sim import guard
 from v1sim.cli import main
 from v1sim.conversion.dpointnet import convert, open_training
 from v1sim.errors import InputError
+from v1sim.model import TrainingMinimum
 from v1sim.sources import open_network
 
 
@@ -216,3 +217,95 @@ def test_weights_of_another_circuit_are_refused(copied, run, tmp_path):
     assert code == 2
     assert "edges are in the original only" in error
     assert not (tmp_path / "net.h5").exists()
+
+
+def scaled(folder, factor):
+    """Trained recurrent weights that are the original ones times a factor."""
+    trained = folder / "training" / "trained_weights" / "v1_v1_edges.h5"
+    shutil.copy(folder / "untrained_export" / "v1_v1_edges.h5", trained)
+    with h5py.File(trained, "r+") as file:
+        weight = file["edges/v1_to_v1/0/syn_weight"]
+        weight[...] = weight[()] * np.float32(factor)
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(1.09, "untrained"), (1.11, "trained")])
+def test_a_change_below_the_minimum_counts_as_no_training(copied, factor, verdict):
+    scaled(copied, factor)
+    training = open_training(copied / "training", copied / "config.json", command="tests")
+    assert training.kind == "trained"
+    report = guard.examine(training.sealed(), guard.Policy())
+    assert report.verdict == verdict
+    lenient = guard.Policy(minimum=TrainingMinimum(change=0.01))
+    assert guard.examine(training.sealed(), lenient).verdict == "trained"
+
+
+# --- files of Keras and TensorFlow ---------------------------------------------------------------
+
+
+def same_network(a, b):
+    """Whether two networks are the same but for the last bits that edges files lose."""
+    assert list(a.tables) == list(b.tables)
+    for name, table in a.tables.items():
+        other = b.tables[name]
+        for column in ("pre", "post", "receptor", "delay_ms"):
+            np.testing.assert_array_equal(table.columns[column], other.columns[column])
+        np.testing.assert_array_max_ulp(table.weight, other.weight, maxulp=1)
+
+
+@pytest.mark.parametrize("file", ["model.weights.h5", "ckpt/model-1"])
+def test_weights_of_its_model_are_taken_where_the_circuit_is_named(sample, written, file):
+    training = open_training(sample / "weights" / file, sample / "config.json", command="tests")
+    same_network(training.network, open_network(written))
+    assert training.kind == "trained"
+
+
+def test_a_file_of_keras_has_the_weights_to_the_bit(sample):
+    path, config = sample / "weights" / "model.weights.h5", sample / "config.json"
+    weights = open_training(path, config, command="tests").weights
+    truth = np.load(sample / "weights" / "internal.npz")
+    np.testing.assert_array_equal(np.sort(weights.internal["v1"]), np.sort(truth["recurrent"]))
+    for population in ("lgn", "bkg"):
+        np.testing.assert_array_equal(
+            weights.internal[population], truth[f"{population}_input_weight_values"]
+        )
+
+
+def noted(training) -> dict[str, object]:
+    return {remark.check: remark for remark in training.network.remarks}
+
+
+def test_what_such_files_leave_out_is_said(sample):
+    keras, tensorflow = (
+        noted(open_training(sample / "weights" / f, sample / "config.json", command="tests"))
+        for f in ("model.weights.h5", "ckpt/model-1")
+    )
+    assert keras["dpointnet.unused_weights"].n == 125
+    assert "dpointnet.frozen_input" not in keras
+    assert (tensorflow["dpointnet.frozen_input"].n, tensorflow["dpointnet.frozen_input"].total) == (
+        33,
+        51,
+    )
+    assert "dpointnet.unused_weights" not in tensorflow
+
+
+def test_a_file_of_keras_of_another_order_is_refused(copied):
+    path = copied / "config.json"
+    config = json.loads(path.read_text())
+    config["inputs"]["lgn"]["trainable"] = True  # then its weights would stand before the others
+    path.write_text(json.dumps(config))
+    with pytest.raises(InputError, match="has 74, 18, 33 weights"):
+        open_training(copied / "weights" / "model.weights.h5", path, command="tests")
+
+
+def test_a_checkpoint_of_another_wiring_is_refused(copied):
+    types = copied / "network" / "v1_v1_edge_types.csv"
+    types.write_text(types.read_text().replace(" 3.0 ", " 2.0 "))
+    with pytest.raises(InputError, match="recurrent edges have another source, target or delay"):
+        open_training(copied / "weights" / "ckpt" / "model-1", copied / "config.json", command="x")
+
+
+def test_a_checkpoint_without_the_circuit_says_what_is_missing(sample, tmp_path, run):
+    out = tmp_path / "net.h5"
+    code, _, error = run("convert", sample / "weights" / "ckpt" / "model-1", "--out", out)
+    assert code == 2
+    assert "--base CONFIG.json" in error

@@ -14,6 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from v1sim import __version__
+from v1sim.checkpoints.dpointnet import (
+    from_checkpoint,
+    from_keras,
+    is_dpointnet_checkpoint,
+    is_keras_weights,
+)
 from v1sim.digests import file_sha256
 from v1sim.errors import InputError, OutputError
 from v1sim.files.table import read_table
@@ -26,6 +32,7 @@ from v1sim.sources.dpointnet.trained import (
     WeightChange,
     read_trained,
 )
+from v1sim.sources.dpointnet.trained_edges import edges_files
 from v1sim.sources.hdf5 import write_network
 from v1sim.sources.provenance import Kind, ProvenanceDraft, canonical_arrays
 
@@ -96,8 +103,8 @@ class DPointNetConversion:
 
 
 def is_training(path: Path) -> bool:
-    """Whether a path is what only DPointNet leaves: a folder, or a file of Keras's weights."""
-    return path.is_dir() or path.name.endswith(".weights.h5")
+    """Whether a path is what only DPointNet leaves: a folder of edges, or weights of its model."""
+    return bool(edges_files(path)) or is_dpointnet_checkpoint(path)
 
 
 def convert(
@@ -113,7 +120,9 @@ def convert(
     Parameters
     ----------
     trained : Path
-        See `v1sim.sources.dpointnet.trained.read_trained`.
+        The folder ``trained_weights`` that DPointNet left, or the one above it; or weights of its
+        model in a file of Keras (``.weights.h5``) or a TensorFlow checkpoint
+        (`v1sim.checkpoints.dpointnet`).
     base : Path or None
         The configuration that the training was run with; it names the original circuit.
     out : Path
@@ -165,7 +174,7 @@ def open_training(trained: Path, base: Path | None, *, command: str) -> DPointNe
         )
     circuit = read_circuit(base)
     remarks = Remarks()
-    weights = read_trained(circuit, trained, remarks)
+    weights = _weights(circuit, trained, remarks)
     losses = _losses(trained)
     digests = {file.name: file_sha256(file) for file in weights.files}
     source = SourceFile(str(trained), _together(digests), "dpointnet")
@@ -174,6 +183,14 @@ def open_training(trained: Path, base: Path | None, *, command: str) -> DPointNe
     kind, reason = _kind(circuit, weights.change)
     draft = _draft(circuit, weights, kind, reason, losses, digests, network, command)
     return DPointNetTraining(network, circuit, weights, kind, reason, losses, draft)
+
+
+def _weights(circuit: Circuit, trained: Path, remarks: Remarks) -> TrainedWeights:
+    if is_keras_weights(trained):
+        return from_keras(circuit, trained, remarks)
+    if is_dpointnet_checkpoint(trained):
+        return from_checkpoint(circuit, trained, remarks)
+    return read_trained(circuit, trained, remarks)
 
 
 # --- was it trained? -----------------------------------------------------------------------------
@@ -256,7 +273,6 @@ def _draft(
                 "weights": {
                     held.projection: _change_to_json(held) for held in weights.change.values()
                 },
-                "edges": _way_back(circuit),
                 "losses": None
                 if losses is None
                 else {
@@ -289,7 +305,7 @@ def _origins(circuit: Circuit, weights: TrainedWeights) -> dict[str, tuple[Any, 
             text = f"{held.n_changed:,} of {held.n:,} differ from the original circuit's"
             origins[f"{edges.name}.weight"] = (
                 "trained variable",
-                f"{Path(weights.origin[population].partition(':/')[0]).name}; {text}",
+                f"{_short(weights.origin[population])}; {text}",
             )
         else:
             why = (
@@ -304,6 +320,12 @@ def _origins(circuit: Circuit, weights: TrainedWeights) -> dict[str, tuple[Any, 
     origins["cell_types.t_ref_ms"] = ("recomputed", "rounded up to whole steps, as in training")
     origins["cell_types.tau_syn_ms"] = ("copied", f"tau_basis of {circuit.config.path.name}")
     return origins
+
+
+def _short(origin: str) -> str:
+    """Where weights stand, without the folder."""
+    file, colon, inside = origin.partition(":")
+    return f"{Path(file).name}{colon}{inside}"
 
 
 def _change_to_json(held: WeightChange) -> dict[str, Any]:
@@ -326,30 +348,6 @@ def _change_to_json(held: WeightChange) -> dict[str, Any]:
             for c in held.classes
         ],
     }
-
-
-def _way_back(circuit: Circuit) -> dict[str, Any]:
-    """What puts synapses together to edges again, by projection.
-
-    Synapses stand in the order of the original edges, one for each basis function with a factor
-    that is not zero: which ones, and the factors, by edge type.
-    """
-    found = {}
-    for population, edges in circuit.edges.items():
-        of_type = circuit.models.of_type[edges.name]
-        factor = circuit.basis.factor
-        found[edges.name] = {
-            "file": edges.path.name,
-            "n": len(edges),
-            "weight_scale": circuit.weight_scale(population),
-            "basis": {
-                str(type_id): [
-                    [b, float(factor[model, b])] for b in factor[model].nonzero()[0].tolist()
-                ]
-                for type_id, model in of_type.items()
-            },
-        }
-    return found
 
 
 def _base_files(circuit: Circuit) -> dict[str, str]:

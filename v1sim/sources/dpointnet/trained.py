@@ -31,6 +31,7 @@ __all__ = [
     "from_folder",
     "note_changes",
     "read_trained",
+    "require_finite",
 ]
 
 F32 = NDArray[np.float32]
@@ -188,7 +189,7 @@ def from_folder(circuit: Circuit, folder: Path, remarks: Remarks) -> TrainedWeig
             original=edges.where,
         )
         weight = held.weight_pa[rows]
-        _require_finite(weight, held.where)
+        require_finite(weight, held.where)
         internal[population] = circuit.internal_of(population, weight)
         change[population] = changes(circuit, population, written, weight)
         origin[population] = held.where
@@ -197,7 +198,14 @@ def from_folder(circuit: Circuit, folder: Path, remarks: Remarks) -> TrainedWeig
     return TrainedWeights(folder, "the edges files of DPointNet", internal, change, origin, files)
 
 
-def _require_finite(weight: F32, where: str) -> None:
+def require_finite(weight: F32, where: str) -> None:
+    """Refuse trained weights that are no numbers.
+
+    Raises
+    ------
+    InputError
+        If one is NaN or infinite.
+    """
     n = int((~np.isfinite(weight)).sum())
     if n:
         raise InputError(
@@ -244,7 +252,7 @@ def _true_ids(circuit: Circuit, population: str, held: TrainedEdges, remarks: Re
 
 
 def changes(circuit: Circuit, population: str, before: F32, after: F32) -> WeightChange:
-    """How weights of a source population changed, both in pA and in the original order."""
+    """How weights of a source population changed, in one unit and in the original order."""
     edges = circuit.edges[population]
     a, b = before.astype(np.float64), after.astype(np.float64)
     changed = np.abs(b - a) > ROUNDING * np.abs(a)
