@@ -187,9 +187,13 @@ def test_the_way_back_is_exact(tmp_path):
             np.testing.assert_array_equal(a, b, err_msg=name)
         background = found.tables["bkg_to_v1"]
         factor = float(np.float32(0.1))
-        expected = network.background_weight.ravel().astype(np.float64) * (
-            network.voltage_scale_mv[background.post] * factor
+        held = network.background_weight
+        post, receptor = np.nonzero(held)  # its zeros are no synapses
+        expected = held[post, receptor].astype(np.float64) * (
+            network.voltage_scale_mv[post] * factor
         )
+        np.testing.assert_array_equal(background.post, post)
+        np.testing.assert_array_equal(background.receptor, receptor)
         np.testing.assert_array_equal(background.weight, expected)
 
 
@@ -295,3 +299,48 @@ def test_a_circuit_is_replaced_on_request_alone(tmp_path):
     (folder / "circuit_config.json").unlink()
     with pytest.raises(OutputError, match=r"has no circuit_config\.json"):
         write_circuit(network, folder, command="tests", force=True)
+
+
+def test_the_index_of_many_nodes_is_that_of_numpy():
+    """Ids above 16 bits are sorted digit by digit."""
+    from v1sim.sources.sonata.edge_writer import _order
+
+    rng = np.random.default_rng(1)
+    for most in (10, 1 << 16, (1 << 16) + 1, 1 << 34):
+        node_id = rng.integers(0, most, 5000).astype(np.uint64)
+        node_id[0] = most - 1
+        np.testing.assert_array_equal(_order(node_id, most), np.argsort(node_id, kind="stable"))
+
+
+def test_what_is_known_by_other_names_is_compared(tmp_path):
+    """`v1sim diff` of a network and its circuit: nothing differs but what SONATA cannot hold."""
+    network = column()
+    write_circuit(network, tmp_path / "circuit", command="tests")
+    read = open_network(tmp_path / "circuit" / "simulation_config.json")
+    difference = compare_networks(network, read)
+    assert {name: table.equal for name, table in difference.tables.items()} == {
+        "v1_to_v1": True,
+        "lgn_to_v1": True,
+        "bkg_to_v1": False,
+    }
+    assert {one.array for one in difference.arrays} == {"background.weight", "readout.neuron"}
+    table = read.tables["v1_to_v1"]
+    weight = table.weight.copy()
+    weight[7] *= 1.01
+    other = read.with_tables(v1_to_v1=replace(table, weight=weight))
+    assert compare_networks(network, other).tables["v1_to_v1"].weights.n_changed == 1
+    types = read.cell_types.with_columns(c_m_pf=read.cell_types.c_m_pf * 1.01)
+    changed = compare_networks(network, replace(read, cell_types=types)).arrays
+    assert "cell_types.c_m_pf" in {one.array for one in changed}
+    ids = replace(read.neurons.populations[0], node_id=np.arange(300)[::-1].copy())
+    moved = replace(read, neurons=replace(read.neurons, populations=(ids,)))
+    assert [one.array for one in compare_networks(read, moved).arrays] == ["neurons.node_id"]
+
+
+def test_delays_in_float64_are_checked_as_they_are(tmp_path):
+    network = column()
+    write_circuit(network, tmp_path / "circuit", command="tests")
+    read = open_network(tmp_path / "circuit" / "simulation_config.json")
+    report = guard.examine(read, guard.Policy(require="any"))
+    assert [f for f in report.findings if f.check == "values.delay"] == []
+    assert report.passed

@@ -232,12 +232,12 @@ class Context:
         """Numbers of neurons that receive as excitatory and as inhibitory cells, (2,)."""
         return np.count_nonzero(self.receives, axis=0)
 
-    def delays_ms(self, group: str) -> NDArray[np.float32]:
+    def delays_ms(self, group: str) -> NDArray[np.floating]:
         """The distinct delays of a table, ascending by their bits (NaN last)."""
         return self._delays_ms[group]
 
     @cached_property
-    def _delays_ms(self) -> dict[str, NDArray[np.float32]]:
+    def _delays_ms(self) -> dict[str, NDArray[np.floating]]:
         return {group: _distinct(table.delay_ms) for group, table in self.tables.items()}
 
     def cells(self, group: str) -> CellCounts:
@@ -312,10 +312,10 @@ class Context:
         return _psp_mv(self.tables[group], self.network, gain[self.network.neurons.cell_type])
 
 
-def _distinct(values: NDArray[np.float32]) -> NDArray[np.float32]:
+def _distinct(values: NDArray[np.floating]) -> NDArray[Any]:
     """Distinct values, ascending by their bits; fast where they are few."""
-    bits = values.view(np.uint32)
-    known = np.empty(0, dtype=np.uint32)
+    bits = values.view(np.dtype(f"u{values.itemsize}"))
+    known = np.empty(0, dtype=bits.dtype)
     for start in range(0, len(bits), _SMALL_BLOCK):
         part = bits[start : start + _SMALL_BLOCK]
         new = np.ones(len(part), dtype=bool)
@@ -324,8 +324,8 @@ def _distinct(values: NDArray[np.float32]) -> NDArray[np.float32]:
         if new.any():
             known = np.union1d(known, part[new])
             if len(known) > _MAX_FEW:
-                return np.unique(bits).view(np.float32)
-    return known.view(np.float32)
+                return np.unique(bits).view(values.dtype)
+    return known.view(values.dtype)
 
 
 def _psp_mv(

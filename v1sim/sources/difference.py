@@ -9,7 +9,7 @@ still the same network.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from v1sim.card import card
 from v1sim.cell_classes import CellClasses, cell_classes
 from v1sim.errors import InputError
-from v1sim.model import NetworkModel, SynapseTable
+from v1sim.model import NetworkModel, Role, SynapseTable
 from v1sim.receptors import ReceptorKinds
+from v1sim.sources.sonata.cells import NEST_DEFAULTS
 
 if TYPE_CHECKING:
     from v1sim.documents.difference import DifferenceDocument
@@ -175,13 +176,16 @@ def compare_networks(before: NetworkModel, after: NetworkModel) -> NetworkDiffer
     tables: dict[str, TableDifference] = {}
     if before.n_neurons == after.n_neurons:
         classes = cell_classes(before)
-        a, b = (network.tables_of("recurrent", "lgn", "other") for network in (before, after))
-        none = SynapseTable.empty()
-        for name in dict.fromkeys((*a, *b)):
-            source = (before if name in a else after).projections[name].source
-            tables[name] = _compare_tables(
-                a.get(name, none), b.get(name, none), classes, before.receptors, source
+        for ours, theirs in _partners(before, after):
+            name = theirs or ours or ""
+            a, b = (
+                SynapseTable.empty() if one is None else network.tables[one]
+                for network, one in ((before, ours), (after, theirs))
             )
+            if ours and theirs and a.unit != b.unit:
+                a, b = _normalised(a, before), _normalised(b, after)
+            source = (after if theirs else before).projections[name].source
+            tables[name] = _compare_tables(a, b, classes, before.receptors, source)
     return NetworkDifference(
         before=before.source.path,
         after=after.source.path,
@@ -191,6 +195,30 @@ def compare_networks(before: NetworkModel, after: NetworkModel) -> NetworkDiffer
         tables=MappingProxyType(tables),
         name_of=after.source.name_of,
     )
+
+
+def _partners(before: NetworkModel, after: NetworkModel) -> list[tuple[str | None, str | None]]:
+    """Projections that are compared: those of one name, then those that alone have their role.
+
+    The same network goes by other names in another format ("recurrent", "v1_to_v1").
+    """
+    roles: tuple[Role, ...] = ("recurrent", "lgn", "other")
+    left = {role: [list(n.tables_of(role)) for n in (before, after)] for role in roles}
+    found: list[tuple[str | None, str | None]] = []
+    for ours, theirs in left.values():
+        same = [name for name in ours if name in theirs]
+        a, b = ([name for name in names if name not in same] for names in (ours, theirs))
+        found += [(name, name) for name in same]
+        if len(a) == len(b) == 1:
+            found.append((a[0], b[0]))
+        else:
+            found += [*((name, None) for name in a), *((None, name) for name in b)]
+    return found
+
+
+def _normalised(table: SynapseTable, network: NetworkModel) -> SynapseTable:
+    """The table with weights in the unit in which networks of other units can be compared."""
+    return replace(table, weight=table.normalised(network), unit="normalised")
 
 
 def _require_range(network: NetworkModel) -> None:
@@ -333,7 +361,7 @@ def _compare_tables(
         group += receptor
         before, after = a.weight[ia], b.weight[ib]
         sums.add(group, before, after)
-        delays = a.delay_ms[ia] != b.delay_ms[ib]
+        delays = _delays_differ(a.delay_ms[ia], b.delay_ms[ib])
         n_delay_changed += int(np.count_nonzero(delays))
         if len(examples) < _N_EXAMPLES:
             odd = np.flatnonzero((before != after) | delays)[: _N_EXAMPLES - len(examples)]
@@ -382,6 +410,13 @@ def _compare_tables(
     )
 
 
+def _delays_differ(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which delays differ; where one file has float32, what that can tell apart."""
+    if a.dtype != b.dtype:
+        a, b = a.astype(np.float32), b.astype(np.float32)
+    return np.asarray(a != b)
+
+
 def _example(a: SynapseTable, b: SynapseTable, i: int, j: int) -> str:
     text = f"{a.pre[i]} -> {a.post[i]} (receptor {a.receptor[i]}): "
     parts = []
@@ -409,20 +444,53 @@ def array_differences(before: NetworkModel, after: NetworkModel) -> list[ArrayDi
         return [*found, ArrayDifference("neurons.size", 1, 1, note=note)]
     # Parameters are compared neuron by neuron: files may number and merge types as they like.
     for name in dict.fromkeys((*before.cell_types.columns, *after.cell_types.columns)):
-        a, b = (
-            network.cell_types.columns[name][network.neurons.cell_type]
-            if name in network.cell_types.columns
-            else None
-            for network in (before, after)
-        )
+        a, b = (_effective(network, name) for network in (before, after))
         found += _values_differ(f"cell_types.{name}", a, b)
     found += _models_differ(before, after)
+    found += _populations_differ(before, after)
     found += _values_differ(
         "neurons.position_um", before.neurons.position_um, after.neurons.position_um
     )
     found += _values_differ("background.weight", before.background_weight, after.background_weight)
     found += _readout_differs(before, after)
     return found
+
+
+def _effective(network: NetworkModel, name: str) -> NDArray[np.float64] | None:
+    """A parameter of each neuron: its own, its model's default in v1sim, or NEST's.
+
+    Rows of lists are padded with NaN; None where no model has the parameter.
+    """
+    types = network.cell_types
+    rows: list[Any] = []
+    for i in range(len(types)):  # over types, of which there are about two hundred
+        parameter = types.model_of(i).parameter(name)
+        value: Any = None if parameter is None else types.value(parameter, i)
+        if parameter is not None and value is None and isinstance(parameter.nest, str):
+            value = NEST_DEFAULTS.get(types.model[i], {}).get(parameter.nest)
+        rows.append(np.nan if value is None else value)
+    if all(isinstance(row, float) and np.isnan(row) for row in rows):
+        return None
+    width = max((len(row) for row in rows if isinstance(row, list)), default=0)
+    if width:
+        rows = [
+            [*row, *[np.nan] * (width - len(row))] if isinstance(row, list) else [row] * width
+            for row in rows
+        ]
+    return np.array(rows, dtype=np.float64)[network.neurons.cell_type]
+
+
+def _populations_differ(before: NetworkModel, after: NetworkModel) -> list[ArrayDifference]:
+    """Names and ids, where both networks have them."""
+    a, b = before.neurons.populations, after.neurons.populations
+    if not a or not b:
+        return []
+    if [(p.name, len(p)) for p in a] != [(p.name, len(p)) for p in b]:
+        note = f"{', '.join(p.name for p in a)} became {', '.join(p.name for p in b)}"
+        return [ArrayDifference("neurons.population", len(a), len(b), note=note)]
+    ids = [np.concatenate([p.node_id for p in populations]) for populations in (a, b)]
+    n_changed = int(np.count_nonzero(ids[0] != ids[1]))
+    return [ArrayDifference("neurons.node_id", len(ids[0]), n_changed)] if n_changed else []
 
 
 def _models_differ(before: NetworkModel, after: NetworkModel) -> list[ArrayDifference]:

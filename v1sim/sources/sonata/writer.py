@@ -344,6 +344,9 @@ class _Writer:
             )
         targets = [(p.name, bounds[i], bounds[i + 1]) for i, p in enumerate(real)]
         pairs = [(source, target) for source in sources for target in targets]
+        if name == "background" and plain_background(network) is not None:
+            # A matrix of all neurons and receptors: most of its zeros are no synapses.
+            table = _without_zeros(table)
         counts = self._counts(table, pairs)
         found = [pair for pair, n in zip(pairs, counts, strict=True) if n] or pairs[:1]
         number = dict(zip(map(str, pairs), counts, strict=True))
@@ -355,7 +358,7 @@ class _Writer:
             )
             alone = len(pairs) == 1
             self._edges(
-                name, ends, int(number[str((source, target))]), source_ids, ids,
+                name, table, ends, int(number[str((source, target))]), source_ids, ids,
                 None if alone else (source[1:], target[1:]),
             )  # fmt: skip
         table.forget()
@@ -384,6 +387,7 @@ class _Writer:
     def _edges(
         self,
         projection: str,
+        table: SynapseTable,
         ends: EdgeEnds,
         n: int,
         source_ids: NDArray[np.int64],
@@ -391,7 +395,6 @@ class _Writer:
         limits: Any,
     ) -> None:
         network = self.network
-        table = network.tables[projection]
         is_background = ends.source == BACKGROUND and plain_background(network) is not None
         factor = self.factor if is_background else 1.0
         types = network.cell_types
@@ -565,6 +568,12 @@ class _Writer:
         ]
         if lost:
             self.notes.append(f"{' and '.join(lost)} have no place in SONATA")
+
+
+def _without_zeros(table: SynapseTable) -> SynapseTable:
+    rows = np.flatnonzero(table.weight)
+    columns = {key: column[rows] for key, column in table.columns.items()}
+    return SynapseTable(**columns, unit=table.unit)
 
 
 def _inside(table: SynapseTable, part: slice, source: Any, target: Any) -> NDArray[np.bool_]:
