@@ -22,6 +22,7 @@ from v1sim.simulation.from_config import configured_plan
 from v1sim.simulation.run import run_trials
 from v1sim.sources import open_network
 from v1sim.sources.column import open_column
+from v1sim.sources.difference import compare_networks
 from v1sim.sources.hdf5 import write_network
 from v1sim.sources.sonata.writer import write_circuit
 
