@@ -45,13 +45,14 @@ class Stimulate(Section):
 class Scale(Section):
     """The weights of some synapses, times a factor.
 
-    A key that is left out does not narrow it. ``pre`` of the projections ``lgn`` and
-    ``background`` counts LGN cells and the one source: indices only. ``receptor`` is the name of
-    one of the network's: exc_to_exc, inh_to_exc, exc_to_inh, inh_to_inh in the Billeh model.
+    ``projection`` is the name of one, or what all of some come from: ``recurrent``, ``lgn``,
+    ``background`` or ``other``. A key that is left out does not narrow it. ``pre`` of projections
+    from outside of the network counts the source's cells: indices only. ``receptor`` is the name
+    of one of the network's: exc_to_exc, inh_to_exc, exc_to_inh, inh_to_inh in the Billeh model.
     """
 
     kind: Literal["scale"]
-    projection: Literal["recurrent", "lgn", "background"]
+    projection: Annotated[str, Field(min_length=1)]
     factor: Annotated[float, Field(ge=0)]
     receptor: str | None = None
     pre: Neurons | None = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +15,16 @@ from numpy.typing import NDArray
 from v1sim.cell_classes import CellClasses
 from v1sim.config_perturb import Perturbation, Scale, Silence, Stimulate
 from v1sim.errors import InputError
-from v1sim.model import CellTypeTable, SynapseTable
+from v1sim.model import CellTypeTable, NetworkModel, Role, SynapseTable
 from v1sim.receptors import KNOWN_KINDS, Kind, ReceptorKinds
 
-__all__ = ["WeightScale", "describe", "stimulation_table", "weight_scales"]
+__all__ = [
+    "WeightScale",
+    "describe",
+    "refuse_other_projections",
+    "stimulation_table",
+    "weight_scales",
+]
 
 _Mask = NDArray[np.bool_]
 
@@ -58,6 +65,7 @@ def weight_scales(
     classes: CellClasses,
     n_pre: int,
     receptors: ReceptorKinds,
+    role: Role | None = "recurrent",
 ) -> tuple[WeightScale, ...]:
     """Factors on the weights of one projection, in the order in which they are applied.
 
@@ -65,14 +73,16 @@ def weight_scales(
     ----------
     perturb : sequence of Perturbation
         From the configuration.
-    projection : {"recurrent", "lgn", "background"}
-        Which projection.
+    projection : str
+        Name of the projection.
     classes : CellClasses
         Class of each neuron.
     n_pre : int
         Presynaptic indices of the projection.
     receptors : ReceptorKinds
         Of the network.
+    role : {"recurrent", "lgn", "background", "other"} or None
+        What the projection comes from; None for none of them.
 
     Raises
     ------
@@ -85,8 +95,8 @@ def weight_scales(
         where = f"perturb.{i}"
         if isinstance(item, Silence):
             scales.append(WeightScale(0.0, post=_mask(item.neurons, classes, n, where)))
-        elif isinstance(item, Scale) and item.projection == projection:
-            of_pre = classes if projection == "recurrent" else None
+        elif isinstance(item, Scale) and item.projection in (projection, role):
+            of_pre = classes if role == "recurrent" else None
             scales.append(
                 WeightScale(
                     item.factor,
@@ -96,6 +106,24 @@ def weight_scales(
                 )
             )
     return tuple(scales)
+
+
+def refuse_other_projections(perturb: Sequence[Perturbation], network: NetworkModel) -> None:
+    """Refuse perturbations of projections that the network has not.
+
+    Raises
+    ------
+    InputError
+        Naming the projection, and those that there are.
+    """
+    known = (*network.projections, *(role for role in get_args(Role) if role not in network.tables))
+    for i, item in enumerate(perturb):
+        if isinstance(item, Scale) and item.projection not in known:
+            raise InputError(
+                f"there is no projection {item.projection!r} here",
+                where=f"perturb.{i}.projection",
+                expected=f"one of {', '.join(known)}",
+            )
 
 
 def _receptor(name: str | None, receptors: ReceptorKinds, where: str) -> int | None:
@@ -160,6 +188,14 @@ def stimulation_table(
     excitatory = classes.is_excitatory[classes.of_neuron[post]]
     receptor = _excited_through(cell_types.receptors, cell_type[post], excitatory)
     charge_pa_ms = cell_types.receptors.time_courses.charge_pa_ms()[cell_type[post], receptor]
+    if not np.isfinite(charge_pa_ms).all():
+        model = cell_types.model[int(cell_type[post][~np.isfinite(charge_pa_ms)][0])]
+        raise InputError(
+            f"cells of {model} are stimulated, whose synapses carry no current",
+            where="perturb",
+            expected="cells whose synapses carry a current",
+            hint="currents are injected into cells of any model",
+        )
     return SynapseTable(
         pre=np.zeros(len(post), dtype=np.int32),
         post=post,

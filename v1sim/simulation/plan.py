@@ -32,7 +32,12 @@ from v1sim.model import (
 )
 from v1sim.printable import printable
 from v1sim.simulation.currents import CurrentPlan, current_plans
-from v1sim.simulation.perturbation import WeightScale, stimulation_table, weight_scales
+from v1sim.simulation.perturbation import (
+    WeightScale,
+    refuse_other_projections,
+    stimulation_table,
+    weight_scales,
+)
 from v1sim.simulation.step_constants import TRAINERS
 from v1sim.stimulus.background import event_weight
 from v1sim.units import MODEL_STEP_MS
@@ -333,6 +338,7 @@ def make_plan(
             where="simulation.dt_ms",
             expected=f"{MODEL_STEP_MS:g} ms divided by a whole number",
         )
+    refuse_other_projections(perturb, network)
     classes = cell_classes(network)
     scale = network.voltage_scale_mv
     without_ports = _without_ports(network.cell_types, network.neurons.cell_type)
@@ -357,7 +363,9 @@ def make_plan(
             table,
             in_pa * factor,
             dt_ms,
-            weight_scales(perturb, label, classes, n_source, network.receptors),
+            weight_scales(
+                perturb, label, classes, n_source, network.receptors, network.role(label)
+            ),
             without_ports,
             held_as="normalised_synapses" if own_synapses else "pa_synapses",
             source=network.projections[label].source,
@@ -386,7 +394,7 @@ def make_plan(
                 where="perturb",
                 expected="simulation.dynamics: training or glif_psc",
             )
-        silenced = weight_scales(perturb, "stimulation", classes, 1, network.receptors)
+        silenced = weight_scales(perturb, "stimulation", classes, 1, network.receptors, None)
         in_pa = np.ones(network.n_neurons)
         projections.append(
             ProjectionPlan(
