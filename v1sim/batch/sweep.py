@@ -25,6 +25,7 @@ from v1sim.config_section import OutputFolder, Section
 from v1sim.digests import file_sha256
 from v1sim.errors import ConfigError
 from v1sim.inputs.run_file import load_run
+from v1sim.sources.sonata.config import read_config
 from v1sim.user_paths import expanded
 
 __all__ = ["SlurmConfig", "Sweep", "SweepConfig", "SweepRun", "load_sweep", "run_name"]
@@ -206,6 +207,9 @@ def _digest(path: Path, key: str, digest_of: Callable[[Path], str]) -> str:
     if not path.exists() and index.exists():
         path = index  # a checkpoint's prefix: its index holds the checksums of all its tensors
     try:
+        if path.suffix.lower() == ".json":  # a SONATA configuration: what it names counts too
+            files = read_config(path).circuit_files
+            return hashlib.sha256("".join(map(digest_of, files)).encode()).hexdigest()
         return digest_of(path)
     except OSError as error:
         raise ConfigError(

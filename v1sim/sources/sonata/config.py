@@ -119,6 +119,16 @@ class SonataConfig:
         """Whether it says how to run the circuit."""
         return self.run is not None or bool(self.inputs)
 
+    @property
+    def circuit_files(self) -> tuple[Path, ...]:
+        """Every file that the circuit consists of, in the order in which they are named."""
+        nodes = self.networks.nodes
+        edges = [entry for entry in self.networks.edges if entry.enabled]
+        tables = [path for entry in nodes for path in (*entry.nodes, *entry.types)]
+        folders = (self.components.get(key) for key in _MODEL_FOLDERS)
+        models = [p for f in folders if isinstance(f, str) for p in sorted(Path(f).glob("*.json"))]
+        return (*self.files, *tables, *(p for e in edges for p in (*e.edges, *e.types)), *models)
+
     def node_set(self, given: Any) -> Mapping[str, Any]:
         """The filter that a node set stands for: its name, a population's name, or the filter.
 
@@ -148,6 +158,8 @@ _EDGES = ("edges_file", "edge_types_file", "enabled")
 _FILE_SILENT = ("populations", "name", "comment", "description")
 _INPUT = ("input_type", "module", "input_file", "node_set", "enabled")
 
+#: Components that are read: the parameters of cells and of synapses.
+_MODEL_FOLDERS = ("point_neuron_models_dir", "synaptic_models_dir")
 #: BMTK's modules of spikes; the last makes spikes with a function of the user's.
 _SPIKE_MODULES = ("sonata", "h5", "hdf5", "csv", "nwb")
 _OTHER_MODULES = ("IClamp",)

@@ -118,19 +118,11 @@ def read_circuit(config: SonataConfig) -> NetworkModel:
             expected="networks.nodes, or the circuit configuration under network",
             hint="give the circuit configuration, or a configuration that names it",
         )
-    files = _files(config)
+    files = config.circuit_files
     _look_for(files, config)
     with workers(1) as pool:  # hashing runs beside the reading
         digest = pool.submit(_digest, files)
         return _Circuit(config).network(digest)
-
-
-def _files(config: SonataConfig) -> list[Path]:
-    """Every file of the circuit, in the order in which they are named."""
-    nodes = config.networks.nodes
-    edges = [entry for entry in config.networks.edges if entry.enabled]
-    tables = [path for entry in nodes for path in (*entry.nodes, *entry.types)]
-    return [*config.files, *tables, *(p for e in edges for p in (*e.edges, *e.types))]
 
 
 def _look_for(files: Iterable[Path], config: SonataConfig) -> None:
