@@ -1,6 +1,5 @@
 """A SONATA circuit from its files to a network that can run: v1sim beside BMTK's PointNet.
 
-<<<<<<< HEAD
 usage: python -m benchmarks.sonata [--neurons 52000] [--edges 1.5e7] [--repeats 1] [--threads 2]
            [--bmtk-python PYTHON] [--folder FOLDER] [--json FILE]
 
@@ -12,25 +11,11 @@ its own, the two in turn.
   BMTK    files -> NEST
 
 CPU time of all threads, and the highest resident memory until the network can run.
-=======
-usage: python -m benchmarks.sonata [--edges 15000000] [--neurons 20000] [--threads 1]
-                                   [--repeats 1] [--folder FOLDER] [--json FILE]
-
-The circuit is made: GLIF neurons of twenty types, one population of edges with nsyns, weights and
-delays by edge as the public models have them, and some virtual cells. Each measurement is a
-process of its own (so that peak memory is its own), v1sim and BMTK in turn. "ready" is from the
-first file to the end of nest.Prepare; for v1sim with all checks and with the read-back of every
-synapse, which are also given apart.
->>>>>>> d007a5d (From BMTK to v1sim: a page whose examples are run, a configuration to begin with, a benchmark; perturbations name any projection)
 """
 
 from __future__ import annotations
 
 import argparse
-<<<<<<< HEAD
-=======
-import csv
->>>>>>> d007a5d (From BMTK to v1sim: a page whose examples are run, a configuration to begin with, a benchmark; perturbations name any projection)
 import json
 import os
 import sys
@@ -40,17 +25,12 @@ from statistics import median
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-<<<<<<< HEAD
-=======
-os.environ.setdefault("PYNEST_QUIET", "1")
->>>>>>> d007a5d (From BMTK to v1sim: a page whose examples are run, a configuration to begin with, a benchmark; perturbations name any projection)
 
 import h5py
 import numpy as np
 
 from benchmarks.measurement import Clock, environment, in_own_process, peak_mb, write_json
 
-<<<<<<< HEAD
 DT_MS = 0.25
 N_TYPES = 12
 _BLOCK = 1 << 20
@@ -101,92 +81,25 @@ def write_circuit(folder: Path, n_neurons: int, n_edges: int, seed: int = 1) -> 
         file["spikes/lgn/timestamps"].attrs["units"] = "milliseconds"
     config = {
         "run": {"tstop": 2.0, "dt": DT_MS},
-=======
-SEED = 3
-N_TYPES, N_VIRTUAL = 20, 500
-_BLOCK = 1 << 20
-
-
-def make_circuit(folder: Path, n_neurons: int, n_edges: int) -> Path:
-    """Write the circuit; the path of its configuration."""
-    rng = np.random.default_rng(SEED)
-    for index in range(N_TYPES):
-        parameters = {
-            "C_m": float(rng.uniform(60, 130)), "g": float(rng.uniform(4, 9)),
-            "E_L": -75.0, "V_m": -75.0, "V_reset": -75.0, "V_th": -45.0, "t_ref": 3.0,
-            "asc_init": [0.0, 0.0], "asc_decay": [0.003, 0.1], "asc_amps": [-9.0, -200.0],
-            "tau_syn": [5.5, 8.5, 2.8, 5.8], "after_spike_currents": True,
-            "spike_dependent_threshold": False, "adapting_threshold": False,
-        }
-        (folder / f"cell_{index}.json").write_text(json.dumps(parameters))
-    for port in range(1, 5):
-        (folder / f"port_{port}.json").write_text(json.dumps({"receptor_type": port}))
-    models = [
-        (index, "point_neuron", "nest:glif_psc", f"cell_{index}.json", "ei"[index % 2])
-        for index in range(N_TYPES)
-    ]
-    header = ("node_type_id", "model_type", "model_template", "dynamics_params", "ei")
-    _csv(folder / "v1_node_types.csv", header, models)
-    _csv(folder / "lgn_node_types.csv", header[:2], [(100, "virtual")])
-    cell_type = rng.integers(0, N_TYPES, n_neurons)
-    _nodes(folder, "v1", cell_type)
-    _nodes(folder, "lgn", np.full(N_VIRTUAL, 100))
-    rows = [(port, "static_synapse", f"port_{port}.json") for port in range(1, 5)]
-    _csv(folder / "edge_types.csv", ("edge_type_id", "model_template", "dynamics_params"), rows)
-    _edges(folder, "v1", n_neurons, n_neurons, n_edges, cell_type, rng)
-    _edges(folder, "lgn", N_VIRTUAL, n_neurons, 4 * n_neurons, cell_type, rng)
-    with h5py.File(folder / "lgn_spikes.h5", "w") as file:
-        group = file.create_group("spikes/lgn")
-        group["node_ids"] = np.arange(N_VIRTUAL, dtype=np.uint64)
-        group["timestamps"] = np.full(N_VIRTUAL, 1.0)
-    config = {
-        "run": {"tstop": 2.0, "dt": 0.25},
->>>>>>> d007a5d (From BMTK to v1sim: a page whose examples are run, a configuration to begin with, a benchmark; perturbations name any projection)
         "target_simulator": "NEST",
         "components": {
             "point_neuron_models_dir": str(folder),
             "synaptic_models_dir": str(folder),
         },
-<<<<<<< HEAD
         "networks": {"nodes": nodes, "edges": edges},
-=======
-        "networks": {
-            "nodes": [
-                {
-                    "nodes_file": str(folder / f"{name}_nodes.h5"),
-                    "node_types_file": str(folder / f"{name}_node_types.csv"),
-                }
-                for name in ("v1", "lgn")
-            ],
-            "edges": [
-                {
-                    "edges_file": str(folder / f"{name}_v1_edges.h5"),
-                    "edge_types_file": str(folder / "edge_types.csv"),
-                }
-                for name in ("v1", "lgn")
-            ],
-        },
->>>>>>> d007a5d (From BMTK to v1sim: a page whose examples are run, a configuration to begin with, a benchmark; perturbations name any projection)
         "inputs": {
             "lgn": {
                 "input_type": "spikes",
                 "module": "h5",
                 "input_file": str(folder / "lgn_spikes.h5"),
-<<<<<<< HEAD
                 "node_set": "lgn",
-=======
-                "node_set": {"population": "lgn"},
->>>>>>> d007a5d (From BMTK to v1sim: a page whose examples are run, a configuration to begin with, a benchmark; perturbations name any projection)
             }
         },
         "output": {
             "output_dir": str(folder / "output"),
             "log_file": "log.txt",
             "spikes_file": "spikes.h5",
-<<<<<<< HEAD
             "overwrite_output_dir": True,
-=======
->>>>>>> d007a5d (From BMTK to v1sim: a page whose examples are run, a configuration to begin with, a benchmark; perturbations name any projection)
             "log_to_console": False,
         },
     }
@@ -195,7 +108,6 @@ def make_circuit(folder: Path, n_neurons: int, n_edges: int) -> Path:
     return path
 
 
-<<<<<<< HEAD
 def _nodes(
     folder: Path, name: str, type_id: np.ndarray, rng: np.random.Generator
 ) -> dict[str, str]:
@@ -210,28 +122,11 @@ def _nodes(
         for axis in "xyz":
             root[f"0/{axis}"] = rng.uniform(-400, 400, n)
     return {"nodes_file": str(path), "node_types_file": str(folder / f"{name}_types.csv")}
-=======
-def _csv(path: Path, header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        csv.writer(stream, delimiter=" ").writerows([header, *rows])
-
-
-def _nodes(folder: Path, name: str, type_id: np.ndarray) -> None:
-    n = len(type_id)
-    with h5py.File(folder / f"{name}_nodes.h5", "w") as file:
-        group = file.create_group(f"nodes/{name}")
-        group["node_id"] = np.arange(n, dtype=np.uint64)
-        group["node_type_id"] = type_id.astype(np.uint64)
-        group["node_group_id"] = np.zeros(n, dtype=np.uint32)
-        group["node_group_index"] = np.arange(n, dtype=np.uint64)
-        group.create_group("0")
->>>>>>> d007a5d (From BMTK to v1sim: a page whose examples are run, a configuration to begin with, a benchmark; perturbations name any projection)
 
 
 def _edges(
     folder: Path,
     source: str,
-<<<<<<< HEAD
     n_sources: int,
     n: int,
     is_inhibitory: np.ndarray,
@@ -328,90 +223,10 @@ def ours(path: Path, threads: int) -> dict[str, Any]:
         "waived": sorted(waivers),
         "ready": sum(result[name] for name in _STAGES),
         "ready_cpu": sum(result[f"{name}_cpu"] for name in _STAGES),
-=======
-    n_source: int,
-    n_target: int,
-    n: int,
-    cell_type: np.ndarray,
-    rng: np.random.Generator,
-) -> None:
-    """Sorted by target; inhibitory cells (odd types) through even ports with negative weights."""
-    with h5py.File(folder / f"{source}_v1_edges.h5", "w") as file:
-        group = file.create_group(f"edges/{source}_to_v1")
-        columns = {
-            "source_node_id": np.uint64,
-            "target_node_id": np.uint64,
-            "edge_type_id": np.uint32,
-            "edge_group_id": np.uint16,
-            "edge_group_index": np.uint32,
-            "0/syn_weight": np.float64,
-            "0/nsyns": np.uint16,
-            "0/delay": np.float64,
-        }
-        made = {
-            name: group.create_dataset(name, (n,), dtype=dtype) for name, dtype in columns.items()
-        }
-        for start in range(0, n, _BLOCK):
-            rows = slice(start, min(n, start + _BLOCK))
-            index = np.arange(rows.start, rows.stop)
-            size = len(index)
-            pre, post = rng.integers(0, n_source, size), index * n_target // n
-            inhibitory = (cell_type[pre] % 2 == 1) & (source == "v1")
-            made["source_node_id"][rows], made["target_node_id"][rows] = pre, post
-            made["edge_type_id"][rows] = 1 + inhibitory + 2 * (cell_type[post] % 2)
-            made["edge_group_index"][rows] = index
-            weight = rng.lognormal(0.0, 0.5, size)
-            made["0/syn_weight"][rows] = np.where(inhibitory, -weight, weight)
-            made["0/nsyns"][rows] = rng.integers(1, 6, size)
-            made["0/delay"][rows] = np.round(rng.uniform(0.8, 4.0, size), 2)
-        group["source_node_id"].attrs["node_population"] = source
-        group["target_node_id"].attrs["node_population"] = "v1"
-
-
-def measure_v1sim(config: Path, threads: int) -> dict[str, Any]:
-    """Stages from the files to a network that can run, CPU and wall seconds, and peak memory."""
-    clock = Clock()
-    from v1sim.inputs.fresh import FreshInput
-    from v1sim.inputs.run_file import load_run
-    from v1sim.simulation.build import build
-    from v1sim.simulation.from_config import configured_plan
-    from v1sim.simulation.kernel import backend
-    from v1sim.simulation.readback import read_back
-
-    stages: dict[str, float] = {}
-    walls: dict[str, float] = {}
-
-    def done(stage: str) -> None:
-        stages[stage] = clock.cpu_s() - sum(stages.values())
-        walls[stage] = clock.wall_s() - sum(walls.values())
-
-    settings = load_run(config, [f"simulation.threads={threads}"])
-    inputs = FreshInput("benchmark")
-    network = inputs.network(settings)
-    done("load")
-    checked = inputs.admit(settings, network)
-    done("gate")
-    stimulus = inputs.stimulus(settings, network)
-    plan = configured_plan(settings, checked, stimulus)
-    done("plan")
-    simulation = build(plan, threads=threads)
-    done("build")
-    read_back(simulation, lambda *_: None)
-    done("read-back")
-    nest, _ = backend()
-    nest.Prepare()
-    done("prepare")
-    return {
-        "ready_cpu": clock.cpu_s(),
-        "ready": clock.wall_s(),
-        "stages_cpu": stages,
-        "stages": walls,
->>>>>>> d007a5d (From BMTK to v1sim: a page whose examples are run, a configuration to begin with, a benchmark; perturbations name any projection)
         "peak_ready_mb": peak_mb(),
     }
 
 
-<<<<<<< HEAD
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--neurons", type=float, default=52_000)
@@ -466,53 +281,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-=======
-def compare(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Both in turn, and the ratio of their medians."""
-    config = make_circuit(folder, options.neurons, options.edges)
-    results: dict[str, list[dict[str, Any]]] = {"v1sim": [], "BMTK": []}
-    for _ in range(options.repeats):
-        for name, module, arguments in (
-            ("v1sim", "benchmarks.sonata", ("--measure", config)),
-            ("BMTK", "benchmarks.pointnet", (config,)),
-        ):
-            found = in_own_process(module, *arguments, "--threads", options.threads)
-            print(name, json.dumps(found), flush=True)
-            results[name].append(found)
-    ratio = {
-        key: median(r[key] for r in results["v1sim"]) / median(r[key] for r in results["BMTK"])
-        for key in ("ready_cpu", "ready", "peak_ready_mb")
-        if not any("failed" in r for part in results.values() for r in part)
-    }
-    return {
-        "edges": options.edges,
-        "neurons": options.neurons,
-        "threads": options.threads,
-        "results": results,
-        "v1sim / BMTK": ratio,
-        "environment": environment(),
-    }
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--edges", type=int, default=15_000_000)
-    parser.add_argument("--neurons", type=int, default=20_000)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--folder", type=Path, help="where to make the circuit; default: scratch")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.measure:
-        print("\n" + json.dumps(measure_v1sim(options.measure, options.threads)))
-        return
-    with tempfile.TemporaryDirectory(dir=options.folder) as scratch:
-        result = compare(Path(scratch), options)
-    print(json.dumps(result["v1sim / BMTK"], indent=2))
-    write_json(options.json, result)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
->>>>>>> d007a5d (From BMTK to v1sim: a page whose examples are run, a configuration to begin with, a benchmark; perturbations name any projection)

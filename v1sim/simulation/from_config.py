@@ -63,16 +63,12 @@ def chosen_dynamics(asked: Dynamics | Literal["auto"], checked: CheckedNetwork) 
     if asked != "auto":
         return asked
     types = checked.network.cell_types
-<<<<<<< HEAD
     if checked.network.dynamics is not None:
         native_module()  # raises, and says what to install: other dynamics are another network
         return "training"
-    from_training = checked.report.verdict is not Verdict.CONSTRUCTED
-=======
     # Weights in pA are not those of training's equations, which has them normalised.
     normalised = all(table.unit == "normalised" for table in checked.network.tables.values())
     from_training = checked.report.verdict is not Verdict.CONSTRUCTED and normalised
->>>>>>> d007a5d (From BMTK to v1sim: a page whose examples are run, a configuration to begin with, a benchmark; perturbations name any projection)
     if from_training and not types.why_not_of_training and has_native():
         return "training"
     return "glif_psc" if set(types.model) == {"glif_psc"} else "nest"
