@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from v1sim.cell_types import GLIF3_COLUMNS
 from v1sim.model import NetworkModel, SynapseTable
 from v1sim.receptors import BILLEH_RECEPTORS
 from v1sim.units import MODEL_STEP_MS
@@ -27,7 +26,6 @@ __all__ = [
     "SynapseDigest",
     "array_sha256",
     "file_sha256",
-    "network_sha256",
     "plain_background",
     "structure_of",
     "synapse_digest",
@@ -179,46 +177,3 @@ def structure_of(network: NetworkModel) -> str:
         "step_ms": MODEL_STEP_MS,
     }
     return "" if structure == usual else json.dumps(structure)
-
-
-def network_sha256(network: NetworkModel) -> str:
-    """Digest of what a network holds: not of compression, dtypes, or the order of its synapses."""
-    digest = hashlib.sha256()
-    types, background = network.cell_types, plain_background(network)
-    # The sizes and digests of the Billeh model's files; what other networks add is named.
-    digest.update(structure_of(network).encode())
-    if network.dynamics is not None:
-        digest.update(repr(network.dynamics.text).encode())
-    counted = {
-        name: population.size
-        for name, population in network.source_populations.items()
-        if background is None or name != "background"
-    }
-    tables = {
-        name: table
-        for name, table in network.tables.items()
-        if background is None or name != "background"
-    }
-    columns: tuple[str, ...]
-    if set(types.columns) == set(GLIF3_COLUMNS) and set(types.model) == {"glif_psc"}:
-        columns = GLIF3_COLUMNS
-    else:
-        columns = tuple(sorted(types.columns))
-        digest.update(repr((types.model, columns)).encode())
-    kinds = types.receptor_kinds
-    for values in (
-        *(types.columns[name] for name in columns), network.neurons.cell_type,
-        np.array([network.n_neurons, *counted.values()]),
-        *((background,) if background is not None else ()),
-        *network.readout,
-        *(one.node_id for one in network.neurons.populations),
-        *(values for one in network.source_populations.values()
-          for values in (one.node_id, one.kind) if values is not None),
-        *(() if kinds.same_as(BILLEH_RECEPTORS) else (kinds.presynaptic, kinds.postsynaptic)),
-        *(values for values in (types.kind, types.n_receptors, types.n_after_spike_currents)
-          if values is not None),
-    ):  # fmt: skip
-        digest.update(array_sha256(values).encode())
-    for table in tables.values():
-        digest.update(str(table_digest(table)).encode())
-    return digest.hexdigest()

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from dataclasses import InitVar, dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from v1sim import __version__
 from v1sim.checkpoints.bundle import read_index
 from v1sim.checks.registry import CRASHED, SKIPPED, Context, registered_checks, run_checks
 from v1sim.checks.roles import by_role
 from v1sim.checks.statistics import group_statistics
-from v1sim.digests import network_sha256
 from v1sim.errors import GuardRefusal, NetworkFileError
 from v1sim.memory import workers
 from v1sim.model import (
@@ -25,6 +24,7 @@ from v1sim.model import (
     Severity,
 )
 from v1sim.sources import open_network
+from v1sim.sources.provenance import network_sha256
 from v1sim.verdict import (
     CONTRADICTION,
     FROZEN_INPUT,
@@ -33,9 +33,6 @@ from v1sim.verdict import (
     doubts,
     judge,
 )
-
-if TYPE_CHECKING:
-    from v1sim.signing.signature import NetworkSignature
 
 __all__ = [
     "CheckedNetwork",
@@ -87,7 +84,7 @@ def examine(network: NetworkModel, policy: Policy, context: Context | None = Non
     context = context or examination(network, policy)
     checks, name_of = registered_checks(), context.name_of
     with workers(1) as pool:  # beside the checks: NumPy frees the lock
-        digest = pool.submit(network_sha256, network)
+        digest = pool.submit(lambda: network_sha256(network, context.array_digests))
         groups = pool.submit(_statistics, context.network)
         findings = [*_waiver_findings(policy), *run_checks(context, checks)]
     judgement = judge(context, findings, policy)
@@ -135,21 +132,15 @@ def examination(network: NetworkModel, policy: Policy) -> Context:
         baseline=None if policy.baseline is None else by_role(open_network(policy.baseline)),
         checkpoint_index=None if policy.checkpoint is None else read_index(policy.checkpoint),
         minimum=policy.minimum,
-        signature=_signature(network, policy),
+        trusted_keys=policy.trusted_keys,
         source=network,
         dynamics=policy.dynamics,
         require_dynamics=policy.require_dynamics,
     )
-    _ = context.checkpoint_if_compared  # raises where the checkpoint cannot be used
+    # These raise where checkpoint or trusted keys cannot be used.
+    _ = context.checkpoint_if_compared
+    _ = context.signature
     return context
-
-
-def _signature(network: NetworkModel, policy: Policy) -> NetworkSignature | None:
-    if policy.trusted_keys is None:
-        return None
-    from v1sim.signing.signature import read_signature  # JSON models: only where it is wanted
-
-    return read_signature(network, policy.trusted_keys)
 
 
 def admit(network: NetworkModel, policy: Policy) -> CheckedNetwork:

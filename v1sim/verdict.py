@@ -55,6 +55,7 @@ __all__ = [
     "EVIDENCE",
     "FROZEN_INPUT",
     "REQUIRED",
+    "WEIGHTS",
     "Judgement",
     "Policy",
     "doubts",
@@ -76,7 +77,7 @@ EVIDENCE = "guard.evidence"
 #: Proofs that outrank a comparison with the baseline.
 _PROOFS = ("signature", "provenance", "checkpoint")
 #: Arrays that have a verdict of their own; the first two make that of the network.
-_WEIGHTS = ("recurrent.weight", "lgn.weight", "background.weight")
+WEIGHTS = ("recurrent.weight", "lgn.weight", "background.weight")
 
 
 @dataclass(frozen=True)
@@ -276,7 +277,7 @@ _MILDER = {Severity.ERROR: Severity.WARNING, Severity.WARNING: Severity.INFO}
 
 def _array_verdicts(context: Context, outcome: _Outcome) -> dict[str, ArrayVerdict]:
     """What each array of weights is, each by the strongest proof that it has."""
-    arrays = _WEIGHTS if context.network.background_weight is not None else _WEIGHTS[:2]
+    arrays = WEIGHTS if context.network.background_weight is not None else WEIGHTS[:2]
     sources = (_by_signature, _by_provenance, _by_checkpoint, _by_baseline, _by_evidence)
     verdicts = {}
     for array in arrays:
@@ -302,7 +303,7 @@ def _less_than_stated(
     verdict, reasons = Verdict.UNTRAINED, []
     if few := _too_few_updates(context, outcome) or _too_small_change(context, array):
         reasons.append(few)
-    compared = _by_baseline(context, array, outcome) if array in _WEIGHTS[:2] else None
+    compared = _by_baseline(context, array, outcome) if array in WEIGHTS[:2] else None
     if (
         compared is not None
         and compared.verdict is not Verdict.TRAINED
@@ -529,7 +530,7 @@ def _of_network(
         proven = Verdict(kind_of(_claims(context)))
         if proven is Verdict.UNDETERMINED:
             proven = recurrent.verdict
-    array = next((array for array in _WEIGHTS[:2] if array in less), None)
+    array = next((array for array in WEIGHTS[:2] if array in less), None)
     if proven is Verdict.TRAINED and array is not None:
         verdict = less[array].verdict if array == "recurrent.weight" else Verdict.MIXED
         hardly = verdict is Verdict.UNTRAINED
@@ -539,7 +540,7 @@ def _of_network(
         return _Weights(proven, recurrent.proof)
     name = name_of("recurrent.weight")
     why = f"{name}: {recurrent.why}" if recurrent.why else ""
-    recurrent, lgn = (less.get(array, stated[array]) for array in _WEIGHTS[:2])
+    recurrent, lgn = (less.get(array, stated[array]) for array in WEIGHTS[:2])
     verdicts = {recurrent.verdict, lgn.verdict} - {Verdict.UNDETERMINED}
     if recurrent.verdict is Verdict.UNDETERMINED:
         return _Weights(Verdict.UNDETERMINED, None, why)
@@ -559,7 +560,7 @@ def _contradictions(
 ) -> list[Finding]:
     """Weights that a stronger proof calls trained, but that are those of the baseline."""
     found = []
-    for array in _WEIGHTS[:2]:
+    for array in WEIGHTS[:2]:
         stated, compared = arrays[array], _by_baseline(context, array, outcome)
         if (
             compared is not None
@@ -649,7 +650,7 @@ def _array_requirement_findings(
     """Arrays that are not what is required of each; "any" accepts whatever one is."""
     path, found = network.source.path, []
     for array, wanted in zip(
-        _WEIGHTS, (require.recurrent, require.input, require.background), strict=True
+        WEIGHTS, (require.recurrent, require.input, require.background), strict=True
     ):
         if wanted == "any" or array not in arrays:
             continue

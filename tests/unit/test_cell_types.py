@@ -14,10 +14,10 @@ from tests.cell_models import MODELS, mixed_types
 from tests.networks import tiny_network, tiny_types
 from v1sim.cell_models import CELL_MODELS, cell_models_markdown
 from v1sim.cell_types import GLIF3_COLUMNS, CellTypeTable
-from v1sim.digests import network_sha256
 from v1sim.errors import InputError
 from v1sim.receptors import Kind, ReceptorKinds
 from v1sim.sources.difference import array_differences
+from v1sim.sources.provenance import network_sha256
 
 TYPES = tiny_types()
 FIVE = ("glif_psc", "glif_psc_double_alpha", "iaf_psc_alpha", "iaf_psc_exp", "iaf_psc_delta")

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
 from v1sim.cell_classes import LAYER_TOP_UM, cell_classes, layer_of_depth
-from v1sim.digests import network_sha256
 from v1sim.errors import InputError
 from v1sim.guard import Policy, examine
 from v1sim.sources import column, open_network
 from v1sim.sources.column import build_column, default_n_lgn
 from v1sim.sources.column_figures import CLASSES, P_MAX, PSP_GROUPS, PSP_MV
 from v1sim.sources.hdf5 import write_network
+from v1sim.sources.provenance import network_sha256
 from v1sim.stimulus.lgn import lgn_filters
 
 NAMES = list(CLASSES)

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.networks import sealed, tiny_network, with_parts
-from v1sim.digests import array_sha256, file_sha256, network_sha256, synapse_digest
+from v1sim.digests import array_sha256, file_sha256, synapse_digest
 from v1sim.model import SynapseTable, TrainingDynamics
-from v1sim.sources.provenance import verify
+from v1sim.sources.provenance import network_sha256, verify
 
 
 def columns(seed: int, n: int = 200):
@@ -81,14 +81,15 @@ def test_file_digest_is_that_of_its_bytes(tmp_path):
     assert file_sha256(path) == hashlib.sha256(b"v1sim" * 1000).hexdigest()
 
 
-def test_network_digest_ignores_edge_order_alone():
+def test_network_digest_is_of_every_value_and_its_place():
     network = tiny_network()
     before = network_sha256(network)
     rec = network.tables["recurrent"]
     order = np.random.default_rng(0).permutation(len(rec))
     names = ("pre", "post", "receptor", "delay_ms", "weight")
     permuted = SynapseTable(**{name: getattr(rec, name)[order] for name in names})
-    assert network_sha256(with_parts(network, recurrent=permuted)) == before
+    assert network_sha256(with_parts(network, recurrent=permuted)) != before
+    assert network_sha256(replace(network, source=replace(network.source, path="x"))) == before
     weight = rec.weight.copy()
     weight[5] = np.nextafter(weight[5], np.float32(np.inf))
     changed = replace(rec, weight=weight)

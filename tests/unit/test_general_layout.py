@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, given, settings
 from tests.cell_models import mixed_network
 from tests.networks import DRAFT, sealed, tiny_network
 from tests.random_networks import networks
-from v1sim.digests import network_sha256
 from v1sim.errors import NetworkFileError, OutputError
 from v1sim.model import (
     CellTypeTable,
@@ -31,7 +30,7 @@ from v1sim.receptors import ReceptorKinds
 from v1sim.sources import open_network
 from v1sim.sources.hdf5 import add_provenance, write_network
 from v1sim.sources.hdf5.general_names import GeneralNames
-from v1sim.sources.provenance import canonical_arrays, verify
+from v1sim.sources.provenance import canonical_arrays, network_sha256, verify
 
 NET = replace(mixed_network(), provenance=None)
 

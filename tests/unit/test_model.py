@@ -10,7 +10,6 @@ import pytest
 from tests.networks import N_LGN, N_NEURONS, admitted, findings, tiny_network, with_parts
 from v1sim.cell_classes import cell_classes
 from v1sim.config import RunConfig, validate
-from v1sim.digests import network_sha256
 from v1sim.errors import InputError
 from v1sim.guard import examine
 from v1sim.model import (
@@ -23,7 +22,7 @@ from v1sim.model import (
 from v1sim.simulation.plan import make_plan
 from v1sim.simulation.run import refuse_unfed
 from v1sim.sources.difference import compare_networks
-from v1sim.sources.provenance import canonical_arrays
+from v1sim.sources.provenance import canonical_arrays, network_sha256
 from v1sim.verdict import Policy
 
 NET = tiny_network(seed=3)

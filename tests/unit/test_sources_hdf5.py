@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 
 from tests.networks import DRAFT, N_NEURONS, sealed, tiny_network, with_parts, write_tiny
 from v1sim import guard
-from v1sim.digests import array_sha256, file_sha256, network_sha256
+from v1sim.digests import array_sha256, file_sha256
 from v1sim.errors import NetworkFileError, OutputError
 from v1sim.model import NetworkModel, SynapseTable
 from v1sim.paging import paged_array
 from v1sim.sources import open_network
 from v1sim.sources.hdf5 import add_provenance, write_network
 from v1sim.sources.hdf5.names import array_of
-from v1sim.sources.provenance import canonical_arrays, verify
+from v1sim.sources.provenance import canonical_arrays, network_sha256, verify
 
 SYNAPSE_DTYPES = {"pre": "i4", "post": "i4", "receptor": "u1", "delay_ms": "f4", "weight": "f4"}
 

@@ -30,6 +30,8 @@ from dataclasses import dataclass, field
 from enum import Flag, auto
 from functools import cache, cached_property
 from importlib.metadata import entry_points
+from pathlib import Path
+from threading import Lock
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -52,7 +54,7 @@ from v1sim.model import (
     TrainingMinimum,
 )
 from v1sim.receptors import KNOWN_KINDS, Kind
-from v1sim.sources.provenance import ProvenanceMismatch, verify
+from v1sim.sources.provenance import ProvenanceMismatch, array_digests, verify
 
 if TYPE_CHECKING:  # it knows JSON models, which a check seldom needs
     from v1sim.signing.signature import NetworkSignature
@@ -141,7 +143,7 @@ class Context:
 
     ``baseline`` is the untrained network that it is compared with, ``checkpoint_index`` the
     checkpoint; None where the user named none. ``minimum`` is the least that counts as a training.
-    ``signature`` is the network's by the trusted keys; None where the user named none.
+    ``trusted_keys`` is the file of the keys whose signature counts; None where none is asked for.
     ``network`` has the tables ``recurrent`` and ``lgn`` (`v1sim.checks.roles.by_role`); where
     it had other names, ``source`` is the network as it was read.
     ``dynamics`` are those of the run, as `v1sim.config.SimulationConfig` has them; None where there
@@ -153,11 +155,12 @@ class Context:
     baseline: NetworkModel | None = None
     checkpoint_index: CheckpointIndex | None = None
     minimum: TrainingMinimum = field(default_factory=TrainingMinimum)
-    signature: NetworkSignature | None = None
+    trusted_keys: Path | None = None
     source: NetworkModel | None = None
     dynamics: str | None = None
     require_dynamics: Literal["any", "own"] = "any"
     _derived: dict[object, Any] = field(default_factory=dict, init=False, repr=False)
+    _digesting: Lock = field(default_factory=Lock, init=False, repr=False)
 
     def once(self, key: object, compute: Callable[[], _Value]) -> _Value:
         """What ``compute`` gives, computed for the first that asks by this key."""
@@ -200,11 +203,32 @@ class Context:
         """The synapse tables by name, but for a background's."""
         return self.network.tables_of("recurrent", "lgn", "other")
 
+    @property
+    def array_digests(self) -> Mapping[str, str]:
+        """sha256 of every array of the network; threads that ask at once wait for one another."""
+        with self._digesting:
+            return self.once("array digests", lambda: array_digests(self.source or self.network))
+
+    @cached_property
+    def signature(self) -> NetworkSignature | None:
+        """Who signed the network, and whether it still is what was signed; None if none asks.
+
+        Raises
+        ------
+        InputError
+            If the trusted keys cannot be read, or OpenSSH is not installed.
+        """
+        if self.trusted_keys is None:
+            return None
+        from v1sim.signing.signature import read_signature  # JSON models: seldom needed
+
+        return read_signature(self.source or self.network, self.trusted_keys, self.array_digests)
+
     @cached_property
     def provenance_mismatch(self) -> ProvenanceMismatch | None:
         """What differs from the network's provenance (empty: nothing); None without one."""
         network = self.source or self.network
-        return None if network.provenance is None else verify(network)
+        return None if network.provenance is None else verify(network, self.array_digests)
 
     @cached_property
     def sends(self) -> NDArray[np.int64]:

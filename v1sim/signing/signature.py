@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from pydantic import ValidationError
 
 from v1sim import __version__
 from v1sim.checkpoints.proof import CheckpointComparison
-from v1sim.digests import array_sha256
 from v1sim.documents.statement import (
     BaselineDigest,
     CheckpointDigest,
@@ -27,12 +27,11 @@ from v1sim.documents.statement import (
     Subject,
     WeightsStatement,
 )
-from v1sim.memory import workers
 from v1sim.model import CheckReport, NetworkModel
 from v1sim.output import replacing
 from v1sim.signing import ssh
 from v1sim.signing.ssh import Signer, UntrustedSignature
-from v1sim.sources.provenance import canonical_arrays
+from v1sim.sources.provenance import array_digests
 
 __all__ = ["NetworkSignature", "read_signature", "sign_network", "statement_path"]
 
@@ -80,6 +79,7 @@ def sign_network(
     checkpoint_files: Mapping[str, str] | None = None,
     baseline: NetworkModel | None = None,
     training_code: str | None = None,
+    array_of: Mapping[str, str] = MappingProxyType({}),
 ) -> StatementDocument:
     """Sign a network and leave statement and signature beside it.
 
@@ -99,6 +99,8 @@ def sign_network(
         The network before training.
     training_code : str, optional
         Commit of the code that trained it.
+    array_of : mapping of str to str, optional
+        v1sim's name of an array of weights by that in the report, where they differ.
 
     Returns
     -------
@@ -113,7 +115,7 @@ def sign_network(
         If the files cannot be written.
     """
     statement = _statement(
-        network, report, checkpoint, checkpoint_files or {}, baseline, training_code
+        network, report, checkpoint, checkpoint_files or {}, baseline, training_code, array_of
     )
     message = statement.to_text().encode()
     signature = ssh.sign(message, key)
@@ -131,18 +133,18 @@ def _statement(
     checkpoint_files: Mapping[str, str],
     baseline: NetworkModel | None,
     training_code: str | None,
+    array_of: Mapping[str, str],
 ) -> StatementDocument:
-    arrays_named = {network.source.name_of(name): name for name in canonical_arrays(network)}
     return StatementDocument(
         subject=[
             Subject(name=name, digest=Sha256(sha256=sha256))
-            for name, sha256 in _digests(network).items()
+            for name, sha256 in array_digests(network).items()
         ],
         predicate=NetworkStatement(
             verdict=report.verdict,
             proof=report.proof,
             weights={
-                arrays_named.get(name, name): WeightsStatement(
+                array_of.get(name, name): WeightsStatement(
                     verdict=found.verdict, proof=found.proof, why=found.why
                 )
                 for name, found in report.arrays.items()
@@ -176,13 +178,9 @@ def _dynamics(network: NetworkModel) -> DynamicsStatement | None:
     return DynamicsStatement(reset=held.reset, step_ms=held.step_ms, trainer=held.trainer)
 
 
-def _digests(network: NetworkModel) -> dict[str, str]:
-    arrays = canonical_arrays(network)
-    with workers(4) as pool:  # hashing frees the interpreter's lock
-        return dict(zip(arrays, pool.map(array_sha256, arrays.values()), strict=True))
-
-
-def read_signature(network: NetworkModel, trusted_keys: Path) -> NetworkSignature:
+def read_signature(
+    network: NetworkModel, trusted_keys: Path, digests: Mapping[str, str] | None = None
+) -> NetworkSignature:
     """Whether a trusted key signed a network, and what it says of it.
 
     Parameters
@@ -191,6 +189,8 @@ def read_signature(network: NetworkModel, trusted_keys: Path) -> NetworkSignatur
         The network, as it is to be used: its arrays are hashed, not its file.
     trusted_keys : Path
         File of trusted keys (ssh-keygen's ``allowed_signers``).
+    digests : mapping of str to str, optional
+        Of its arrays (`v1sim.sources.provenance.array_digests`), where they are known.
 
     Raises
     ------
@@ -216,7 +216,7 @@ def read_signature(network: NetworkModel, trusted_keys: Path) -> NetworkSignatur
         problem = f"what was signed is no statement about a network: {place}: {first['msg']}"
         return NetworkSignature(at, problem=problem)
     signed = {subject.name: subject.digest.sha256 for subject in document.subject}
-    held = _digests(network)
+    held = dict(array_digests(network) if digests is None else digests)
     said = document.predicate
     signed |= {"step_ms": repr(said.step_ms), "dynamics": repr(said.dynamics)}
     held |= {"step_ms": repr(network.step_ms), "dynamics": repr(_dynamics(network))}

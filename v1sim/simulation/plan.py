@@ -21,7 +21,7 @@ from v1sim.cell_classes import CellClasses, cell_classes
 from v1sim.config import Background, CurrentClamp, Dynamics
 from v1sim.config_perturb import Perturbation
 from v1sim.digests import SynapseDigest, synapse_digest
-from v1sim.errors import InputError
+from v1sim.errors import InputError, NetworkFileError
 from v1sim.guard import CheckedNetwork
 from v1sim.model import (
     CellTypeTable,
@@ -39,6 +39,7 @@ from v1sim.simulation.perturbation import (
     weight_scales,
 )
 from v1sim.simulation.step_constants import TRAINERS
+from v1sim.sources.provenance import network_sha256
 from v1sim.stimulus.background import event_weight
 from v1sim.units import MODEL_STEP_MS
 
@@ -313,6 +314,8 @@ def make_plan(
 
     Raises
     ------
+    NetworkFileError
+        If the network's arrays were changed since it was checked.
     InputError
         If a perturbation names what is not there, or cannot be had with the dynamics; if cell
         types have other models than the dynamics, or these another time step; if a delay is
@@ -324,6 +327,12 @@ def make_plan(
         msg = f"a plan is made of a CheckedNetwork (v1sim.guard.admit), not {type(checked)!r}"
         raise TypeError(msg)
     network = checked.network
+    if network_sha256(network) != checked.report.network_sha256:
+        raise NetworkFileError(
+            "the network in memory is no longer the one that passed the checks",
+            where=network.source.path,
+            hint="its arrays were changed since: check it again (v1sim.guard.admit)",
+        )
     dt_ms = network.step_ms if dt_ms is None else dt_ms
     _refuse_other_models(network.cell_types, dynamics)
     trained = network.dynamics or TrainingDynamics()

@@ -8,6 +8,7 @@ each table also has a digest that ignores order, asked when a column differs.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -21,13 +22,16 @@ from numpy.typing import NDArray
 from v1sim.digests import array_sha256, plain_background, structure_of, table_digest
 from v1sim.memory import workers
 from v1sim.model import ArrayOrigin, NetworkModel, Provenance, SynapseTable
+from v1sim.paging import forget
 from v1sim.receptors import BILLEH_RECEPTORS
 
 __all__ = [
     "ProvenanceDraft",
     "ProvenanceMismatch",
+    "array_digests",
     "canonical_arrays",
     "from_json",
+    "network_sha256",
     "to_json",
     "verify",
 ]
@@ -86,7 +90,7 @@ class ProvenanceDraft:
             raise ValueError(msg)
         with workers(1) as pool:  # beside those of the arrays
             table_digests = pool.submit(_table_digests, network)
-            digests = _digests(arrays)
+            digests = array_digests(network)
         sealed = {}
         for name, sha256 in digests.items():
             origin, detail = self.origins.get(name, (self.origin, ""))
@@ -188,8 +192,43 @@ def canonical_arrays(network: NetworkModel) -> dict[str, NDArray[np.generic]]:
     return arrays
 
 
-def verify(network: NetworkModel) -> ProvenanceMismatch:
+def array_digests(network: NetworkModel) -> dict[str, str]:
+    """sha256 of every canonical array of a network, by its name."""
+    arrays = canonical_arrays(network)
+
+    def digest(values: NDArray[np.generic]) -> str:
+        found = array_sha256(values)
+        forget(values)  # what lies in a scratch file need not stay in memory
+        return found
+
+    with workers(4) as pool:  # hashing frees the interpreter's lock
+        return dict(zip(arrays, pool.map(digest, arrays.values()), strict=True))
+
+
+def network_sha256(network: NetworkModel, digests: Mapping[str, str] | None = None) -> str:
+    """Digest of all that a network holds: of its arrays in their order, not of their file.
+
+    Parameters
+    ----------
+    network : NetworkModel
+        The network.
+    digests : mapping of str to str, optional
+        Of its arrays (`array_digests`), where they are known.
+    """
+    held = array_digests(network) if digests is None else digests
+    text = json.dumps(sorted(held.items()))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def verify(network: NetworkModel, digests: Mapping[str, str] | None = None) -> ProvenanceMismatch:
     """Compare a network with the digests of its provenance.
+
+    Parameters
+    ----------
+    network : NetworkModel
+        With a provenance.
+    digests : mapping of str to str, optional
+        Of its arrays (`array_digests`), where they are known.
 
     Raises
     ------
@@ -200,11 +239,9 @@ def verify(network: NetworkModel) -> ProvenanceMismatch:
         msg = "the network has no provenance"
         raise ValueError(msg)
     stated = network.provenance.arrays
-    arrays = canonical_arrays(network)
+    digests = array_digests(network) if digests is None else digests
     changed = {
-        name
-        for name, sha256 in _digests(arrays).items()
-        if name in stated and sha256 != stated[name].sha256
+        name for name, sha256 in digests.items() if name in stated and sha256 != stated[name].sha256
     }
     stated_tables = network.provenance.synapse_digests
     for name, table in _tables(network).items():
@@ -214,8 +251,8 @@ def verify(network: NetworkModel) -> ProvenanceMismatch:
             changed -= columns
     return ProvenanceMismatch(
         changed=tuple(sorted(changed)),
-        missing=tuple(sorted(set(stated) - set(arrays))),
-        uncovered=tuple(sorted(set(arrays) - set(stated))),
+        missing=tuple(sorted(set(stated) - set(digests))),
+        uncovered=tuple(sorted(set(digests) - set(stated))),
     )
 
 
@@ -321,11 +358,6 @@ def _tables(network: NetworkModel) -> dict[str, SynapseTable]:
     if plain_background(network) is not None:
         del tables["background"]
     return tables
-
-
-def _digests(arrays: Mapping[str, NDArray[np.generic]]) -> dict[str, str]:
-    with workers(4) as pool:  # hashing frees the interpreter's lock
-        return dict(zip(arrays, pool.map(array_sha256, arrays.values()), strict=True))
 
 
 def _table_digests(network: NetworkModel) -> dict[str, str]:
