@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 import v1sim
 from v1sim.cell_classes import cell_classes
-from v1sim.digests import network_sha256, plain_background, table_digest
+from v1sim.digests import plain_background, table_digest
 from v1sim.errors import InputError, OutputError
 from v1sim.files.hdf5 import given_hdf5
 from v1sim.model import LgnCellTable, NetworkModel, SourcePopulation, SynapseTable
@@ -28,6 +28,7 @@ from v1sim.output import new_folder, replacing, write_csv
 from v1sim.paging import forget
 from v1sim.receptors import Kind
 from v1sim.sources.hdf5.disk import open_disk
+from v1sim.sources.provenance import network_sha256
 from v1sim.sources.sonata.edge_writer import (
     MOST_INDEXED,
     EdgeBlock,
