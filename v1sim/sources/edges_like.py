@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 import v1sim
-from v1sim.digests import network_sha256
 from v1sim.errors import InputError, NetworkFileError
 from v1sim.files.hdf5 import GivenHdf5, given_hdf5
 from v1sim.model import NetworkModel, SynapseTable
@@ -28,6 +27,7 @@ from v1sim.output import refuse_to_replace, replacing
 from v1sim.printable import printable
 from v1sim.sources.dpointnet import Circuit, is_dpointnet, read_circuit, read_document
 from v1sim.sources.hdf5.disk import open_disk
+from v1sim.sources.provenance import network_sha256
 from v1sim.sources.sonata.config import SonataEdges, read_config
 from v1sim.sources.sonata.edge_types import EdgeTypes
 from v1sim.sources.sonata.remarks import Remarks
