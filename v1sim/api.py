@@ -7,6 +7,7 @@
 `preview`            what a run would check, build and need
 `run`                check, simulate, and leave a run folder
 `open_run`           a run folder: report, recording, results, figure
+`compare`            how runs differ: configuration, rates, tuning, accuracy, spikes
 `diff`               how two networks differ
 `convert`            a TensorFlow checkpoint into a network file with its proof
 `verify`             who signed a network, and whether it is what was signed
@@ -43,6 +44,7 @@ from v1sim.sources import open_network as _open_network
 from v1sim.user_paths import expanded
 
 if TYPE_CHECKING:  # checking loads no simulator, no plotting and no YAML
+    from v1sim.comparison import Comparison
     from v1sim.config import Dynamics, RunConfig
     from v1sim.conversion.convert import Conversion
     from v1sim.pipeline import Preview
@@ -57,6 +59,7 @@ __all__ = [
     "build",
     "build_column",
     "check",
+    "compare",
     "convert",
     "diff",
     "open_network",
@@ -401,6 +404,45 @@ def open_run(folder: AnyPath) -> Run:
     found = Run(_path(folder))
     _ = found.report  # raises, and says what it lacks, where the folder is no run's
     return found
+
+
+def compare(*runs: AnyPath | Run, spikes: bool = False) -> Comparison:
+    """Say how runs differ from the first of them.
+
+    Neurons are paired where both runs have the same network, whatever its weights.
+
+    Parameters
+    ----------
+    *runs : str, PathLike or Run
+        Run folders, or folders of sweeps, which stand for all their complete runs.
+    spikes : bool
+        Whether to compare spike by spike as well, and say where they part.
+
+    Returns
+    -------
+    Comparison
+        ``document`` holds differences with intervals and effect sizes; ``text`` and
+        ``figure()`` show them.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two runs, one cannot be read, or spikes of other trials are to
+        be compared.
+
+    Examples
+    --------
+    >>> v1sim.compare("runs/untrained", "runs/trained").figure()
+    """
+    from v1sim.comparison import compare_runs, find_runs
+    from v1sim.runs import Run
+
+    found = [
+        run
+        for given in runs
+        for run in ([given] if isinstance(given, Run) else find_runs(_path(given)))
+    ]
+    return compare_runs(found, spikes=spikes)
 
 
 def diff(before: AnyPath | NetworkModel, after: AnyPath | NetworkModel) -> NetworkDifference:

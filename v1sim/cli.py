@@ -92,6 +92,8 @@ _Json = Annotated[
 
 def _expanded(value: Any) -> Any:
     """An argument; of a path what ``~`` and variables in it stand for."""
+    if isinstance(value, list):
+        return [_expanded(item) for item in value]
     return expanded(value) if isinstance(value, Path) else value
 
 
@@ -542,6 +544,39 @@ def _sign(network: Path, key: Path, policy: Policy, training_code: str | None = 
     at = statement_path(network)
     _print(f"{network}: signed as {said.verdict}{proof}")
     _print(f"  {at} and {at.name}.sig go with it wherever it goes")
+
+
+@_command("compare")
+def compare(
+    runs: Annotated[
+        list[Path], typer.Argument(help="Run folders, or a sweep's; the first is the reference.")
+    ],
+    spikes: Annotated[
+        bool, typer.Option("--spikes", help="Compare spike by spike, and say where they part.")
+    ] = False,
+    figure: Annotated[
+        Path | None, typer.Option("--figure", help="Write the figure: .png, .pdf or .svg.")
+    ] = None,
+    html_file: Annotated[
+        Path | None, typer.Option("--html", help="Write the comparison as a page.")
+    ] = None,
+    json_file: _Json = None,
+) -> None:
+    """Say how runs differ: configuration, network, rates, tuning, accuracy, and spikes."""
+    from v1sim import api
+
+    done = api.compare(*runs, spikes=spikes)
+    _write_json(json_file, lambda: done.document)
+    if html_file is not None:
+        from v1sim.report.comparison import write_comparison_html
+
+        write_comparison_html(done.document, html_file)
+    if figure is not None:
+        from v1sim.report.figures import save_figure
+
+        save_figure(done.figure(), figure)
+    if str(json_file) != "-":
+        _print(done.text)
 
 
 @_command("sign")

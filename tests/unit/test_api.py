@@ -39,6 +39,7 @@ def test_the_members_are_these():
         "build",
         "build_column",
         "check",
+        "compare",
         "convert",
         "diff",
         "open_network",

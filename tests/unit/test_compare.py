@@ -10,9 +10,11 @@ from hypothesis.extra.numpy import arrays
 from v1sim.analysis.compare import (
     SpikeAgreement,
     VoltageAgreement,
+    compare_spike_tables,
     compare_spikes,
     compare_voltages,
 )
+from v1sim.model import SpikeTable
 
 SPIKES = arrays(bool, (2, 6, 4))
 
@@ -57,3 +59,15 @@ def test_voltages():
 def test_other_shapes_are_no_comparison(compare):
     with pytest.raises(ValueError, match="cannot be compared"):
         compare(np.zeros((1, 2, 3), dtype=bool), np.zeros((1, 2, 4), dtype=bool))
+
+
+def listed(spikes: np.ndarray, dt_ms: float) -> SpikeTable:
+    trial, step, neuron = np.nonzero(spikes)
+    return SpikeTable(trial.astype(np.int32), neuron.astype(np.int32), step * dt_ms)
+
+
+@given(SPIKES, SPIKES)
+def test_spikes_that_are_listed_compare_as_those_of_arrays(truth, found):
+    sides = listed(truth, 0.1), listed(found, 0.1)
+    seen = compare_spike_tables(*sides, n_trials=2, n_neurons=4, dt_ms=0.1)
+    assert seen == compare_spikes(truth, found)

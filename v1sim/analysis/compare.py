@@ -7,7 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SpikeAgreement", "VoltageAgreement", "compare_spikes", "compare_voltages"]
+from v1sim.model import SpikeTable
+
+__all__ = [
+    "SpikeAgreement",
+    "VoltageAgreement",
+    "compare_spike_tables",
+    "compare_spikes",
+    "compare_voltages",
+]
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,50 @@ def _compare_trial(truth: NDArray[np.bool_], found: NDArray[np.bool_]) -> SpikeA
         first_step=int(step[0]) if step.size else None,
         first_neuron=int(neuron[0]) if step.size else None,
     )
+
+
+def compare_spike_tables(
+    truth: SpikeTable, found: SpikeTable, *, n_trials: int, n_neurons: int, dt_ms: float
+) -> tuple[SpikeAgreement, ...]:
+    """The same of spikes that are listed, trial by trial.
+
+    Parameters
+    ----------
+    truth, found : SpikeTable
+        Spikes in the same steps of ``dt_ms``; a neuron has at most one in a step.
+    n_trials, n_neurons : int
+        Of both.
+    dt_ms : float
+        Time step.
+    """
+    steps = [np.rint(table.time_ms / dt_ms).astype(np.int64) for table in (truth, found)]
+    n_steps = 1 + max((int(step.max()) for step in steps if step.size), default=0)
+    true, other = (
+        (table.trial * np.int64(n_steps) + step) * n_neurons + table.neuron
+        for table, step in zip((truth, found), steps, strict=True)
+    )
+    equal = np.intersect1d(true, other)
+    one_sided = np.setxor1d(true, other)
+    size = n_steps * n_neurons
+    counts = [np.bincount(keys // size, minlength=n_trials) for keys in (true, other, equal)]
+    trial, first = np.unique(one_sided // size, return_index=True)  # ascending: the first of each
+    parted = dict(zip(trial.tolist(), (one_sided[first] % size).tolist(), strict=True))
+    agreements = []
+    for i, (n_true, n_found, n_equal) in enumerate(
+        zip(*map(np.ndarray.tolist, counts), strict=True)
+    ):
+        at = parted.get(i)
+        agreements.append(
+            SpikeAgreement(
+                n_truth=n_true,
+                n_equal=n_equal,
+                n_missing=n_true - n_equal,
+                n_extra=n_found - n_equal,
+                first_step=None if at is None else at // n_neurons,
+                first_neuron=None if at is None else at % n_neurons,
+            )
+        )
+    return tuple(agreements)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@
 `v1sim.documents.document`       what all documents have: plain values, text, reading, writing
 `v1sim.documents.check`          ``v1sim check --json``, and the passes that a batch keeps
 `v1sim.documents.run`            ``report.json`` of a run
+`v1sim.documents.comparison`     ``v1sim compare --json``
 `v1sim.documents.difference`     ``v1sim diff --json``
 `v1sim.documents.inspection`     ``v1sim inspect --json``
 `v1sim.documents.verification`   ``v1sim verify-dynamics --json``

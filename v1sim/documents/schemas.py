@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from v1sim.documents.batch import ArrayMembers, RunStateDocument
 from v1sim.documents.check import CheckDocument, PassDocument
+from v1sim.documents.comparison import ComparisonDocument
 from v1sim.documents.difference import DifferenceDocument
 from v1sim.documents.inspection import InspectionDocument
 from v1sim.documents.run import RunReport
@@ -29,6 +30,7 @@ PUBLISHED: Mapping[str, type[BaseModel]] = MappingProxyType(
     {
         "check": CheckDocument,
         "run_report": RunReport,
+        "comparison": ComparisonDocument,
         "difference": DifferenceDocument,
         "inspection": InspectionDocument,
         "statement": StatementDocument,

@@ -22,6 +22,7 @@ from v1sim.analysis.readout import Classification
 from v1sim.analysis.results import ClassResult, Results
 from v1sim.analysis.tuning import DirectionTuning, published_tuning
 from v1sim.cell_classes import LAYER_TOP_UM, CellClasses
+from v1sim.errors import OutputError
 from v1sim.model import Trial
 from v1sim.output import replacing
 from v1sim.printable import printable
@@ -31,6 +32,7 @@ __all__ = [
     "MAX_RASTER_ROWS",
     "ShownFigure",
     "find_fonts",
+    "save_figure",
     "save_png",
     "summary_figure",
     "to_png",
@@ -167,9 +169,7 @@ def summary_figure(recording: Recording, results: Results, *, title: str = "") -
 
 def to_png(figure: Figure) -> bytes:
     """The figure as the bytes of a PNG file; control characters in its text are spelt out."""
-    for text in figure.findobj(Text):
-        if (shown := printable(text.get_text())) != text.get_text():
-            text.set_text(shown)
+    _spell_out(figure)
     content = io.BytesIO()
     # zlib's usual level 6 takes four times as long, for 1 % less.
     settings = {"compress_level": 3}
@@ -180,6 +180,37 @@ def to_png(figure: Figure) -> bytes:
 def find_fonts() -> None:
     """Find the fonts of figures; matplotlib looks for them and keeps what it finds in a cache."""
     findfont(FontProperties())
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write the figure in the format that the name's ending says: png, pdf or svg.
+
+    Raises
+    ------
+    OutputError
+        If it is another, or the file cannot be written.
+    """
+    kind = path.suffix.lower().removeprefix(".")
+    if kind not in ("png", "pdf", "svg"):
+        raise OutputError(
+            f"figures are not written as {kind or 'a file without an ending'}",
+            where=str(path),
+            expected="a name that ends in .png, .pdf or .svg",
+        )
+    if kind == "png":
+        save_png(figure, path)
+        return
+    _spell_out(figure)
+    about = {"Date": None} if kind == "svg" else {"CreationDate": None}  # equal runs, equal files
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format=kind, metadata=about)
+
+
+def _spell_out(figure: Figure) -> None:
+    """Spell out control characters in the texts of a figure."""
+    for text in figure.findobj(Text):
+        if (shown := printable(text.get_text())) != text.get_text():
+            text.set_text(shown)
 
 
 def save_png(figure: Figure, path: Path) -> None:
