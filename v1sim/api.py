@@ -47,6 +47,7 @@ if TYPE_CHECKING:  # checking loads no simulator, no plotting and no YAML
     from v1sim.comparison import Comparison
     from v1sim.config import Dynamics, RunConfig
     from v1sim.conversion.convert import Conversion
+    from v1sim.conversion.dpointnet import DPointNetConversion
     from v1sim.pipeline import Preview
     from v1sim.runs import Run
     from v1sim.signing.signature import NetworkSignature
@@ -474,6 +475,7 @@ def convert(
     checkpoint: AnyPath,
     out: AnyPath,
     *,
+    base: AnyPath | None = None,
     data_dir: AnyPath | None = None,
     readout: AnyPath | None = None,
     n_lgn: int | None = None,
@@ -482,15 +484,18 @@ def convert(
     weights: Literal["raw", "average"] = "raw",
     allow_untrained: bool = False,
     force: bool = False,
-) -> Conversion:
-    """Convert a TensorFlow checkpoint into a network file that carries its proof.
+) -> Conversion | DPointNetConversion:
+    """Convert what training left into a network file that carries its proof.
 
     Parameters
     ----------
     checkpoint : str or PathLike
-        Prefix, ``.index`` or shard of the checkpoint.
+        Prefix, ``.index`` or shard of the checkpoint; or the folder that DPointNet left.
     out : str or PathLike
         Network file to write; it appears when everything is proven, or not at all.
+    base : str or PathLike, optional
+        DPointNet's configuration, which names the circuit that was trained; then no other option
+        but ``allow_untrained`` and ``force`` means anything.
     data_dir : str or PathLike, optional
         Training-data folder; gives names of types, positions, readout groups and the number
         of LGN cells, and is checked against the checkpoint.
@@ -509,7 +514,7 @@ def convert(
 
     Returns
     -------
-    Conversion
+    Conversion or DPointNetConversion
         The network, what its weights are called and why.
 
     Raises
@@ -517,7 +522,8 @@ def convert(
     CheckpointError
         If the checkpoint cannot be used, or shows no training.
     InputError
-        If the folder or the readout groups do not fit the checkpoint.
+        If the folder or the readout groups do not fit the checkpoint, ``base`` is not the circuit
+        of the training, or its weights are untrained.
     MissingExtraError
         If TensorFlow is not installed.
     OutputError
@@ -526,6 +532,29 @@ def convert(
     from v1sim.output import refuse_to_replace
 
     refuse_to_replace(_path(out), force=force)
+    from v1sim.conversion import dpointnet
+
+    if base is not None or dpointnet.is_training(_path(checkpoint)):
+        given = {
+            "data_dir": data_dir,
+            "readout": readout,
+            "n_lgn": n_lgn,
+            "baseline": baseline,
+            "initial": initial,
+            "weights": None if weights == "raw" else weights,
+        }
+        if named := [name for name, value in given.items() if value is not None]:
+            raise InputError(
+                f"{', '.join(named)} mean nothing for a training of DPointNet",
+                expected="base alone, which names all that it needs",
+            )
+        return dpointnet.convert(
+            _path(checkpoint),
+            _path_or_none(base),
+            _path(out),
+            command=called_as("v1sim.convert"),
+            allow_untrained=allow_untrained,
+        )
     from v1sim.conversion import convert as conversion
 
     return conversion.convert(

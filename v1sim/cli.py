@@ -10,7 +10,7 @@ import functools
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast, get_args
 
@@ -434,37 +434,12 @@ def convert(
         from v1sim.signer import require_key
 
         require_key(key)
-    from v1sim.conversion import dpointnet
-
-    if base is not None or dpointnet.is_training(checkpoint):
-        given = {
-            "--data-dir": data_dir,
-            "--readout": readout,
-            "--lgn": lgn,
-            "--baseline": baseline,
-            "--initial": initial,
-            "--weights": None if weights == "raw" else weights,
-        }
-        _refuse_options(given, "a training of DPointNet: --base names all that it needs")
-        trained = dpointnet.convert(
-            checkpoint,
-            base,
-            out,
-            command=shlex.join(sys.argv),
-            allow_untrained=allow_untrained,
-        )
-        from v1sim.report.dpointnet import training_text
-
-        _print(training_text(trained.training, str(out)))
-        if key is not None:
-            required = "any" if allow_untrained else "trained"
-            _sign(out, key, _policy_of_signing(required, None, None))
-        return
-    from v1sim.report.conversion import conversion_text
+    from v1sim.report.dpointnet import conversion_text
 
     done = api.convert(
         checkpoint,
         out,
+        base=base,
         data_dir=data_dir,
         readout=readout,
         n_lgn=lgn,
@@ -477,14 +452,8 @@ def convert(
     _print(conversion_text(done))
     if key is not None:
         required = "any" if allow_untrained else "trained"
-        _sign(out, key, _policy_of_signing(required, checkpoint, baseline))
-
-
-def _refuse_options(given: Mapping[str, object], of: str) -> None:
-    """Refuse options that say nothing here."""
-    named = [name for name, value in given.items() if value is not None]
-    if named:
-        raise InputError(f"{', '.join(named)} means nothing for {of}", expected="without it")
+        proof = None if base is not None else checkpoint  # DPointNet leaves none
+        _sign(out, key, _policy_of_signing(required, proof, baseline))
 
 
 @_command("stamp")

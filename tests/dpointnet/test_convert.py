@@ -157,7 +157,7 @@ def test_options_of_checkpoints_are_refused(sample, tmp_path, run):
         "--out", tmp_path / "net.h5",
     )  # fmt: skip
     assert code == 2
-    assert "--lgn means nothing" in error
+    assert "n_lgn mean nothing for a training of DPointNet" in error
 
 
 def test_check_of_a_training_says_what_pointnet_would_do(copied, run):

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from v1sim.conversion.dpointnet import DPointNetTraining, summary
+from v1sim.conversion.convert import Conversion
+from v1sim.conversion.dpointnet import DPointNetConversion, DPointNetTraining, summary
 from v1sim.model import Severity
 from v1sim.printable import printable
+from v1sim.report import conversion
 
-__all__ = ["training_text"]
+__all__ = ["conversion_text", "training_text"]
+
+
+def conversion_text(done: Conversion | DPointNetConversion) -> str:
+    """What was converted, whatever trained it."""
+    if isinstance(done, Conversion):
+        return conversion.conversion_text(done)
+    return training_text(done.training, done.network.source.path)
 
 
 def training_text(training: DPointNetTraining, written: str) -> str:

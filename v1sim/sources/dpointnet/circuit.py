@@ -8,7 +8,6 @@ is noted by name (`v1sim.sources.dpointnet.remarks`), or refused where no networ
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +18,10 @@ from numpy.typing import NDArray
 
 from v1sim.errors import NetworkFileError
 from v1sim.files.hdf5 import GivenHdf5, given_hdf5
-from v1sim.files.table import Table, read_table
 from v1sim.printable import printable
 from v1sim.sources.dpointnet.pairing import EdgeKeys
+from v1sim.sources.sonata.manifest import read_json
+from v1sim.sources.sonata.types import read_types
 
 __all__ = [
     "CircuitEdges",
@@ -36,8 +36,6 @@ __all__ = [
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
 
-#: Values of a table that mean that there is none.
-_NULL = frozenset({"", "NULL", "NONE", "NA", "NAN"})
 #: Kinds of cells that are not simulated.
 _VIRTUAL = frozenset({"virtual", "filter"})
 
@@ -143,21 +141,15 @@ class CircuitEdges:
         return np.array([values[int(i)] for i in ids], dtype=dtype)[inverse]
 
 
-def _type_rows(path: Path, key: str) -> dict[int, dict[str, str]]:
-    """Rows of a table of types by their id."""
-    table = read_table(path, error=NetworkFileError, expected=f"a table with the column {key}")
-    if key not in table.names:
-        raise NetworkFileError(
-            f"has the columns {', '.join(map(printable, table.names))}",
-            where=str(path),
-            expected=f"a column {key}",
-        )
-    return {int(float(table.texts(key)[i])): _row(table, i) for i in range(len(table))}
-
-
-def _row(table: Table, i: int) -> dict[str, str]:
-    row = dict(zip(table.names, table.field[i].tolist(), strict=True))
-    return {key: value for key, value in row.items() if value.upper() not in _NULL}
+def _type_rows(paths: Iterable[Path], id_name: str) -> dict[int, dict[str, str]]:
+    """Rows of tables of types by their ids, without what is null."""
+    table = read_types(tuple(paths), id_name)
+    return {
+        int(type_id): {
+            name: text for name, column in table.columns.items() if (text := column[i]) is not None
+        }
+        for i, type_id in enumerate(table.ids)
+    }
 
 
 def read_nodes(files: Iterable[Path], tables: Iterable[Path]) -> list[CircuitNodes]:
@@ -168,9 +160,7 @@ def read_nodes(files: Iterable[Path], tables: Iterable[Path]) -> list[CircuitNod
     NetworkFileError
         If a file is none of nodes, or a type is not in the tables.
     """
-    types: dict[int, dict[str, str]] = {}
-    for table in tables:
-        types |= _type_rows(table, "node_type_id")
+    types = _type_rows(tables, "node_type_id")
     found = []
     for path in files:
         with given_hdf5(path, error=NetworkFileError, expected="SONATA nodes") as file:
@@ -215,9 +205,7 @@ def read_edges(
     NetworkFileError
         If a file is none of edges, or DPointNet could not have built the network from it.
     """
-    types: dict[int, dict[str, str]] = {}
-    for table in tables:
-        types |= _type_rows(table, "edge_type_id")
+    types = _type_rows(tables, "edge_type_id")
     found = []
     for path in files:
         with given_hdf5(path, error=NetworkFileError, expected="SONATA edges") as file:
@@ -361,12 +349,4 @@ def read_parameters(path: Path) -> Mapping[str, Any]:
     NetworkFileError
         If it cannot be read.
     """
-    try:
-        held = json.loads(path.read_bytes().decode("utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as problem:
-        raise NetworkFileError(
-            f"cannot be read: {printable(str(problem))}", where=str(path), expected="a JSON file"
-        ) from problem
-    if not isinstance(held, dict):
-        raise NetworkFileError("holds no object", where=str(path), expected="a JSON object")
-    return held
+    return read_json(path, expected="a JSON file of parameters")

@@ -120,7 +120,7 @@ def read_spikes(
             where=where,
             expected=f"steps 0 to {n_steps - 1} of this configuration",
         )
-    neuron = _index_of(node.astype(np.int64), node_id, where)
+    neuron = _row_of_written(node.astype(np.int64), node_id, where)
     spike = np.zeros((int(trial.max(initial=0)) + 1, n_steps, len(node_id)), dtype=bool)
     spike[trial.astype(np.int64), step.astype(np.int64), neuron] = True
     return spike
@@ -144,7 +144,7 @@ def read_voltages(
                 "has the voltages of one trial", where=str(path), expected=f"those of {n_trials}"
             )
         v = np.stack([_columns(file, name, (n_steps, len(node)), expected) for name in names])
-    return Voltages(_index_of(node.astype(np.int64), node_id, f"{path}:/{group}"), v)
+    return Voltages(_row_of_written(node.astype(np.int64), node_id, f"{path}:/{group}"), v)
 
 
 def _columns(
@@ -193,8 +193,9 @@ def read_inputs(
                 start=np.zeros((n_steps, len(node_id)), dtype=np.int32),
             )
         else:
-            path = _only_file(config, name)
-            counts[name] = np.minimum(_counted(path, name, node_id, n_steps), 1)
+            # It takes ids for rows, whatever ids the nodes have.
+            path, rows = _only_file(config, name), np.arange(len(node_id), dtype=np.int64)
+            counts[name] = np.minimum(_counted(path, name, rows, n_steps), 1)
     return counts
 
 
@@ -260,6 +261,19 @@ def _counted(path: Path, population: str, node_id: I64, n_steps: int) -> NDArray
     counts = np.zeros((n_steps, len(node_id)), dtype=np.int32)
     np.add.at(counts, (step, _index_of(spikes.node, node_id, spikes.where)), 1)
     return counts
+
+
+def _row_of_written(node: I64, node_id: I64, where: str) -> I64:
+    """Neurons by the ids that DPointNet writes.
+
+    Where ids are not the rows of their file, it writes the row of a node whose id is the row that
+    is meant (``tf2bmtk_id_map`` looks up the wrong way round).
+    """
+    index = _index_of(node, node_id, where)
+    if not np.array_equal(np.sort(node_id), np.arange(len(node_id))):
+        return index
+    row: I64 = node_id[node]
+    return row
 
 
 def _index_of(node: I64, node_id: I64, where: str) -> I64:
