@@ -14,6 +14,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from v1sim.simulation.native import compile as native
 
@@ -143,3 +144,16 @@ def test_setup_names_a_platform_without_nest(tmp_path):
     )
     assert done.returncode == 1
     assert "not offered ready-made for Linux riscv64" in done.stderr
+
+
+def test_the_files_around_the_code_say_the_same():
+    """The version stands in two files, and the hosted workflow calls what everybody calls."""
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        assert citation["version"] == tomllib.load(file)["project"]["version"]
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    assert {"run": ".ci/run"} in workflow["jobs"]["test"]["steps"]
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    assert [hook["id"] for hook in hooks] == ["ruff", "ruff-format", "mypy"]
+    for form in (ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml"):
+        assert {"name", "description", "body"} <= yaml.safe_load(form.read_text()).keys()
