@@ -13,7 +13,6 @@ from typing import Any
 from v1sim import __version__
 from v1sim.checkpoints.bundle import read_index
 from v1sim.checks.registry import CRASHED, SKIPPED, Context, registered_checks, run_checks
-from v1sim.checks.roles import by_role
 from v1sim.checks.statistics import group_statistics
 from v1sim.errors import GuardRefusal, NetworkFileError
 from v1sim.memory import workers
@@ -85,7 +84,7 @@ def examine(network: NetworkModel, policy: Policy, context: Context | None = Non
     checks, name_of = registered_checks(), context.name_of
     with workers(1) as pool:  # beside the checks: NumPy frees the lock
         digest = pool.submit(lambda: network_sha256(network, context.array_digests))
-        groups = pool.submit(_statistics, context.network)
+        groups = pool.submit(_statistics, network)
         findings = [*_waiver_findings(policy), *run_checks(context, checks)]
     judgement = judge(context, findings, policy)
     names = {*checks, *_OWN} & _waivable()
@@ -127,13 +126,12 @@ def examination(network: NetworkModel, policy: Policy) -> Context:
         As `examine`.
     """
     context = Context(
-        by_role(network),
+        network,
         network.step_ms if policy.dt_ms is None else policy.dt_ms,
-        baseline=None if policy.baseline is None else by_role(open_network(policy.baseline)),
+        baseline=None if policy.baseline is None else open_network(policy.baseline),
         checkpoint_index=None if policy.checkpoint is None else read_index(policy.checkpoint),
         minimum=policy.minimum,
         trusted_keys=policy.trusted_keys,
-        source=network,
         dynamics=policy.dynamics,
         require_dynamics=policy.require_dynamics,
     )

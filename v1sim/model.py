@@ -264,7 +264,8 @@ class SourceFile:
     "column", "checkpoint" or "training_data". ``stored_dtype`` has the dtype of each array
     as it is on disk; ``assumed`` names the sizes that the file does not state and that its
     arrays were taken to say. ``name_of`` gives what an array ("recurrent.weight") is called
-    there, for people who look for it.
+    there, for people who look for it. ``table_files`` has the files of each table of synapses,
+    where a network is read from several.
     """
 
     path: str
@@ -273,6 +274,7 @@ class SourceFile:
     stored_dtype: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     assumed: tuple[str, ...] = ()
     name_of: Callable[[str], str] = str
+    table_files: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from v1sim.guard import examination, examine
 from v1sim.model import CheckReport
 from v1sim.signing.signature import sign_network
 from v1sim.sources import open_network
-from v1sim.verdict import WEIGHTS, Policy
+from v1sim.verdict import Policy, weight_arrays
 
 __all__ = ["Signed", "require_key", "sign_file"]
 
@@ -78,6 +78,6 @@ def sign_file(path: Path, key: Path, policy: Policy, *, training_code: str | Non
         checkpoint_files=None if index is None else checkpoint_sha256(index),
         baseline=context.baseline,
         training_code=training_code,
-        array_of={context.name_of(array): array for array in WEIGHTS},
+        array_of={context.name_of(array): array for array in weight_arrays(context.network)},
     )
     return Signed(report, statement)

@@ -10,7 +10,8 @@ stands beside the check (`v1sim.checks.registry.Consequence`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -21,7 +22,7 @@ import numpy as np
 from v1sim.checkpoints.claims import Claim, Looks, claim, kind_of
 from v1sim.checkpoints.evidence import TABLE_OF, Table
 from v1sim.checks import families  # noqa: F401 -- registers the checks
-from v1sim.checks.baseline import baseline_weights
+from v1sim.checks.baseline import baseline_weights, shared_tables
 from v1sim.checks.checkpoint import checkpoint_verdict, frozen_by, updates_made
 from v1sim.checks.patterns import out_of_place
 from v1sim.checks.provenance import is_proof
@@ -34,7 +35,6 @@ from v1sim.checks.registry import (
     registered_checks,
     run_checks,
 )
-from v1sim.checks.roles import by_role
 from v1sim.checks.training import zero_evidence
 from v1sim.errors import InputError
 from v1sim.model import (
@@ -44,6 +44,7 @@ from v1sim.model import (
     NetworkModel,
     Proof,
     Requirement,
+    Role,
     Severity,
     Strength,
     TrainingMinimum,
@@ -55,12 +56,12 @@ __all__ = [
     "EVIDENCE",
     "FROZEN_INPUT",
     "REQUIRED",
-    "WEIGHTS",
     "Judgement",
     "Policy",
     "doubts",
     "judge",
     "judge_weights",
+    "weight_arrays",
 ]
 
 #: Name of the finding about weights that are not what the policy requires. It can be waived:
@@ -76,8 +77,18 @@ EVIDENCE = "guard.evidence"
 
 #: Proofs that outrank a comparison with the baseline.
 _PROOFS = ("signature", "provenance", "checkpoint")
-#: Arrays that have a verdict of their own; the first two make that of the network.
-WEIGHTS = ("recurrent.weight", "lgn.weight", "background.weight")
+_BACKGROUND = "background.weight"
+
+
+def _weights_of(network: NetworkModel, *roles: Role) -> tuple[str, ...]:
+    """Arrays of weights whose sources have one of these roles."""
+    return tuple(f"{group}.weight" for group in network.tables_of(*roles))
+
+
+def weight_arrays(network: NetworkModel) -> tuple[str, ...]:
+    """Arrays that have a verdict of their own: recurrent ones and the LGN's make the network's."""
+    background = () if network.background_weight is None else (_BACKGROUND,)
+    return (*_weights_of(network, "recurrent", "lgn", "other"), *background)
 
 
 @dataclass(frozen=True)
@@ -202,14 +213,14 @@ def judge_weights(
     Returns
     -------
     mapping of str to ArrayVerdict
-        By "recurrent.weight", "lgn.weight" and, where there is a background,
-        "background.weight". ``why`` is a clause that says what the verdict rests on, or
+        By the names of the tables ("recurrent.weight", "lgn.weight") and, where there is a
+        background, "background.weight". ``why`` is a clause that says what the verdict rests on, or
         why none can be given.
     """
     context = Context(
-        by_role(replace(network, provenance=None)),
+        replace(network, provenance=None),
         network.step_ms,
-        baseline=None if baseline is None else by_role(baseline),
+        baseline=baseline,
     )
     checks = registered_checks()
     wanted: set[str] = set()
@@ -277,7 +288,7 @@ _MILDER = {Severity.ERROR: Severity.WARNING, Severity.WARNING: Severity.INFO}
 
 def _array_verdicts(context: Context, outcome: _Outcome) -> dict[str, ArrayVerdict]:
     """What each array of weights is, each by the strongest proof that it has."""
-    arrays = WEIGHTS if context.network.background_weight is not None else WEIGHTS[:2]
+    arrays = weight_arrays(context.network)
     sources = (_by_signature, _by_provenance, _by_checkpoint, _by_baseline, _by_evidence)
     verdicts = {}
     for array in arrays:
@@ -303,11 +314,12 @@ def _less_than_stated(
     verdict, reasons = Verdict.UNTRAINED, []
     if few := _too_few_updates(context, outcome) or _too_small_change(context, array):
         reasons.append(few)
-    compared = _by_baseline(context, array, outcome) if array in WEIGHTS[:2] else None
+    compared = None if array == _BACKGROUND else _by_baseline(context, array, outcome)
+    lgn = array in _weights_of(context.network, "lgn")
     if (
         compared is not None
         and compared.verdict is not Verdict.TRAINED
-        and not (array == "lgn.weight" and _almost_kept(context, array))
+        and not (lgn and _almost_kept(context, array))
     ):
         verdict = Verdict.UNTRAINED if reasons else compared.verdict
         reasons.append(f"the weights are {compared.why}")
@@ -327,12 +339,15 @@ def _too_few_updates(context: Context, outcome: _Outcome) -> str:
     if made is None or made.n >= least.updates:
         return ""
     void = Consequence.PROVENANCE_IS_VOID | Consequence.ZEROS_ARE_VOID
-    if not outcome.means(void) and zero_evidence(context).trained:
+    if not outcome.means(void) and any(
+        zero_evidence(context, group).trained for group in context.recurrent
+    ):
         return ""
     rate = ""
     if made.learning_rate is not None:
-        weight = context.network.tables["recurrent"].weight.astype(np.float64)
-        size = float(np.sqrt(np.mean(weight**2))) if len(weight) else 0.0
+        squares = [table.weight.astype(np.float64) ** 2 for table in context.recurrent.values()]
+        n = sum(map(len, squares))
+        size = float(np.sqrt(sum(float(one.sum()) for one in squares) / n)) if n else 0.0
         if made.n * made.learning_rate >= least.change * size:
             return ""
         rate = f" at a learning rate of {made.learning_rate:g}"
@@ -347,31 +362,35 @@ def _too_small_change(context: Context, array: str) -> str:
 
     A provenance that rests on a comparison with the original weights says by how much they changed.
     """
-    network = context.source or context.network
-    provenance, least = network.provenance, context.minimum.change
+    provenance, least = context.network.provenance, context.minimum.change
     details = {} if provenance is None else provenance.details.get("dpointnet", {})
     weights = details.get("weights") if isinstance(details, Mapping) else None
-    if array != "recurrent.weight" or not isinstance(weights, Mapping):
+    group = _group_of(array)
+    if not isinstance(weights, Mapping) or group not in context.recurrent:
         return ""
-    for name in network.tables_of("recurrent"):
-        seen = weights.get(name)
-        change = seen.get("relative_change") if isinstance(seen, Mapping) else None
-        if isinstance(change, float) and change < least:
-            return (
-                f"training changed them by {change:.2g} (L2), less than the {least:g} that counts "
-                "as a training"
-            )
+    seen = weights.get(group)
+    change = seen.get("relative_change") if isinstance(seen, Mapping) else None
+    if isinstance(change, float) and change < least:
+        return (
+            f"training changed them by {change:.2g} (L2), less than the {least:g} that counts "
+            "as a training"
+        )
     return ""
 
 
 def _almost_kept(context: Context, array: str) -> bool:
     """Whether an array is all but the baseline's."""
-    return baseline_weights(context)[array.partition(".")[0]].kept == "almost"
+    return baseline_weights(context)[_group_of(array)].kept == "almost"
+
+
+def _group_of(array: str) -> str:
+    """The table that an array of weights belongs to."""
+    return array.removesuffix(".weight")
 
 
 def _why_undetermined(context: Context, array: str, outcome: _Outcome) -> str:
-    group, _, _ = array.partition(".")
-    if group == "background":
+    group = _group_of(array)
+    if array == _BACKGROUND:
         return "no look at a background tells whether it was trained"
     if outcome.means(
         Consequence.PROVENANCE_IS_VOID | Consequence.ZEROS_ARE_VOID | Consequence.UNLIKE_BASELINE
@@ -380,7 +399,7 @@ def _why_undetermined(context: Context, array: str, outcome: _Outcome) -> str:
     evidence = zero_evidence(context, group)
     why_not = evidence.why_not or "but neither they nor sizes depend on the cells, as if shuffled"
     why = f"{evidence.fraction:.2%} are exactly zero: {why_not}"
-    if group == "lgn":
+    if context.is_external(group):
         why += "; trained, initial and shuffled input weights look alike"
     return why
 
@@ -422,10 +441,10 @@ def _by_checkpoint(context: Context, array: str, outcome: _Outcome) -> ArrayVerd
     if comparison is None or comparison.status(array) != "equal":
         return None
     verdict = checkpoint_verdict(comparison, array)
-    which = "the average in " if comparison.average and array != "background.weight" else ""
+    which = "the average in " if comparison.average and array != _BACKGROUND else ""
     why = f"equal to {which}{comparison.checkpoint} {comparison.how}"
     claimed = comparison.claims.get(TABLE_OF[array])
-    if claimed is None or array == "background.weight":
+    if claimed is None or array == _BACKGROUND:
         return ArrayVerdict(verdict, "checkpoint" if claimed else None, why)
     if array == "lgn.weight" and frozen_by(context):
         why += ", whose training froze them"
@@ -447,8 +466,9 @@ def _by_checkpoint(context: Context, array: str, outcome: _Outcome) -> ArrayVerd
 def _claims(context: Context) -> Mapping[Table, Claim]:
     """What a checkpoint's optimizers prove of weights that show nothing themselves."""
     assert context.checkpoint is not None
-    weight = context.network.tables["recurrent"].weight
-    looks = Looks("nothing", "", n=len(weight), n_zero=int(np.count_nonzero(weight == 0)))
+    weights = [table.weight for table in context.recurrent.values()]
+    n_zero = sum(int(np.count_nonzero(weight == 0)) for weight in weights)
+    looks = Looks("nothing", "", n=sum(map(len, weights)), n_zero=n_zero)
     evidence = context.checkpoint.evidence
     return {table: claim(found, looks) for table, found in evidence.tables.items()}
 
@@ -457,17 +477,21 @@ def _by_baseline(context: Context, array: str, outcome: _Outcome) -> ArrayVerdic
     baseline, network = context.baseline, context.network
     if baseline is None or outcome.means(Consequence.BASELINE_IS_VOID):
         return None
-    if array == "background.weight":
+    if array == _BACKGROUND:
         before, after = baseline.background_weight, network.background_weight
         if before is None or after is None or not np.array_equal(before, after):
             return None
         why = "identical to the baseline's, as training usually leaves it"
         return ArrayVerdict(Verdict.UNTRAINED, "baseline", why)
-    compared = baseline_weights(context).get(array.partition(".")[0])
+    group = _group_of(array)
+    compared = baseline_weights(context).get(group)
     if compared is None or compared.verdict is Verdict.UNDETERMINED:
         return None
+    if group in shared_tables(context):
+        why = f"{compared.what}, of the same file: nothing claims that they were trained"
+        return ArrayVerdict(Verdict.UNTRAINED, "baseline", why)
     # Ftrl sets all weights to 0 where no gradient comes.
-    blank = not network.tables[array.partition(".")[0]].weight.any()
+    blank = not network.tables[group].weight.any()
     void = blank or outcome.means(Consequence.CHANGES_ARE_VOID)
     if compared.verdict is Verdict.TRAINED and void:
         return None
@@ -475,10 +499,11 @@ def _by_baseline(context: Context, array: str, outcome: _Outcome) -> ArrayVerdic
 
 
 def _by_evidence(context: Context, array: str, outcome: _Outcome) -> ArrayVerdict | None:
-    group, _, _ = array.partition(".")
-    if group == "background":
+    group = _group_of(array)
+    if array == _BACKGROUND:
         return None
-    if group == "recurrent" and outcome.failed & Consequence.PARTLY_TRAINED:
+    recurrent = not context.is_external(group)
+    if recurrent and outcome.failed & Consequence.PARTLY_TRAINED:
         why = "parts of the network have none of the exact zeros that training leaves"
         return ArrayVerdict(Verdict.MIXED, "evidence", why)
     if outcome.means(Consequence.PROVENANCE_IS_VOID | Consequence.ZEROS_ARE_VOID):
@@ -486,7 +511,7 @@ def _by_evidence(context: Context, array: str, outcome: _Outcome) -> ArrayVerdic
     if outcome.failed & Consequence.UNLIKE_BASELINE:
         return None  # compared, and unlike; not left out for want of a baseline
     zeros = zero_evidence(context, group)
-    if not zeros.trained or (group == "recurrent" and out_of_place(context)):
+    if not zeros.trained or (recurrent and out_of_place(context, group)):
         return None
     why = f"{zeros.fraction:.1%} are exactly zero, as the sign constraint leaves them"
     return ArrayVerdict(Verdict.TRAINED, "evidence", why)
@@ -515,14 +540,17 @@ def _of_network(
     outcome: _Outcome,
 ) -> _Weights:
     """The network's verdict; ``less`` has the arrays that are less than ``stated``."""
-    recurrent, lgn, name_of = stated["recurrent.weight"], stated["lgn.weight"], context.name_of
-    provenance = context.network.provenance
+    network, name_of = context.network, context.name_of
+    of_recurrent, of_lgn = (_claiming(context, role, outcome) for role in ("recurrent", "lgn"))
+    both = (*of_recurrent, *of_lgn)
+    recurrent, lgn = (_together(stated, arrays, name_of) for arrays in (of_recurrent, of_lgn))
+    provenance = network.provenance
     proven: Verdict | None = None
     void = outcome.means(Consequence.PROVENANCE_IS_VOID)
     if recurrent.proof == "signature":
         assert context.signature is not None and context.signature.statement is not None
         proven = context.signature.statement.verdict
-    elif provenance is not None and not void and is_proof(context.network, "recurrent.weight"):
+    elif provenance is not None and not void and all(is_proof(network, a) for a in of_recurrent):
         proven = Verdict(provenance.kind)
     elif recurrent.proof == "checkpoint" and lgn.proof == "checkpoint":
         assert context.checkpoint is not None
@@ -530,29 +558,54 @@ def _of_network(
         proven = Verdict(kind_of(_claims(context)))
         if proven is Verdict.UNDETERMINED:
             proven = recurrent.verdict
-    array = next((array for array in WEIGHTS[:2] if array in less), None)
+    array = next((array for array in both if array in less), None)
     if proven is Verdict.TRAINED and array is not None:
-        verdict = less[array].verdict if array == "recurrent.weight" else Verdict.MIXED
+        all_less = array in of_recurrent and all(one in less for one in of_recurrent)
+        verdict = less[array].verdict if all_less else Verdict.MIXED
         hardly = verdict is Verdict.UNTRAINED
         why = f"{name_of(array)}: {less[array].why}"
         return _Weights(verdict, recurrent.proof, why, hardly=hardly)
     if proven is not None:
         return _Weights(proven, recurrent.proof)
-    name = name_of("recurrent.weight")
-    why = f"{name}: {recurrent.why}" if recurrent.why else ""
-    recurrent, lgn = (less.get(array, stated[array]) for array in WEIGHTS[:2])
+    now = {array: less.get(array, stated[array]) for array in both}
+    recurrent, lgn = (_together(now, arrays, name_of) for arrays in (of_recurrent, of_lgn))
     verdicts = {recurrent.verdict, lgn.verdict} - {Verdict.UNDETERMINED}
     if recurrent.verdict is Verdict.UNDETERMINED:
-        return _Weights(Verdict.UNDETERMINED, None, why)
+        return _Weights(Verdict.UNDETERMINED, None, recurrent.why)
     as_intended = lgn.verdict is Verdict.UNTRAINED and frozen_by(context)
     if recurrent.verdict is Verdict.TRAINED and as_intended:
-        return _Weights(Verdict.TRAINED, recurrent.proof, f"{name}: {recurrent.why}")
+        return _Weights(Verdict.TRAINED, recurrent.proof, recurrent.why)
     if len(verdicts) > 1:
-        why = f"{name}: {recurrent.why}; {name_of('lgn.weight')}: {lgn.why}"
-        kept = lgn.proof == "baseline" and baseline_weights(context)["lgn"].kept != "no"
+        why = f"{recurrent.why}; {lgn.why}"
+        kept = lgn.proof == "baseline" and all(
+            baseline_weights(context)[_group_of(array)].kept != "no" for array in of_lgn
+        )
         frozen = kept and recurrent.verdict is Verdict.TRAINED
-        return _Weights(Verdict.MIXED, recurrent.proof, why, lgn.why if frozen else "")
-    return _Weights(recurrent.verdict, recurrent.proof, f"{name}: {recurrent.why}")
+        what = "; ".join(now[array].why for array in of_lgn)
+        return _Weights(Verdict.MIXED, recurrent.proof, why, what if frozen else "")
+    return _Weights(recurrent.verdict, recurrent.proof, recurrent.why)
+
+
+def _claiming(context: Context, role: Role, outcome: _Outcome) -> tuple[str, ...]:
+    """Arrays of a role, but for those that nothing claims to be trained."""
+    void = outcome.means(Consequence.BASELINE_IS_VOID)
+    shared = set() if void else shared_tables(context)
+    return tuple(a for a in _weights_of(context.network, role) if _group_of(a) not in shared)
+
+
+def _together(
+    verdicts: Mapping[str, ArrayVerdict], arrays: Iterable[str], name_of: Callable[[str], str]
+) -> ArrayVerdict:
+    """What several arrays are, each named in why; one of which nothing tells does not count."""
+    found = {array: verdicts[array] for array in arrays}
+    why = "; ".join(f"{name_of(array)}: {one.why}" for array, one in found.items() if one.why)
+    known = {a: one for a, one in found.items() if one.verdict is not Verdict.UNDETERMINED}
+    if not known:
+        return ArrayVerdict(Verdict.UNDETERMINED, None, why)
+    why = "; ".join(f"{name_of(array)}: {one.why}" for array, one in known.items() if one.why)
+    of_all = {one.verdict for one in known.values()}
+    verdict = of_all.pop() if len(of_all) == 1 else Verdict.MIXED
+    return ArrayVerdict(verdict, next(iter(known.values())).proof, why)
 
 
 def _contradictions(
@@ -560,7 +613,8 @@ def _contradictions(
 ) -> list[Finding]:
     """Weights that a stronger proof calls trained, but that are those of the baseline."""
     found = []
-    for array in WEIGHTS[:2]:
+    claiming = [_claiming(context, role, outcome) for role in ("recurrent", "lgn")]
+    for array in itertools.chain.from_iterable(claiming):
         stated, compared = arrays[array], _by_baseline(context, array, outcome)
         if (
             compared is not None
@@ -593,7 +647,9 @@ def _limits_of_evidence(
     """What the file alone does not show, where it is all that there is to go by."""
     if weights.proof != "evidence":
         return []
-    lgn = arrays["lgn.weight"].verdict is Verdict.UNDETERMINED
+    lgn = any(
+        arrays[array].verdict is Verdict.UNDETERMINED for array in _weights_of(network, "lgn")
+    )
     message = (
         "judged by the file alone, which cannot show "
         + ("whether input weights are trained or in place, " if lgn else "")
@@ -649,10 +705,16 @@ def _array_requirement_findings(
 ) -> list[Finding]:
     """Arrays that are not what is required of each; "any" accepts whatever one is."""
     path, found = network.source.path, []
-    for array, wanted in zip(
-        WEIGHTS, (require.recurrent, require.input, require.background), strict=True
-    ):
-        if wanted == "any" or array not in arrays:
+    of_role: dict[Role, Requirement] = {
+        "recurrent": require.recurrent,
+        "lgn": require.input,
+        "other": require.input,
+    }
+    for array in weight_arrays(network):
+        wanted = require.background
+        if array != _BACKGROUND:
+            wanted = of_role[network.role(_group_of(array))]
+        if wanted == "any":
             continue
         verdict = arrays[array]
         if verdict.verdict != wanted:
@@ -710,7 +772,7 @@ def _requirement_findings(
             f"know that training froze them: --waive {FROZEN_INPUT}='training froze the input', or "
             "require any of the input: --require recurrent=trained,input=any"
         )
-        where = network.source.name_of("lgn.weight")
+        where = ", ".join(map(network.source.name_of, _weights_of(network, "lgn")))
         return [Finding(FROZEN_INPUT, Severity.ERROR, where, message, hint, n_bad=1, n_seen=1)]
     proven = weights.proof not in (None, "evidence")
     mend = "convert the trained checkpoint: v1sim convert CKPT --out NETWORK.h5"

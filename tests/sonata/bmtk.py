@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,8 +18,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
-class BmtkSpikes:
-    """Spikes as BMTK has them: the time is that of NEST's stamp, the END of the step."""
+class SpikesOf:
+    """Spikes of all populations; BMTK's times are NEST's stamps, the END of the step."""
 
     population: np.ndarray
     node_id: np.ndarray
@@ -27,9 +28,9 @@ class BmtkSpikes:
     def __len__(self) -> int:
         return len(self.time_ms)
 
-    def keys(self, shift_ms: float = 0.0, dt_ms: float = 1.0) -> list[tuple[str, int, int]]:
+    def by_step(self, dt_ms: float) -> list[tuple[str, int, int]]:
         """Population, node and step of each spike, sorted."""
-        step = np.rint((self.time_ms + shift_ms) / dt_ms).astype(int)
+        step = np.rint(self.time_ms / dt_ms).astype(int)
         return sorted(
             zip(self.population.tolist(), self.node_id.tolist(), step.tolist(), strict=True)
         )
@@ -44,8 +45,9 @@ class Bmtk:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
+        self._out = Path()
 
-    def run(self, config: Path) -> BmtkSpikes:
+    def run(self, config: Path) -> SpikesOf:
         """Spikes of a circuit.
 
         Raises
@@ -53,15 +55,32 @@ class Bmtk:
         BmtkError
             What BMTK said where it could not run it.
         """
-        with tempfile.TemporaryDirectory() as folder:
-            out = Path(folder) / "spikes.npz"
-            answer = self._ask({"config": str(config.resolve()), "spikes": str(out)})
+        self.begin(config)
+        return self.result()
+
+    def begin(self, config: Path) -> None:
+        """Have a circuit run; `result` waits for it."""
+        self._out = Path(tempfile.mkdtemp()) / "spikes.npz"
+        self._ask({"config": str(config.resolve()), "spikes": str(self._out)})
+
+    def result(self) -> SpikesOf:
+        """Spikes of the circuit that was begun.
+
+        Raises
+        ------
+        BmtkError
+            What BMTK said where it could not run it.
+        """
+        try:
+            answer = self._answer()
             if "error" in answer:
                 raise BmtkError(answer["error"])
-            with np.load(out) as arrays:
-                return BmtkSpikes(arrays["population"], arrays["node_id"], arrays["time_ms"])
+            with np.load(self._out) as arrays:
+                return SpikesOf(arrays["population"], arrays["node_id"], arrays["time_ms"])
+        finally:
+            shutil.rmtree(self._out.parent)
 
-    def _ask(self, task: dict[str, str]) -> dict[str, str]:
+    def _ask(self, task: dict[str, str]) -> None:
         if self._process is None or self._process.poll() is not None:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.sonata.bmtk_worker"],
@@ -72,9 +91,12 @@ class Bmtk:
                 env=os.environ | {"PYNEST_QUIET": "1", "PYTHONPATH": str(REPOSITORY)},
             )
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(task) + "\n")
         self._process.stdin.flush()
+
+    def _answer(self) -> dict[str, str]:
+        assert self._process is not None
+        assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
             code = self._process.wait()

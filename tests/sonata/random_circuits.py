@@ -6,6 +6,7 @@ both and so leaves the smallest variety that still fails; the judge draws seeds 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
@@ -21,8 +22,8 @@ _DRIVE = {
     "glif_psc": 60.0,
     "glif_psc_double_alpha": 60.0,
     "glif_lif_asc_psc": 60.0,
-    "iaf_psc_alpha": 250.0,
-    "iaf_psc_exp": 300.0,
+    "iaf_psc_alpha": 200.0,
+    "iaf_psc_exp": 200.0,
     "iaf_psc_delta": 3.0,
 }
 
@@ -206,7 +207,10 @@ class _Maker:
         assert target.node_id is not None
         n = int(rng.integers(3, 6)) * len(target) if own else int(rng.integers(3, 8)) * len(target)
         at = rng.integers(0, len(target), n)
-        source_id = source.node_id[rng.integers(0, len(source), n)]
+        of_source = rng.integers(0, len(source), n)
+        source_id = source.node_id[of_source]
+        kinds = {i: row["ei"] for i, row in source.types.items()}
+        inhibitory = np.array([kinds[int(i)] == "i" for i in source.type_id[of_source]])
         if self.chance(0.5):
             at = np.sort(at)
         n_groups = int(rng.integers(2, 4)) if may.edge_groups and self.chance(0.5) else 1
@@ -233,14 +237,15 @@ class _Maker:
         types: dict[int, Row] = {}
         type_id = np.zeros(n, dtype=int)
         scale = np.zeros(n)
-        for node_type in np.unique(target.type_id[at]):
-            rows = np.flatnonzero(target.type_id[at] == node_type)
+        for node_type, sign in itertools.product(np.unique(target.type_id[at]), (1.0, -1.0)):
+            rows = np.flatnonzero((target.type_id[at] == node_type) & (inhibitory == (sign < 0)))
+            if not rows.size:
+                continue
             row = target.types[int(node_type)]
             model = row["model_template"][5:]
             ports = _ports(model, self.cell_models[row["dynamics_params"]])
             ids = []
             for _ in range(int(rng.integers(1, 4))):
-                sign = -1.0 if own and self.chance(0.4) else 1.0
                 drive = sign * _DRIVE[model] * (0.3 if own else 1.0)
                 ids.append(self.edge_type(types, ports, in_csv, drive, function, whole))
             chosen = rng.choice(ids, len(rows))
@@ -288,7 +293,7 @@ class _Maker:
             "model_template": "nest:static_synapse" if self.chance(0.3) else "static_synapse",
         }
         if "syn_weight" in in_csv:
-            weight = drive * float(rng.lognormal(0, 0.3))
+            weight = drive * min(float(rng.lognormal(0, 0.3)), 1.6)
             if whole:
                 weight = int(np.sign(weight)) * max(1, int(abs(weight)))
             row["syn_weight"] = weight
@@ -308,7 +313,7 @@ class _Maker:
         rng, may, n = self.rng, self.variety, len(scale)
         columns: dict[str, Array] = {}
         if "syn_weight" in own:
-            weight = scale * rng.lognormal(0, 0.4, n)
+            weight = scale * np.minimum(rng.lognormal(0, 0.4, n), 1.6)
             kind = "f4" if may.small_types and self.chance(0.3) else "f8"
             if whole:
                 kind = "i4"

@@ -94,8 +94,8 @@ def test_shuffled_delays_and_weights_lose_their_types(trained, column):
         mixed = damaged(
             network, "recurrent", delay_ms=rng.permutation(network.tables["recurrent"].delay_ms)
         )
-        assert delay_separation(Context(network, 1.0)).sigmas > 1000
-        assert abs(delay_separation(Context(mixed, 1.0)).sigmas) < 4
+        assert delay_separation(Context(network, 1.0), "recurrent").sigmas > 1000
+        assert abs(delay_separation(Context(mixed, 1.0), "recurrent").sigmas) < 4
         assert found(mixed) == {"patterns.delays"}
         table = network.tables["recurrent"]
         order = np.argsort(table.receptor, kind="stable")

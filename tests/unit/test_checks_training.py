@@ -21,7 +21,7 @@ from v1sim.sources import open_network
 
 
 def evidence(network):
-    return zero_evidence(Context(network, 1.0))
+    return zero_evidence(Context(network, 1.0), "recurrent")
 
 
 @pytest.mark.parametrize(

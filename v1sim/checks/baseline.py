@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +22,7 @@ from v1sim.checks.tail import MIN_TAIL, TAIL, expected_largest
 from v1sim.model import MIN_CHANGE, NetworkModel, Severity, SynapseTable, Verdict
 from v1sim.sources.difference import array_differences, match_synapses
 
-__all__ = ["BaselineWeights", "baseline_weights", "usable_baseline"]
+__all__ = ["BaselineWeights", "baseline_weights", "shared_tables", "usable_baseline"]
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -85,8 +86,9 @@ def usable_baseline(baseline: NetworkModel) -> str:
     provenance, name_of = baseline.provenance, baseline.source.name_of
     if provenance is not None and provenance.kind in ("trained", "mixed"):
         return f"its provenance says that it is {provenance.kind}"
-    weight = baseline.tables["recurrent"].weight
-    zeros = float(np.mean(weight == 0)) if len(weight) else 0.0
+    recurrent = baseline.tables_of("recurrent").values()
+    n = sum(map(len, recurrent))
+    zeros = sum(int(np.count_nonzero(t.weight == 0)) for t in recurrent) / max(n, 1)
     if zeros > _BASELINE_ZEROS:
         return f"{zeros:.1%} of its recurrent weights are exactly zero, as after training"
     for column in baseline.index_columns():
@@ -96,6 +98,32 @@ def usable_baseline(baseline: NetworkModel) -> str:
         if not np.isfinite(table.weight).all():
             return f"its {name_of(f'{name}.weight')} are not all finite"
     return ""
+
+
+def shared_tables(context: Context) -> set[str]:
+    """Tables that network and baseline read from the same files: nothing claims their training.
+
+    Where weights are trained, a SONATA configuration names other files of edges than the plain
+    one; it shares those of the rest with it.
+    """
+    return context.once(shared_tables, lambda: _shared_tables(context))
+
+
+def _shared_tables(context: Context) -> set[str]:
+    baseline, network = context.baseline, context.network
+    if baseline is None or not network.source.table_files:
+        return set()
+    names, of_baseline = (
+        {group: [Path(p).name for p in paths] for group, paths in one.source.table_files.items()}
+        for one in (network, baseline)
+    )
+    shared = {
+        group
+        for group, compared in baseline_weights(context).items()
+        if names.get(group) and names[group] == of_baseline.get(group) and compared.kept != "no"
+    }
+    # Where no name tells trained files from plain ones, all claim to be trained.
+    return set() if set(context.recurrent) <= shared else shared
 
 
 def baseline_weights(context: Context) -> dict[str, BaselineWeights]:
@@ -109,8 +137,15 @@ def _baseline_weights(context: Context) -> dict[str, BaselineWeights]:
         return {}
     least = {"recurrent": context.minimum.change, "lgn": ALMOST_UNCHANGED["lgn"]}
     return {
-        group: _compare(group, baseline.tables[group], context.tables[group], network, limit)
-        for group, limit in least.items()
+        group: _compare(
+            group,
+            baseline.tables[group],
+            table,
+            network,
+            least.get(network.role(group), ALMOST_UNCHANGED["lgn"]),
+        )
+        for group, table in context.tables.items()
+        if group in baseline.tables
     }
 
 
@@ -165,7 +200,7 @@ def _compare(
     elif correlation is not None and correlation < MIN_CORRELATION:
         verdict = Verdict.UNDETERMINED
         what = "unlike the baseline's: they were shuffled or belong to other synapses"
-    elif relative is not None and relative < ALMOST_UNCHANGED[group]:
+    elif relative is not None and relative < _almost_unchanged(network, group):
         what = f"changed by little ({relative:.2g}, L2), which the policy's minimum accepts"
     else:
         parts, large = _unchanged_parts(group, codes, unchanged, nonzero, row_after, after, network)
@@ -200,6 +235,11 @@ def _compare(
             "fraction_zero_after": float(np.mean(b == 0)) if len(b) else None,
         },
     )
+
+
+def _almost_unchanged(network: NetworkModel, group: str) -> float:
+    role = "recurrent" if network.role(group) == "recurrent" else "lgn"
+    return ALMOST_UNCHANGED[role]
 
 
 def _jumps(change: F64) -> NDArray[np.intp]:
@@ -269,7 +309,8 @@ def _unchanged_parts(
         ("receptor", receptors, table.receptor[rows], np.ones(len(receptors), dtype=bool)),
         ("onto", names, types[table.post[rows]], many),
     ]
-    if group == "recurrent":
+    recurrent = network.role(group) == "recurrent"
+    if recurrent:
         divisions.append(("from", names, types[table.pre[rows]], many))
     found, large = [], False
     named = np.zeros(len(rows), dtype=bool)
@@ -282,7 +323,7 @@ def _unchanged_parts(
             for i in np.flatnonzero(left_out)
         ]
         large = large or bool((left_out & counts).any())
-    if group == "recurrent":
+    if recurrent:
         n, n_unchanged = _tally(codes, unchanged, nonzero & ~named, int(codes.max(initial=0)) + 1)
         for code in np.flatnonzero(_left_out(n, n_unchanged, _MIN_OF_PAIR)):
             first = rows[np.flatnonzero(codes == code)]
@@ -351,6 +392,16 @@ def same_network(context: Context) -> Iterator[Observation]:
             hint,
         )
         return
+    for one, other, where in (
+        (network, baseline, "the network"),
+        (baseline, network, "the baseline"),
+    ):
+        for group in one.tables_of("recurrent", "lgn", "other"):
+            if group not in other.tables:
+                n = len(one.tables[group])
+                yield Observation(
+                    group, f"is in {where} only ({n:,} synapses)", hint, n_bad=n, n_seen=n
+                )
     for group, compared in baseline_weights(context).items():
         n_other = compared.n - compared.n_matched
         if n_other:
@@ -436,7 +487,10 @@ def resemblance(context: Context) -> Iterator[Observation]:
 def unchanged(context: Context) -> Iterator[Observation]:
     """No weights are still those of the baseline."""
     for group, compared in baseline_weights(context).items():
-        if group == "lgn" and compared.kept != "no" and frozen_by(context):
+        role = context.network.role(group)
+        if role == "lgn" and compared.kept != "no" and frozen_by(context):
+            continue
+        if group in shared_tables(context):
             continue
         if compared.parts or compared.verdict in (Verdict.UNTRAINED, Verdict.MIXED):
             parts = f": {'; '.join(compared.parts[:5])}" if compared.parts else ""

@@ -23,8 +23,8 @@ class CellCounts:
     """How many synapses each cell has; the last axis is 1 for weights that are exactly zero.
 
     ``onto`` (n, receptors, 2) counts those onto each neuron by receptor, ``sent`` (cells, kinds, 2)
-    those from each cell by the receptor's presynaptic kind: the known ones, and, where some are
-    not known, `Kind.UNKNOWN`.
+    those from each cell by its presynaptic kind (`NetworkModel.presynaptic_kind`): the known ones,
+    and, where receptors do not say it, `Kind.UNKNOWN`.
     """
 
     onto: I64
@@ -72,7 +72,7 @@ def cell_counts(table: SynapseTable, network: NetworkModel, n_pre: int) -> CellC
         np.add.at(onto.reshape(-1), index, 1)
         index[:] = table.pre[part]
         index *= 2 * n_kinds
-        if network.receptors.same_for_all_types:
+        if known and network.receptors.same_for_all_types:
             index += kind_code.take(code)
         else:
             index += (network.presynaptic_kind(table, part) << 1) | zero

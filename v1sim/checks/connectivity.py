@@ -29,15 +29,14 @@ _READABLE = ("structure.index_range", "structure.receptor_range")
 )
 def no_inhibition(context: Context) -> Iterator[Observation]:
     """Every recurrent synapse is excitatory."""
-    n_synapses = sum(
-        len(table) for group, table in context.tables.items() if not context.is_external(group)
-    )
-    if n_synapses == 0 or (context.network.receptors.presynaptic == Kind.UNKNOWN).any():
+    tables = context.recurrent
+    n_synapses = sum(map(len, tables.values()))
+    if n_synapses == 0 or any(True for group in tables for _ in context.without_kind(group)):
         return
     inhibitory = int(context.sends[:, KNOWN_KINDS.index(Kind.INHIBITORY)].sum())
     if inhibitory == 0:
         yield Observation(
-            where=context.name_of("recurrent.receptor"),
+            where=context.name_of(f"{next(iter(tables))}.receptor"),
             message=f"none of the {n_synapses:,} recurrent synapses is inhibitory",
             hint="if inhibition is not meant to be absent, find out where its synapses were lost",
             n_bad=n_synapses,

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from v1sim import units
 from v1sim.checks.profile import SIZES, Separation, separation
 from v1sim.checks.registry import Consequence, Context, Observation, check
 from v1sim.checks.tail import MIN_TAIL, TAIL, expected_largest
@@ -69,15 +70,15 @@ def class_pair_separation(context: Context, group: str) -> dict[str, Separation]
     return found
 
 
-def delay_separation(context: Context) -> Separation:
-    """How far pairs of cell types differ in the delays of their recurrent synapses."""
-    return context.once(delay_separation, lambda: _delay_separation(context))
+def delay_separation(context: Context, group: str) -> Separation:
+    """How far pairs of cell types differ in the delays of a recurrent table."""
+    return context.once((delay_separation, group), lambda: _delay_separation(context, group))
 
 
-def _delay_separation(context: Context) -> Separation:
-    table, delays = context.network.tables["recurrent"], context.delays_ms("recurrent")
-    codes = context.pair_codes("recurrent")
-    n_pairs, n_delays = context.profile("recurrent").n.size, len(delays)
+def _delay_separation(context: Context, group: str) -> Separation:
+    table, delays = context.tables[group], context.delays_ms(group)
+    codes = context.pair_codes(group)
+    n_pairs, n_delays = context.profile(group).n.size, len(delays)
     counts = np.zeros(n_pairs * n_delays, dtype=np.int64)
     index_of = _index_of_step(delays, context.dt_ms)
     for start in range(0, len(table), _BLOCK):
@@ -89,12 +90,12 @@ def _delay_separation(context: Context) -> Separation:
     return separation(counts.reshape(n_pairs, n_delays), delays.astype(np.float64))
 
 
-def _steps(delay_ms: NDArray[np.float32], dt_ms: float) -> NDArray[np.intp]:
-    """Whole steps of delays that are on the grid."""
-    return np.rint(delay_ms / np.float32(dt_ms)).astype(np.intp)
+def _steps(delay_ms: NDArray[np.floating], dt_ms: float) -> NDArray[np.int64]:
+    """Whole steps of delays, as NEST rounds them."""
+    return units.delay_steps(delay_ms, dt_ms)
 
 
-def _index_of_step(delays: NDArray[np.float32], dt_ms: float) -> NDArray[np.intp]:
+def _index_of_step(delays: NDArray[np.floating], dt_ms: float) -> NDArray[np.intp]:
     """Index into the distinct delays of each number of steps."""
     steps = _steps(delays, dt_ms)
     index = np.zeros(int(steps.max(initial=0)) + 1, dtype=np.intp)
@@ -106,23 +107,23 @@ def _told(separated: Separation) -> bool:
     return separated.n >= _MIN_SYNAPSES and separated.n_groups >= _MIN_PAIRS
 
 
-def out_of_place(context: Context) -> bool:
+def out_of_place(context: Context, group: str) -> bool:
     """Whether nothing shows that recurrent weights are on the synapses that they belong to.
 
     Neither do sizes depend on cell types, where delays do, nor do zeros lie on cells as
     training leaves them.
     """
-    separated = _separated(context)
+    separated = _separated(context, group)
     if not separated or any(s.sigmas >= _CHANCE_SIGMAS for s in separated.values()):
         return False
-    if delay_separation(context).sigmas < _PLAIN_SIGMAS:
+    if delay_separation(context, group).sigmas < _PLAIN_SIGMAS:
         return False
-    zeros = zero_evidence(context)
+    zeros = zero_evidence(context, group)
     return max(zeros.over_targets.sigmas, zeros.over_sources.sigmas) < RANDOM_SIGMAS
 
 
-def _separated(context: Context) -> dict[str, Separation]:
-    found = class_pair_separation(context, "recurrent")
+def _separated(context: Context, group: str) -> dict[str, Separation]:
+    found = class_pair_separation(context, group)
     return {name: separation for name, separation in found.items() if _told(separation)}
 
 
@@ -142,22 +143,23 @@ def _separated(context: Context) -> dict[str, Separation]:
 )
 def class_pairs(context: Context) -> Iterator[Observation]:
     """Weights depend on the cell types that they connect."""
-    if not out_of_place(context):
-        return
-    separated = _separated(context)
-    n = sum(s.n for s in separated.values())
-    shown = ", ".join(f"{name} {s.f:.2f}" for name, s in separated.items())
-    yield Observation(
-        "recurrent.weight",
-        f"the sizes of {n:,} weights do not depend on the cell types that they connect (variance "
-        f"between pairs of types relative to chance: {shown}), though delays do: the weights look "
-        "shuffled among synapses, or belong to another network",
-        "are weights and edges in the same order? compare with --checkpoint or --baseline, or "
-        "convert the checkpoint again",
-        n_bad=n,
-        n_seen=len(context.network.tables["recurrent"]),
-        observed={"separation": {name: s.f for name, s in separated.items()}},
-    )
+    for group, table in context.recurrent.items():
+        if not out_of_place(context, group):
+            continue
+        separated = _separated(context, group)
+        n = sum(s.n for s in separated.values())
+        shown = ", ".join(f"{name} {s.f:.2f}" for name, s in separated.items())
+        yield Observation(
+            f"{group}.weight",
+            f"the sizes of {n:,} weights do not depend on the cell types that they connect "
+            f"(variance between pairs of types relative to chance: {shown}), though delays do: the "
+            "weights look shuffled among synapses, or belong to another network",
+            "are weights and edges in the same order? compare with --checkpoint or --baseline, or "
+            "convert the checkpoint again",
+            n_bad=n,
+            n_seen=len(table),
+            observed={"separation": {name: s.f for name, s in separated.items()}},
+        )
 
 
 @check(
@@ -172,23 +174,26 @@ def class_pairs(context: Context) -> Iterator[Observation]:
 )
 def input_types(context: Context) -> Iterator[Observation]:
     """Input weights depend on the cell types of their targets."""
-    separated = class_pair_separation(context, "lgn").values()
-    told = [s for s in separated if s.n >= _MIN_SYNAPSES and s.n_groups >= _MIN_TYPES]
-    if not told or any(s.sigmas >= _CHANCE_SIGMAS for s in told):
-        return
-    recurrent = class_pair_separation(context, "recurrent").values()
+    recurrent = [
+        s for group in context.recurrent for s in class_pair_separation(context, group).values()
+    ]
     if max((s.sigmas for s in recurrent if _told(s)), default=0.0) < _CHANCE_SIGMAS:
         return
-    n = sum(s.n for s in told)
-    yield Observation(
-        "lgn.weight",
-        f"the sizes of {n:,} input weights do not depend on the cell types of their targets, "
-        "though recurrent weights do: they may be shuffled, or another network's; the file alone "
-        "cannot tell",
-        "compare with --checkpoint or --baseline",
-        n_bad=n,
-        n_seen=len(context.network.tables["lgn"]),
-    )
+    for group, table in context.from_lgn.items():
+        separated = class_pair_separation(context, group).values()
+        told = [s for s in separated if s.n >= _MIN_SYNAPSES and s.n_groups >= _MIN_TYPES]
+        if not told or any(s.sigmas >= _CHANCE_SIGMAS for s in told):
+            continue
+        n = sum(s.n for s in told)
+        yield Observation(
+            f"{group}.weight",
+            f"the sizes of {n:,} input weights do not depend on the cell types of their targets, "
+            "though recurrent weights do: they may be shuffled, or another network's; the file "
+            "alone cannot tell",
+            "compare with --checkpoint or --baseline",
+            n_bad=n,
+            n_seen=len(table),
+        )
 
 
 @check(
@@ -205,12 +210,18 @@ def input_types(context: Context) -> Iterator[Observation]:
 )
 def delays(context: Context) -> Iterator[Observation]:
     """Delays depend on the cells that they connect."""
-    if len(context.delays_ms("recurrent")) < 2:
+    for group in context.recurrent:
+        yield from _delays_of(context, group)
+
+
+def _delays_of(context: Context, group: str) -> Iterator[Observation]:
+    if len(context.delays_ms(group)) < 2:
         return
-    if _ascend_with_source(context):
-        n = len(context.network.tables["recurrent"])
+    table = context.tables[group]
+    if _ascend_with_source(context, group):
+        n = len(table)
         yield Observation(
-            "recurrent.delay_ms",
+            f"{group}.delay_ms",
             f"{n:,} delays ascend with the index of the source, at every target: the delays stand "
             "in the order of a checkpoint (by delay, then source), the edges in that of their "
             "sources",
@@ -219,17 +230,16 @@ def delays(context: Context) -> Iterator[Observation]:
             n_seen=n,
         )
         return
-    separated = delay_separation(context)
+    separated = delay_separation(context, group)
     if not _told(separated) or separated.sigmas >= _CHANCE_SIGMAS:
         return
-    weights = class_pair_separation(context, "recurrent").values()
+    weights = class_pair_separation(context, group).values()
     if max((s.sigmas for s in weights if _told(s)), default=0.0) < _PLAIN_SIGMAS:
         return
-    if abs(_distance_sigmas(context)) >= _MAX_DISTANCE_SIGMAS:
+    if abs(_distance_sigmas(context, group)) >= _MAX_DISTANCE_SIGMAS:
         return
-    table = context.network.tables["recurrent"]
     yield Observation(
-        "recurrent.delay_ms",
+        f"{group}.delay_ms",
         f"{len(table):,} delays depend neither on the cell types nor on the distance of the cells "
         f"that they connect (variance between pairs of types {separated.f:.2f} of chance), though "
         "weights do: they look like those of the same synapses in another order",
@@ -240,14 +250,14 @@ def delays(context: Context) -> Iterator[Observation]:
     )
 
 
-def _ascend_with_source(context: Context) -> bool:
+def _ascend_with_source(context: Context, group: str) -> bool:
     """Whether longer delays have higher sources, at each target and receptor.
 
     One pair of neighbours that does not is enough to say no, so that a first block decides
     for nearly every network.
     """
-    table, n = context.network.tables["recurrent"], context.network.n_neurons
-    delays = context.delays_ms("recurrent")
+    table, n = context.tables[group], context.network.n_neurons
+    delays = context.delays_ms(group)
     n_receptors = context.network.receptors.n
     shape = (n * n_receptors, len(delays))
     lowest = np.full(shape[0] * shape[1], np.iinfo(np.int32).max, dtype=np.int32)
@@ -270,9 +280,9 @@ def _ascend_with_source(context: Context) -> bool:
     return n_groups >= _MIN_ASCENDING
 
 
-def _distance_sigmas(context: Context) -> float:
+def _distance_sigmas(context: Context, group: str) -> float:
     """Correlation of delay and distance, in standard deviations of chance; 0 without positions."""
-    table, position = context.network.tables["recurrent"], context.network.neurons.position_um
+    table, position = context.tables[group], context.network.neurons.position_um
     if position is None:
         return 0.0
     sums = np.zeros(5)
@@ -316,7 +326,7 @@ def outlier(context: Context) -> Iterator[Observation]:
         yield Observation(
             f"{group}.weight",
             f"{n_bad:,} of {len(table):,} weights are far beyond all others of their receptor and "
-            f"cell types (max |w| {largest:g} normalised)",
+            f"cell types (max |w| {largest:g} {table.unit})",
             "go back to the checkpoint: these values are damaged",
             n_bad=n_bad,
             n_seen=len(table),
@@ -383,7 +393,8 @@ def blank(context: Context) -> Iterator[Observation]:
         pairs = (profile.n * kept >= _MIN_BLANK) & (profile.n_zero >= _BLANK * profile.n)
         if pairs.any():
             n_bad = int(profile.n_zero[pairs].sum())
-            lgn = group == "lgn"
+            role = context.network.role(group)
+            source = "LGN" if role == "lgn" else context.network.projections[group].source
             yield Observation(
                 f"{group}.weight",
                 f"{int(pairs.sum())} of {int((profile.n > 0).sum())} pairs of cell types have only "
@@ -392,7 +403,7 @@ def blank(context: Context) -> Iterator[Observation]:
                 n_bad=n_bad,
                 n_seen=len(table),
                 examples=tuple(
-                    f"{'LGN' if lgn else f'type {a}'} -> type {b}: {profile.n[a, b]:,} synapses"
+                    f"{source or f'type {a}'} -> type {b}: {profile.n[a, b]:,} synapses"
                     for a, b in np.argwhere(pairs)[:5]
                 ),
             )
@@ -402,8 +413,7 @@ def blank(context: Context) -> Iterator[Observation]:
             yield Observation(
                 f"{group}.weight",
                 f"{int(cells.sum()):,} of {cells.size:,} cells have {int(n[cells].min())} or more "
-                f"{'LGN' if group == 'input' else 'recurrent'} synapses and only zero weights: a "
-                "block of weights is missing",
+                "synapses and only zero weights: a block of weights is missing",
                 hint,
                 n_bad=int(n_zero[cells].sum()),
                 n_seen=len(table),

@@ -45,8 +45,9 @@ def doubt(network: NetworkModel) -> str:
     noted = provenance.checkpoint
     if "moments" not in noted or "tables" in noted:
         return ""
-    weight = network.tables["recurrent"].weight
-    zeros = int(np.count_nonzero(weight == 0)) / max(len(weight), 1)
+    tables = network.tables_of("recurrent").values()
+    n = sum(map(len, tables))
+    zeros = sum(int(np.count_nonzero(table.weight == 0)) for table in tables) / max(n, 1)
     moments = noted["moments"] if isinstance(noted["moments"], Mapping) else {}
     if provenance.kind in ("trained", "mixed"):
         if moments.get("recurrent") == "nonzero" and zeros >= TRAINED_ZEROS:

@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from v1sim import units
 from v1sim.checkpoints.bundle import CheckpointIndex
 from v1sim.checkpoints.proof import CheckpointComparison, compare_with_checkpoint
 from v1sim.checks.cells import CellCounts, cell_counts
@@ -144,8 +145,6 @@ class Context:
     ``baseline`` is the untrained network that it is compared with, ``checkpoint_index`` the
     checkpoint; None where the user named none. ``minimum`` is the least that counts as a training.
     ``trusted_keys`` is the file of the keys whose signature counts; None where none is asked for.
-    ``network`` has the tables ``recurrent`` and ``lgn`` (`v1sim.checks.roles.by_role`); where
-    it had other names, ``source`` is the network as it was read.
     ``dynamics`` are those of the run, as `v1sim.config.SimulationConfig` has them; None where there
     is none. ``require_dynamics`` says whether they must be the network's own.
     """
@@ -156,7 +155,6 @@ class Context:
     checkpoint_index: CheckpointIndex | None = None
     minimum: TrainingMinimum = field(default_factory=TrainingMinimum)
     trusted_keys: Path | None = None
-    source: NetworkModel | None = None
     dynamics: str | None = None
     require_dynamics: Literal["any", "own"] = "any"
     _derived: dict[object, Any] = field(default_factory=dict, init=False, repr=False)
@@ -204,10 +202,20 @@ class Context:
         return self.network.tables_of("recurrent", "lgn", "other")
 
     @property
+    def recurrent(self) -> Mapping[str, SynapseTable]:
+        """Those among them whose sources are the network's own neurons."""
+        return self.network.tables_of("recurrent")
+
+    @property
+    def from_lgn(self) -> Mapping[str, SynapseTable]:
+        """Those among them whose sources are LGN cells."""
+        return self.network.tables_of("lgn")
+
+    @property
     def array_digests(self) -> Mapping[str, str]:
         """sha256 of every array of the network; threads that ask at once wait for one another."""
         with self._digesting:
-            return self.once("array digests", lambda: array_digests(self.source or self.network))
+            return self.once("array digests", lambda: array_digests(self.network))
 
     @cached_property
     def signature(self) -> NetworkSignature | None:
@@ -222,12 +230,12 @@ class Context:
             return None
         from v1sim.signing.signature import read_signature  # JSON models: seldom needed
 
-        return read_signature(self.source or self.network, self.trusted_keys, self.array_digests)
+        return read_signature(self.network, self.trusted_keys, self.array_digests)
 
     @cached_property
     def provenance_mismatch(self) -> ProvenanceMismatch | None:
         """What differs from the network's provenance (empty: nothing); None without one."""
-        network = self.source or self.network
+        network = self.network
         return None if network.provenance is None else verify(network, self.array_digests)
 
     @cached_property
@@ -236,8 +244,10 @@ class Context:
 
         Receptors whose presynaptic kind is unknown do not count.
         """
-        n: NDArray[np.int64] = self.cells("recurrent").sent.sum(axis=-1)
-        return n[:, list(KNOWN_KINDS)]
+        n = np.zeros((self.network.n_neurons, len(KNOWN_KINDS)), dtype=np.int64)
+        for group in self.recurrent:
+            n += self.cells(group).sent.sum(axis=-1)[:, list(KNOWN_KINDS)]
+        return n
 
     @cached_property
     def receives(self) -> NDArray[np.int64]:
@@ -257,12 +267,20 @@ class Context:
         return np.count_nonzero(self.receives, axis=0)
 
     def delays_ms(self, group: str) -> NDArray[np.floating]:
-        """The distinct delays of a table, ascending by their bits (NaN last)."""
+        """The distinct delays of a table, ascending by their bits (NaN last).
+
+        Those of weights in pA are as NEST rounds them to the time step, and must be finite.
+        """
         return self._delays_ms[group]
 
     @cached_property
     def _delays_ms(self) -> dict[str, NDArray[np.floating]]:
-        return {group: _distinct(table.delay_ms) for group, table in self.tables.items()}
+        return {
+            group: _distinct(table.delay_ms)
+            if table.unit == "normalised"
+            else _distinct_rounded(table.delay_ms, self.dt_ms)
+            for group, table in self.tables.items()
+        }
 
     def cells(self, group: str) -> CellCounts:
         """A table's synapses by cell; needs indices and receptors in range."""
@@ -290,7 +308,7 @@ class Context:
             return
         n = int(np.count_nonzero(network.presynaptic_kind(table) == Kind.UNKNOWN))
         if n:
-            why = "whether their receptors are for excitatory or inhibitory cells is not known"
+            why = "whether they come from excitatory or inhibitory cells is not known"
             yield LeftOut(group, why, n, len(table))
 
     def pair_codes(self, group: str) -> NDArray[np.uint16]:
@@ -350,6 +368,15 @@ def _distinct(values: NDArray[np.floating]) -> NDArray[Any]:
             if len(known) > _MAX_FEW:
                 return np.unique(bits).view(values.dtype)
     return known.view(values.dtype)
+
+
+def _distinct_rounded(values: NDArray[np.floating], dt_ms: float) -> NDArray[np.float64]:
+    """Distinct delays as NEST rounds them, ascending."""
+    found = np.empty(0, dtype=np.int64)
+    for start in range(0, len(values), _BLOCK):
+        steps = units.delay_steps(values[start : start + _BLOCK], dt_ms)
+        found = np.union1d(found, steps)
+    return found.astype(np.float64) * np.float64(dt_ms)
 
 
 def _psp_mv(

@@ -94,6 +94,10 @@ RULES = {
         "Every row of an edge group belongs to one edge.",
         "Exact; none in five public networks.",
     ),
+    "sonata.weight_function": Rule(
+        "Which weight functions another package brings.",
+        "Information.",
+    ),
     "sonata.weight_function_groups": Rule(
         "Weight functions act on populations of one edge group.",
         "Exact; with two groups, BMTK gives 1,396 spikes in place of 1,200.",
@@ -145,6 +149,14 @@ RULES = {
     "sonata.default_parameter": Rule(
         "Cells have all parameters of their model.",
         "Exact: what NEST's model has of its own.",
+    ),
+    "sonata.delay_of_parameters": Rule(
+        "Delays stand in the columns of edges or their types.",
+        "Exact: `delay` in the JSON of a synapse, where no column has it.",
+    ),
+    "sonata.function_without_nsyns": Rule(
+        "Edges with a weight function that multiplies by nsyns have it.",
+        "Exact.",
     ),
     "sonata.unread_parameter": Rule(
         "Parameters of synapses have an effect.",

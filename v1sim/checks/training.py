@@ -172,8 +172,8 @@ def _count_zeros(context: Context, group: str) -> dict[_End, _Zeros]:
     }
 
 
-def zero_evidence(context: Context, group: str = "recurrent") -> ZeroEvidence:
-    """The evidence of the exact zeros in a table's weights ("recurrent" or "lgn").
+def zero_evidence(context: Context, group: str) -> ZeroEvidence:
+    """The evidence of the exact zeros in a table's weights.
 
     Needs indices and receptors in range and finite weights.
     """
@@ -188,11 +188,12 @@ def _zero_evidence(context: Context, group: str) -> ZeroEvidence:
     by_receptor = {
         name: float(n_zero[i] / n_synapses[i]) for i, name in enumerate(names) if n_synapses[i]
     }
-    limit = TRAINED_ZEROS if group == "recurrent" else TRAINED_INPUT_ZEROS
+    recurrent = not context.is_external(group)
+    limit = TRAINED_ZEROS if recurrent else TRAINED_INPUT_ZEROS
     if fraction < limit:
         nothing = Dispersion(1.0, 0, 0.0)
         why_not = "too few to tell"
-        if group == "recurrent":
+        if recurrent:
             why_not = f"fewer than the {limit:.0%} that say trained"
         return ZeroEvidence(fraction, by_receptor, None, nothing, nothing, False, why_not)
     zeros_of = _zeros_of_cells(context, group)
@@ -210,13 +211,13 @@ def _zero_evidence(context: Context, group: str) -> ZeroEvidence:
         and not _RECEPTOR_LOW * fraction <= by_receptor[name] <= _RECEPTOR_HIGH
     ]
     why_not = ""
-    if odd and group == "recurrent":
+    if odd and recurrent:
         why_not = f"not in every receptor as training leaves them ({', '.join(odd)})"
-    elif group == "recurrent" and spread is not None and spread < _SPREAD_LOW:
+    elif recurrent and spread is not None and spread < _SPREAD_LOW:
         why_not = "they are concentrated on few cells, as a block of missing values would be"
     elif _at_random(over_targets, over_sources):
         why_not = "they lie on the synapses as if dealt out at random, which training never does"
-    elif group == "lgn" and max(over_targets.sigmas, over_sources.sigmas) < RANDOM_SIGMAS:
+    elif not recurrent and max(over_targets.sigmas, over_sources.sigmas) < RANDOM_SIGMAS:
         why_not = "they are too few to tell"
     return ZeroEvidence(
         fraction, by_receptor, spread, over_targets, over_sources, not why_not, why_not
@@ -295,17 +296,17 @@ def zeros(context: Context) -> Iterator[Observation]:
 )
 def few_zeros(context: Context) -> Iterator[Observation]:
     """Zeros are as many as a finished training leaves."""
-    evidence = zero_evidence(context)
-    if evidence.trained and evidence.fraction < FEW_ZEROS:
-        n_zero = int(context.profile("recurrent").n_zero.sum())
-        yield Observation(
-            "recurrent.weight",
-            f"only {evidence.fraction:.1%} of the weights are exactly zero: training was short, or "
-            "held near the weights that it started from",
-            "is it the last checkpoint of the training? --checkpoint or --baseline tells more",
-            n_bad=n_zero,
-            n_seen=len(context.network.tables["recurrent"]),
-        )
+    for group, table in context.recurrent.items():
+        evidence = zero_evidence(context, group)
+        if evidence.trained and evidence.fraction < FEW_ZEROS:
+            yield Observation(
+                f"{group}.weight",
+                f"only {evidence.fraction:.1%} of the weights are exactly zero: training was "
+                "short, or held near the weights that it started from",
+                "is it the last checkpoint of the training? --checkpoint or --baseline tells more",
+                n_bad=int(context.profile(group).n_zero.sum()),
+                n_seen=len(table),
+            )
 
 
 @check(
@@ -324,23 +325,24 @@ def few_zeros(context: Context) -> Iterator[Observation]:
 )
 def shuffled(context: Context) -> Iterator[Observation]:
     """Zeros lie on cells as training leaves them, not at random."""
-    evidence = zero_evidence(context)
-    parts = (evidence.over_targets, evidence.over_sources)
-    if not _at_random(*parts):
-        return
-    n_zero = int(context.profile("recurrent").n_zero.sum())
-    yield Observation(
-        "recurrent.weight",
-        f"the {n_zero:,} weights that are exactly zero lie on the synapses as if dealt out at "
-        f"random: the weights look shuffled among synapses, or their zeros were put in by hand "
-        f"(variance over cells {parts[0].index:.2f} of chance for targets, "
-        f"{parts[1].index:.2f} for sources; training leaves several times chance)",
-        "are weights and edges in the same order? compare with --checkpoint or --baseline, or "
-        "convert the checkpoint again",
-        n_bad=n_zero,
-        n_seen=len(context.network.tables["recurrent"]),
-        observed={"index_over_targets": parts[0].index, "index_over_sources": parts[1].index},
-    )
+    for group, table in context.recurrent.items():
+        evidence = zero_evidence(context, group)
+        parts = (evidence.over_targets, evidence.over_sources)
+        if not _at_random(*parts):
+            continue
+        n_zero = int(context.profile(group).n_zero.sum())
+        yield Observation(
+            f"{group}.weight",
+            f"the {n_zero:,} weights that are exactly zero lie on the synapses as if dealt out at "
+            f"random: the weights look shuffled among synapses, or their zeros were put in by hand "
+            f"(variance over cells {parts[0].index:.2f} of chance for targets, "
+            f"{parts[1].index:.2f} for sources; training leaves several times chance)",
+            "are weights and edges in the same order? compare with --checkpoint or --baseline, or "
+            "convert the checkpoint again",
+            n_bad=n_zero,
+            n_seen=len(table),
+            observed={"index_over_targets": parts[0].index, "index_over_sources": parts[1].index},
+        )
 
 
 # --- parts that were not trained --------------------------------------------------------------
@@ -362,18 +364,23 @@ def shuffled(context: Context) -> Iterator[Observation]:
 )
 def partly(context: Context) -> Iterator[Observation]:
     """No part of a trained network is without zeros."""
-    if not _has_zeros_of_training(context):
+    for group in context.recurrent:
+        yield from _untouched_parts(context, group)
+
+
+def _untouched_parts(context: Context, group: str) -> Iterator[Observation]:
+    if not _has_zeros_of_training(context, group):
         return
-    expected, seen = _zeros_of_pairs(context)
+    expected, seen = _zeros_of_pairs(context, group)
     silent = _absent(seen.sum(axis=1), expected.sum(axis=1), _EXPECTED_IN_TYPE)
     untouched = _absent(seen.sum(axis=0), expected.sum(axis=0), _EXPECTED_IN_TYPE)
-    yield from _untouched_types(context, untouched)
+    yield from _untouched_types(context, group, untouched)
     pairs = _absent(seen, expected, _EXPECTED_IN_PAIR)
     pairs &= ~silent[:, np.newaxis] & ~untouched
     if pairs.any():
-        profile = context.profile("recurrent")
+        profile = context.profile(group)
         yield Observation(
-            "recurrent.weight",
+            f"{group}.weight",
             f"{int(pairs.sum())} pairs of cell types have no zero weights, where "
             f"{expected[pairs].min():.0f} or more were expected: they look like initial weights",
             "compare with --baseline to see what is unchanged, or convert the checkpoint again",
@@ -384,19 +391,19 @@ def partly(context: Context) -> Iterator[Observation]:
                 for a, b in np.argwhere(pairs)[:5]
             ),
         )
-    yield from _untouched_cells(context)
+    yield from _untouched_cells(context, group)
 
 
-def _has_zeros_of_training(context: Context) -> bool:
+def _has_zeros_of_training(context: Context, group: str) -> bool:
     """Whether there are zeros enough, and not at random, whatever parts lack them."""
-    evidence = zero_evidence(context)
+    evidence = zero_evidence(context, group)
     at_random = _at_random(evidence.over_targets, evidence.over_sources)
     return evidence.fraction >= TRAINED_ZEROS and not at_random
 
 
-def _zeros_of_pairs(context: Context) -> tuple[F64, I64]:
+def _zeros_of_pairs(context: Context, group: str) -> tuple[F64, I64]:
     """Zeros that each pair of types would have at its receptor's share, and those it has."""
-    profile = context.profile("recurrent")
+    profile = context.profile(group)
     n, n_zero = _by_receptor(profile, context.network.receptors.n)
     return profile.n * (n_zero / np.maximum(n, 1))[profile.receptor], profile.n_zero
 
@@ -405,13 +412,14 @@ def _absent(seen: NDArray[np.integer], expected: F64, least: float) -> NDArray[n
     return (expected >= least) & (seen < ABSENT * expected)
 
 
-def _untouched_types(context: Context, without: NDArray[np.bool_]) -> Iterator[Observation]:
+def _untouched_types(
+    context: Context, group: str, without: NDArray[np.bool_]
+) -> Iterator[Observation]:
     if not without.any():
         return
-    profile = context.profile("recurrent")
-    n = profile.n.sum(axis=0)
+    n = context.profile(group).n.sum(axis=0)
     yield Observation(
-        "recurrent.weight",
+        f"{group}.weight",
         f"synapses onto {int(without.sum())} of {without.size} cell types have no zero weights, as "
         "before training, where the rest has them: a part of the network is untrained or was reset",
         "compare with --baseline to see what is unchanged, or convert the checkpoint again",
@@ -423,17 +431,17 @@ def _untouched_types(context: Context, without: NDArray[np.bool_]) -> Iterator[O
     )
 
 
-def _untouched_cells(context: Context) -> Iterator[Observation]:
+def _untouched_cells(context: Context, group: str) -> Iterator[Observation]:
     """Cells without zeros, whatever their types."""
     limits: dict[_End, float] = {"targets": _UNTOUCHED_TARGETS, "sources": _UNTOUCHED_SOURCES}
-    for end, zeros_of in _zeros_of_cells(context, "recurrent").items():
+    for end, zeros_of in _zeros_of_cells(context, group).items():
         limit = limits[end]
         judged = zeros_of.expected >= _EXPECTED_IN_CELL
         without = judged & (zeros_of.seen == 0)
         share = without.sum() / max(judged.sum(), 1)
         if judged.sum() >= 20 and share > limit:
             yield Observation(
-                "recurrent.weight",
+                f"{group}.weight",
                 f"{int(without.sum()):,} of {int(judged.sum()):,} cells have no zero weight among "
                 f"their synapses as {end} ({share:.0%}), where each was expected to have "
                 f"{_EXPECTED_IN_CELL:g} or more: a part of the network is untrained or was reset",
@@ -456,15 +464,16 @@ def _untouched_cells(context: Context) -> Iterator[Observation]:
 )
 def silent_sources(context: Context) -> Iterator[Observation]:
     """Synapses of every source type were trained."""
-    if not _has_zeros_of_training(context):
-        return
-    profile = context.profile("recurrent")
-    expected, seen = _zeros_of_pairs(context)
-    without = _absent(seen.sum(axis=1), expected.sum(axis=1), _EXPECTED_IN_TYPE)
-    n = profile.n.sum(axis=1)
-    if without.any():
+    for group in context.recurrent:
+        if not _has_zeros_of_training(context, group):
+            continue
+        expected, seen = _zeros_of_pairs(context, group)
+        without = _absent(seen.sum(axis=1), expected.sum(axis=1), _EXPECTED_IN_TYPE)
+        n = context.profile(group).n.sum(axis=1)
+        if not without.any():
+            continue
         yield Observation(
-            "recurrent.weight",
+            f"{group}.weight",
             f"synapses from {int(without.sum())} of {without.size} cell types have no zero "
             "weights: these cells never spiked in training, or their weights are the initial "
             "ones; the file alone cannot tell",

@@ -72,7 +72,14 @@ PARAMETER_RANGES = {
         "V_th - V_reset", "mV", 1.0, 120.0, 15.1, 41.0, "V_reset lies below V_th, in mV"
     ),
     "reset_height_mv": ParameterRange(
-        "V_reset - E_L", "mV", -30.0, 30.0, 0.0, 0.0, "V_reset is in mV, not relative to E_L"
+        # Up to 32 mV in a public SONATA network of iaf_psc_alpha; relative to E_L it would be 60.
+        "V_reset - E_L",
+        "mV",
+        -45.0,
+        45.0,
+        0.0,
+        0.0,
+        "V_reset is in mV, not relative to E_L",
     ),
     "t_ref_ms": ParameterRange("t_ref", "ms", 0.1, 50.0, 1.05, 9.95, "t_ref is in ms; seconds?"),
     "tau_m_ms": ParameterRange(

@@ -135,6 +135,14 @@ class EdgeTypes:
                     f"delay is {kind_of(delay)}", where=str(path), expected="a number, ms"
                 )
             self.delay_ms[row], self.has_default_delay[row] = float(delay), False
+            if first:
+                self._remarks.add(
+                    "sonata.delay_of_parameters",
+                    str(path),
+                    f"{self._name(row)} has its delay here: {float(delay):g} ms where the edges "
+                    "have none",
+                    hint="write it into the column delay of the table of types, which BMTK reads",
+                )
         unread = [
             name
             for name in ("weight", "delay")

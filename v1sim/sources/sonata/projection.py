@@ -26,7 +26,7 @@ from v1sim.sources.sonata.edges import EdgeBlock, EdgePopulation, PartOfGroup
 from v1sim.sources.sonata.manifest import nearest
 from v1sim.sources.sonata.nodes import Nodes
 from v1sim.sources.sonata.remarks import Remarks
-from v1sim.sources.sonata.weights import EdgesToWeigh, weight_function
+from v1sim.sources.sonata.weights import NEED_NSYNS, EdgesToWeigh, weight_function
 
 __all__ = ["Ports", "read_projection"]
 
@@ -139,6 +139,7 @@ class _Projection:
         self.plugins: dict[str, None] = {}
         self._by_code: NDArray[np.uint8] | None = None
         self._n_loaded = -1
+        self.without_nsyns: dict[str, int] = {}
 
     def read(self) -> tuple[SynapseTable, tuple[str, ...]]:
         edges = self.edges
@@ -304,6 +305,8 @@ class _Projection:
 
         syn_weight = self._edge_column(block, "syn_weight")
         nsyns = self._edge_column(block, "nsyns")
+        if nsyns is None and name in NEED_NSYNS:
+            self.without_nsyns[name] = self.without_nsyns.get(name, 0) + len(rows)
         given = EdgesToWeigh(
             syn_weight=np.full(len(rows), np.nan) if syn_weight is None else syn_weight[rows],
             nsyns=np.ones(len(rows)) if nsyns is None else nsyns[rows],
@@ -477,6 +480,7 @@ class _Projection:
                     examples=self.seen.examples[check],
                 )
         self._remark_on_groups()
+        self._remark_on_functions()
         self._remark_on_columns()
 
     def _remark_on_groups(self) -> None:
@@ -515,6 +519,18 @@ class _Projection:
                     n=abs(group.n - seen),
                     total=max(group.n, seen),
                 )
+
+    def _remark_on_functions(self) -> None:
+        for name, n in self.without_nsyns.items():
+            self.remarks.add(
+                "sonata.function_without_nsyns",
+                self.edges.where(),
+                f"the weight function {printable(name)} of {n:,} edges multiplies by nsyns, which "
+                "they do not have: taken as 1",
+                hint="give a column nsyns",
+                n=n,
+                total=self.edges.n,
+            )
 
     def _remark_on_columns(self) -> None:
         edges, table = self.edges, self.edges.types

@@ -170,6 +170,7 @@ class _Circuit:
         starts = np.cumsum([0, *(len(nodes) for nodes in self.real.values())])
         self.first = dict(zip(self.real, starts[:-1].tolist(), strict=True))
         self.stored_dtype: dict[str, str] = {}
+        self.table_files: dict[str, tuple[str, ...]] = {}
 
     def network(self, digest: Future[str]) -> NetworkModel:
         config = self.config
@@ -205,6 +206,7 @@ class _Circuit:
                 format=SonataReader.format,
                 stored_dtype=self.stored_dtype,
                 name_of=name_of,
+                table_files=self.table_files,
             ),
             step_ms=step_ms,
             remarks=(*config.remarks, *self.remarks.all()),
@@ -296,6 +298,7 @@ class _Circuit:
                     if name in found:  # BMTK builds edges of the same name in two files
                         name = f"{edges.name} ({edges.path.stem})"
                     found[name] = Projection(table, None if is_recurrent else edges.source)
+                    self.table_files[name] = (str(edges.path), *map(str, entry.types))
                     if plugins:
                         self._remark_on_plugins(edges.where(), plugins)
                     for group in edges.groups.values():

@@ -210,6 +210,18 @@ _KINDS = (
         "A parameter that is left out is NEST's default, that of a cell of no V1 model.",
     ),
     RemarkKind(
+        "sonata.delay_of_parameters",
+        _W,
+        "Where the edges have no delay, that in the JSON of a synapse holds. BMTK hands it to NEST "
+        "as one number, which NEST 3 refuses; BMTK hides NEST's words behind an AttributeError.",
+    ),
+    RemarkKind(
+        "sonata.function_without_nsyns",
+        _W,
+        "BMTK's weight functions need nsyns: without it they stop with an AttributeError of pandas "
+        "that names no file. v1sim takes 1.",
+    ),
+    RemarkKind(
         "sonata.unread_parameter",
         _W,
         "Weight and delay in the parameters of a synapse have no effect where the edges have "

@@ -124,6 +124,12 @@ WEIGHT_FUNCTIONS: Mapping[str, WeightFunction] = MappingProxyType(
 )
 
 
+#: Those that multiply by nsyns.
+NEED_NSYNS = tuple(
+    name for name, function in WEIGHT_FUNCTIONS.items() if function is not syn_weight_alone
+)
+
+
 @cache
 def _plugins() -> Mapping[str, WeightFunction]:
     return {entry.name: entry.load() for entry in entry_points(group=PLUGIN_GROUP)}
