@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import SHARED_DATA
+from v1sim.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,6 +26,33 @@ def sample() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no sample of DPointNet at {folder}")
     return folder
+
+
+@pytest.fixture
+def copied(sample, tmp_path):
+    """A copy of the sample that may be changed."""
+    folder = tmp_path / "sample"
+    shutil.copytree(sample, folder)
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    return folder
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs a command; gives its exit code, output and errors."""
+
+    def command(*arguments) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["v1sim", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as exit_:
+            code = int(exit_.code or 0)
+        seen = capsys.readouterr()
+        return code, seen.out, seen.err
+
+    return command
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 
 import h5py
 import numpy as np
@@ -12,7 +11,6 @@ import pytest
 
 from tests.dpointnet.replay import counts_of, replay, spikes_of
 from v1sim import guard
-from v1sim.cli import main
 from v1sim.conversion.dpointnet import convert, open_training
 from v1sim.errors import InputError
 from v1sim.model import TrainingMinimum
@@ -25,33 +23,6 @@ def written(sample, tmp_path_factory):
     out = tmp_path_factory.mktemp("converted") / "net.h5"
     convert(sample / "training" / "trained_weights", sample / "config.json", out, command="tests")
     return out
-
-
-@pytest.fixture
-def copied(sample, tmp_path):
-    """A copy of the sample that may be changed."""
-    folder = tmp_path / "sample"
-    shutil.copytree(sample, folder)
-    for path in (folder, *folder.rglob("*")):
-        path.chmod(0o755 if path.is_dir() else 0o644)
-    return folder
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Runs a command; gives its exit code, output and errors."""
-
-    def command(*arguments) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["v1sim", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as exit_:
-            code = int(exit_.code or 0)
-        seen = capsys.readouterr()
-        return code, seen.out, seen.err
-
-    return command
 
 
 def test_the_written_file_gives_tensorflows_spikes(sample, written):
