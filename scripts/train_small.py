@@ -4,8 +4,12 @@ usage: .venv/bin/python -m scripts.train_small OUT_DIR [--neurons 400] [--steps 
 
 The equations of training (docs/dynamics.md) with a surrogate gradient, weights held to their
 signs, Adam, on ten random input patterns read from the column's ten readout groups. Leaves
-untrained.h5, few_steps.h5, trained.h5 and a checkpoint of the last, `ckpt`, in the published
-layout, with Adam's moments. Nothing of the network but the weights changes.
+untrained.h5, few_steps.h5, trained.h5 and a checkpoint of each (ckpt-0, ckpt-5, ckpt) in the
+published layout, with Adam's moments; fallback.h5, the untrained weights in pA, as a converter
+leaves them that finds no checkpoint; and stimuli.h5, the ten patterns. Nothing of the network but
+the weights changes.
+
+The files of v1sim/data/demo: OUT_DIR --neurons 300 --steps 300 --readout-cells 3 --most-hz 12
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -77,7 +82,7 @@ class Network(tf.Module):
             rise, current = new_rise, new_current
             fired = spike(v - 1) * tf.cast(refractory <= 0, tf.float32)
             past = [fired, *past[:4]]
-            spikes += tf.reduce_mean(tf.stop_gradient(fired))
+            spikes += tf.reduce_mean(fired)
             if RESPONSE_MS.start <= t < RESPONSE_MS.stop:
                 total += tf.reduce_sum(tf.gather(fired, self.groups, axis=1), -1)
         return total, spikes / T_MS * 1000
@@ -122,13 +127,22 @@ def spike(v: tf.Tensor) -> tuple[tf.Tensor, object]:
 
 
 @dataclass(frozen=True)
-class Trained:
-    """The network after five and after all steps, and what Adam noted of each weight array."""
+class State:
+    """The network after some updates, and what Adam noted of each weight array."""
 
-    few_steps: NetworkModel
-    last: NetworkModel
+    network: NetworkModel
     updates: int
     moments: dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The network after five and after all steps, and what it was shown."""
+
+    few_steps: State
+    last: State
+    #: Probability of a spike in each step, by class and LGN cell.
+    pattern: np.ndarray
 
 
 def train(
@@ -140,8 +154,13 @@ def train(
     train_input: bool,
     shuffled_labels: bool,
     regularisation: float,
+    most_hz: float,
 ) -> Trained:
-    """Train a network; ``regularisation`` pulls weights back to those it started from."""
+    """Train a network.
+
+    ``regularisation`` pulls weights back to those it started from; mean rates above ``most_hz``
+    cost.
+    """
     rng = np.random.default_rng(seed)
     model = Network(network, train_input=train_input)
     initial = tf.constant(network.tables["recurrent"].weight)
@@ -161,7 +180,21 @@ def train(
             )
             change = tf.reduce_mean((model.recurrent.weight - initial) ** 2) / size
             loss += regularisation * change
+            loss += tf.nn.relu(rate / most_hz - 1) ** 2
         return tape.gradient(loss, variables), loss, tf.argmax(counts, -1), rate
+
+    def state() -> State:
+        tables = {"recurrent": model.recurrent, "lgn": model.lgn}
+        trained = network.with_tables(
+            **{
+                name: replace(network.tables[name], weight=table.weight.numpy())
+                for name, table in tables.items()
+            }
+        )
+        noted = [variable.numpy() for variable in optimizer.variables[2:]]  # after counter, rate
+        names = ("recurrent", "input")[: len(variables)]
+        moments = {name: (noted[2 * i], noted[2 * i + 1]) for i, name in enumerate(names)}
+        return State(trained, int(optimizer.iterations.numpy()), moments)
 
     kept = {}
     for i in range(1, steps + 1):
@@ -177,39 +210,60 @@ def train(
         for table in tables:
             table.keep_signs()
         if i in (5, steps):
-            kept[i] = network.with_tables(
-                recurrent=replace(
-                    network.tables["recurrent"], weight=model.recurrent.weight.numpy()
-                ),
-                lgn=replace(network.tables["lgn"], weight=model.lgn.weight.numpy()),
-            )
+            kept[i] = state()
         if i % 10 == 0:
             right = float(np.mean(answer.numpy() == labels))
             zeros = float(np.mean(model.recurrent.weight.numpy() == 0))
             print(f"step {i}: loss {loss:.2f}, right {right:.2f}, {rate:.1f} Hz, zeros {zeros:.3f}")
-    noted = [variable.numpy() for variable in optimizer.variables[2:]]  # after counter and rate
-    names = ("recurrent", "input")[: len(tables)]
-    moments = {name: (noted[2 * i], noted[2 * i + 1]) for i, name in enumerate(names)}
-    updates = int(optimizer.iterations.numpy())
-    return Trained(kept[5], kept[steps], updates, moments)
+    return Trained(kept[5], kept[steps], pattern)
 
 
-def save_checkpoint(prefix: Path, trained: Trained, learning_rate: float) -> None:
-    """Write the network after all steps as a checkpoint, with the optimizer's counters."""
-    network = trained.last
+def save_checkpoint(prefix: Path, state: State, learning_rate: float) -> None:
+    """Write a network as a checkpoint, with the optimizer's counters and moments."""
+    network = state.network
     variables = model_variables(network)
     slots = {
         "recurrent": (f"{CELL}/recurrent_weight_values", network.tables["recurrent"]),
         "input": (f"{INPUT_LAYER}/_weights", network.tables["lgn"]),
     }
-    for name, moments in trained.moments.items():
+    for name, moments in state.moments.items():
         variable, table = slots[name]
         order = np.lexsort((table.pre, table.post.astype(np.int64) * N_RECEPTORS + table.receptor))
         for slot, values in zip(("m", "v"), moments, strict=True):
             variables[f"{variable}/.OPTIMIZER_SLOT/optimizer/{slot}"] = values[order]
-    variables["optimizer/iter"] = np.int64(trained.updates)
+    variables["optimizer/iter"] = np.int64(state.updates)
     variables["optimizer/learning_rate"] = np.float32(learning_rate)
     save(prefix, variables)
+
+
+def in_pa(network: NetworkModel) -> NetworkModel:
+    """Weights in pA where a network file holds them divided by the voltage scale."""
+    scale = network.cell_types.voltage_scale_mv[network.neurons.cell_type]
+    tables = {
+        name: replace(table, weight=(table.weight * scale[table.post]).astype(np.float32))
+        for name, table in network.tables.items()
+        if name in ("recurrent", "lgn")
+    }
+    return network.with_tables(**tables)
+
+
+def save_stimuli(path: Path, pattern: np.ndarray) -> None:
+    """The patterns as the published stimulus files hold them: 1.3 times the probability."""
+    values = np.repeat(1.3 * pattern[:, np.newaxis], T_MS, axis=1).astype(np.float32)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("spike_trains", data=values, compression="gzip")
+        file["labels"] = np.arange(N_CLASSES)
+        file["response_window"] = [RESPONSE_MS.start, RESPONSE_MS.stop]
+
+
+def with_readout(network: NetworkModel, group: int, seed: int) -> NetworkModel:
+    """Readout groups of other cells of layer 5, ``group`` in each."""
+    names = np.array(network.cell_types.name)[network.neurons.cell_type]
+    cells = np.flatnonzero(np.char.startswith(names, "e5")).astype(np.int32)
+    chosen = np.random.default_rng(seed).permutation(cells)[: N_CLASSES * group]
+    return replace(
+        network, readout=tuple(np.sort(part) for part in chosen.reshape(N_CLASSES, group))
+    )
 
 
 def plain(network: NetworkModel, seed: int) -> NetworkModel:
@@ -236,10 +290,14 @@ def main() -> None:
     parser.add_argument("--freeze-input", action="store_true")
     parser.add_argument("--shuffled-labels", action="store_true", help="Nothing to be learned.")
     parser.add_argument("--regularisation", type=float, default=0.0)
+    parser.add_argument("--most-hz", type=float, default=np.inf, help="Of all cells, on average.")
     parser.add_argument("--plain", action="store_true", help="Weights, delays without cell types.")
+    parser.add_argument("--readout-cells", type=int, help="In each group; default: the column's.")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     network = build_column(arguments.neurons, seed=arguments.seed)
+    if arguments.readout_cells:
+        network = with_readout(network, arguments.readout_cells, arguments.seed)
     if arguments.plain:
         network = plain(network, arguments.seed)
     trained = train(
@@ -250,11 +308,19 @@ def main() -> None:
         train_input=not arguments.freeze_input,
         shuffled_labels=arguments.shuffled_labels,
         regularisation=arguments.regularisation,
+        most_hz=arguments.most_hz,
     )
     write_network(network, arguments.out / "untrained.h5")
-    write_network(trained.few_steps, arguments.out / "few_steps.h5")
-    write_network(trained.last, arguments.out / "trained.h5")
-    save_checkpoint(arguments.out / "ckpt", trained, arguments.learning_rate)
+    write_network(trained.few_steps.network, arguments.out / "few_steps.h5")
+    write_network(trained.last.network, arguments.out / "trained.h5")
+    write_network(in_pa(network), arguments.out / "fallback.h5")
+    for prefix, state in (
+        ("ckpt-0", State(network, 0, {})),
+        (f"ckpt-{trained.few_steps.updates}", trained.few_steps),
+        ("ckpt", trained.last),
+    ):
+        save_checkpoint(arguments.out / prefix, state, arguments.learning_rate)
+    save_stimuli(arguments.out / "stimuli.h5", trained.pattern)
 
 
 if __name__ == "__main__":
