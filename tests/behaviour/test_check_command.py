@@ -18,19 +18,14 @@ from v1sim.errors import V1simError
 from v1sim.sources import open_network
 
 
-@pytest.fixture
-def folder(shared_data) -> Path:
-    return shared_data / "trained_a"
-
-
 def report(path: Path) -> dict:
     return json.loads(path.read_text())
 
 
-def test_proofs_strongest_first(folder, tmp_path):
-    net = folder / "net_A_trained.h5"
-    index = folder / "trained" / "ckpt_1000-425.index"
-    baseline = folder / "net_A_untrained.h5"
+def test_proofs_strongest_first(shipped, tmp_path):
+    net = shipped.files["trained"]
+    index = shipped.indices["trained"]
+    baseline = shipped.files["untrained"]
     for options, proof in (
         (["--baseline", baseline], "baseline"),
         (["--baseline", baseline, "--checkpoint", index], "checkpoint"),
@@ -50,11 +45,11 @@ def test_the_page_is_written_beside_the_answer(tmp_path):
     assert "data:image/png;base64," in (tmp_path / "r.html").read_text()
 
 
-def test_an_undetermined_network_names_what_would_settle_it(folder, tmp_path):
-    net = folder / "net_A_few_steps.h5"
+def test_an_undetermined_network_names_what_would_settle_it(shipped, tmp_path):
+    net = shipped.files["few_steps"]
     done = v1sim("check", net, cwd=tmp_path)
     assert_refused(done, 1, "undetermined", f"v1sim check {net} --checkpoint CKPT", "--baseline")
-    done = v1sim("check", net, "--baseline", folder / "net_A_untrained.h5", cwd=tmp_path)
+    done = v1sim("check", net, "--baseline", shipped.files["untrained"], cwd=tmp_path)
     assert_refused(done, 1, "untrained", "almost the baseline's")
 
 
@@ -69,20 +64,20 @@ def test_a_run_takes_checkpoint_and_baseline_from_its_configuration(tmp_path):
     assert_refused(v1sim("run", config, cwd=tmp_path), 2, "ckpt-1", "no such checkpoint")
 
 
-def test_more_evidence_never_lets_a_network_of_five_steps_pass(folder, tmp_path):
-    net = folder / "net_A_few_steps.h5"
-    checkpoint = ("--checkpoint", folder / "few_steps" / "ckpt_1000-5.index")
-    baseline = ("--baseline", folder / "net_A_untrained.h5")
+def test_more_evidence_never_lets_a_network_of_five_steps_pass(shipped, tmp_path):
+    net = shipped.files["few_steps"]
+    checkpoint = ("--checkpoint", shipped.indices["few_steps"])
+    baseline = ("--baseline", shipped.files["untrained"])
     for given in ((), checkpoint, baseline, (*checkpoint, *baseline)):
         assert v1sim("check", net, *given, cwd=tmp_path).returncode == 1
-    done = v1sim("check", net, *checkpoint, "--minimum", "updates=10", cwd=tmp_path)
+    done = v1sim("check", net, *checkpoint, "--minimum", "updates=5", cwd=tmp_path)
     assert done.returncode == 0, done.stdout
     wrong = v1sim("check", net, "--minimum", "updates=many", cwd=tmp_path)
     assert_refused(wrong, 2, "--minimum", "updates", "'many' is not allowed")
 
 
-def test_arrays_are_required_one_by_one(folder, tmp_path):
-    net = folder / "net_A_trained.h5"
+def test_arrays_are_required_one_by_one(shipped, tmp_path):
+    net = shipped.files["trained"]
     by_array = "recurrent=trained,input=any"
     done = v1sim("check", net, "--require", by_array, "--json", "r.json", cwd=tmp_path)
     assert done.returncode == 0, done.stdout
@@ -97,8 +92,8 @@ def test_arrays_are_required_one_by_one(folder, tmp_path):
     )
 
 
-def test_an_untrained_network_that_any_accepts_is_no_plain_pass(folder, tmp_path):
-    net = folder / "net_A_untrained.h5"
+def test_an_untrained_network_that_any_accepts_is_no_plain_pass(shipped, tmp_path):
+    net = shipped.files["untrained"]
     done = v1sim(
         *("check", net, "--require", "any", "--html", "r.html", "--json", "r.json"), cwd=tmp_path
     )

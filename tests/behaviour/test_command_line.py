@@ -275,13 +275,12 @@ def test_info_names_versions_threads_and_build(tmp_path):
         assert part in done.stdout
 
 
-def test_real_trained_network_runs_on_its_stimuli(shared_data, tmp_path):
-    trained = shared_data / "trained_a"
+def test_real_trained_network_runs_on_its_stimuli(training, tmp_path):
     config = {
-        "network": str(trained / "net_A_trained.h5"),
+        "network": str(training.files["trained"]),
         "stimulus": {
             "kind": "probabilities",
-            "file": str(trained / "stimuli_A.h5"),
+            "file": str(training.stimuli),
             "samples": [0, 1, 2],
         },
         "background": "shared_binomial",
@@ -294,8 +293,8 @@ def test_real_trained_network_runs_on_its_stimuli(shared_data, tmp_path):
     assert report["guard"]["verdict"] == "trained"
     assert 0.1 < report["results"]["mean_rate_hz"] < 30
     shutil.rmtree(tmp_path / "out")
-    for name in ("untrained", "few_steps", "untrained_fallback_pA"):
-        network = trained / f"net_A_{name}.h5"
+    for name in ("untrained", "few_steps", "fallback"):
+        network = training.files[name]
         done = v1sim("run", path, "--set", f"network={network}", "--out", "out", cwd=tmp_path)
         assert_refused(done, 1, "REFUSED")
         assert not (tmp_path / "out").exists()

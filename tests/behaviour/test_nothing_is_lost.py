@@ -140,11 +140,10 @@ def test_one_rule_for_what_is_there_already(folder):
     assert "300 neurons" not in v1sim(*column, "--force", cwd=folder)
 
 
-def test_stamp_in_the_files_own_folder_and_through_a_link(shared_data, tmp_path):
-    trained = shared_data / "trained_a"
-    shutil.copy(trained / "net_A_trained.h5", tmp_path / "old.h5")
+def test_stamp_in_the_files_own_folder_and_through_a_link(shipped, tmp_path):
+    shutil.copy(shipped.files["trained"], tmp_path / "old.h5")
     (tmp_path / "link.h5").symlink_to("old.h5")
-    checkpoint = trained / "trained" / "ckpt_1000-425.index"
+    checkpoint = shipped.indices["trained"]
     for name in ("old.h5", "link.h5"):
         text = v1sim("stamp", name, "--checkpoint", checkpoint, cwd=tmp_path)
         assert text.startswith(f"{name}: trained")

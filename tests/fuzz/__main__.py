@@ -62,7 +62,11 @@ def _text(found: dict[str, Counts], seconds: float) -> str:
     for counts in found.values():
         for escape in counts.escapes:
             lines += ["", f"{escape.kind} (number {escape.number}, {escape.file})", escape.trace]
-        lines += [f"{name}: {what} ({n} times)" for what, n in counts.warnings.most_common(5) for name in [""]]
+        lines += [
+            f"{name}: {what} ({n} times)"
+            for what, n in counts.warnings.most_common(5)
+            for name in [""]
+        ]
     return "\n".join(lines) + "\n"
 
 

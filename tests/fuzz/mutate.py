@@ -27,12 +27,13 @@ INTEGERS += (2**32, 2**53, 2**63 - 1, 2**64 - 1, 10**15)
 
 #: Texts that parsers stumble over; names of files are those of the folder.
 TOKENS = (
-    "", " ", "0", "-1", "1e3", "1e999", "-1e-999", "nan", "NaN", ".inf", "-inf", "null", "~", "true",
-    "yes", "010", "0x10", "1:40", "1_000", "1,5", "\u0661\u0662", "9" * 400, "1." + "0" * 400, "-",
-    "[]", "{}", "[[[[]]]]", "{a: {b: {c: 1}}}", "&a [*a]", "*a", "!!python/name:os.system", "!!binary aGk=",
-    "!!int x", "!!float '1'", "2001-01-01", "? a", "<<: {a: 1}", "- - - -", "|", ">", "'", '"', "\\", "#", "%",
-    "---", "...", "\t", "\r\n", "\x00", "\x1b[31m", "\x85", "\u2028", "\ufeff", "\ud7ff", "\U0001f9e0", "é",
-    "a" * 3000, "$NOT_SET", "${NOT_SET}", "~nobody", ".", "net.h5", "other.h5", "none.yaml", "stim.h5",
+    "", " ", "0", "-1", "1e3", "1e999", "-1e-999", "nan", "NaN", ".inf", "-inf", "null", "~",
+    "true", "yes", "010", "0x10", "1:40", "1_000", "1,5", "\u0661\u0662", "9" * 400,
+    "1." + "0" * 400, "-", "[]", "{}", "[[[[]]]]", "{a: {b: {c: 1}}}", "&a [*a]", "*a", "!!python/name:os.system",
+    "!!binary aGk=", "!!int x", "!!float '1'", "2001-01-01", "? a", "<<: {a: 1}", "- - - -", "|",
+    ">", "'", '"', "\\", "#", "%", "---", "...", "\t", "\r\n", "\x00", "\x1b[31m", "\x85", "\u2028",
+    "\ufeff", "\ud7ff", "\U0001f9e0", "é", "a" * 3000, "$NOT_SET", "${NOT_SET}", "~nobody", ".",
+    "net.h5", "other.h5", "none.yaml", "stim.h5",
 )  # fmt: skip
 
 
@@ -270,7 +271,23 @@ def _mutate_objects(value: Any, rng: random.Random) -> Any:
 
 # --- arrays ------------------------------------------------------------------------------------
 
-_DTYPES = ("f2", "f4", "f8", ">f8", "i1", "u1", "i2", "i4", ">i4", "i8", "u8", "?", "c8", "S3", "U2")
+_DTYPES = (
+    "f2",
+    "f4",
+    "f8",
+    ">f8",
+    "i1",
+    "u1",
+    "i2",
+    "i4",
+    ">i4",
+    "i8",
+    "u8",
+    "?",
+    "c8",
+    "S3",
+    "U2",
+)
 
 
 def _mutate_array(values: np.ndarray, rng: random.Random) -> np.ndarray:
@@ -327,9 +344,10 @@ def mutate_npy(data: bytes, rng: random.Random) -> bytes:
 
 
 _HEADERS = (
-    b"(3,)", b"()", b"(-1,)", b"(2**60,)", b"(99999999999,)", b"(1, 2, 3, 4)", b"(1.5,)", b"('a',)", b"None",
-    b"'<f8'", b"'|O'", b"'<U9999999'", b"'<M8[ns]'", b"'V8'", b"[('a', '<f4')]", b"'<f16'", b"'?'", b"'<c8'",
-    b"True", b"False", b"(" * 300, b"[" * 80, b"{", b"}", b"'x'", b"\xff", b"0" * 5000, b"'descr'", b"'shape'",
+    b"(3,)", b"()", b"(-1,)", b"(2**60,)", b"(99999999999,)", b"(1, 2, 3, 4)", b"(1.5,)", b"('a',)",
+    b"None", b"'<f8'", b"'|O'", b"'<U9999999'", b"'<M8[ns]'", b"'V8'", b"[('a', '<f4')]", b"'<f16'",
+    b"'?'", b"'<c8'", b"True", b"False", b"(" * 300, b"[" * 80, b"{", b"}", b"'x'", b"\xff",
+    b"0" * 5000, b"'descr'", b"'shape'",
 )  # fmt: skip
 
 
@@ -530,8 +548,9 @@ def _other_attribute(file: Any, seed: Hdf5Seed, rng: random.Random) -> None:
     place, key = rng.choice(known)
     value = rng.choice(
         (
-            -1, 0, 2**40, 1.5, float("nan"), "text", "\x1b[31m", b"\xff\xfe", np.arange(3), [], True, "é",
-            h5py.Empty("f4"), np.zeros(2, dtype=[("a", "f4")]), np.array(["a", "b"], dtype="S1"), 10**18, "s",
+            -1, 0, 2**40, 1.5, float("nan"), "text", "\x1b[31m", b"\xff\xfe", np.arange(3), [],
+            True, "é", h5py.Empty("f4"), np.zeros(2, dtype=[("a", "f4")]), 10**18, "s",
+            np.array(["a", "b"], dtype="S1"),
         )
     )  # fmt: skip
     if place in file:

@@ -1,4 +1,4 @@
-"""Reads damaged inputs in child processes, within bounds of time and memory, and counts what came of them.
+"""Reads damaged inputs in child processes with bounds of time and memory; counts what came of them.
 
 A child reads a batch of inputs of one target and is forked from a process that has loaded
 everything, so that a fault of one batch spoils no other. Before each input it notes the input's
@@ -142,7 +142,11 @@ def attempt(inputs: Inputs, name: str, content: bytes, counts: Counts) -> Escape
             counts.refused += 1
         except TooLongError as error:
             escape = Escape(
-                inputs.target.name, 0, name, f"more than {SECONDS:g} s: {_place(error)}", _trace(error)
+                inputs.target.name,
+                0,
+                name,
+                f"more than {SECONDS:g} s: {_place(error)}",
+                _trace(error),
             )
         except BaseException as error:
             what = f"{type(error).__name__} at {_place(error)}"
@@ -211,7 +215,9 @@ def read_batch(
     outside = _names_beside(scratch)
     for number in numbers:
         at(number)
+        began = time.process_time()
         name, content = inputs.damaged(number)
+        counts.cpu_s += time.process_time() - began
         escape = attempt(inputs, name, content, counts)
         if escape is None and (changed := _changed(inputs)):
             escape = Escape(target.name, 0, name, f"{changed} was changed")
@@ -265,7 +271,11 @@ class Child:
             _bound_this_process(scratch)
             gc.freeze()
             counts = read_batch(
-                self.target, self.numbers, self.seed, scratch, lambda n: self.place.seek(0) or self.place.write(struct.pack("q", n))  # type: ignore[func-returns-value]
+                self.target,
+                self.numbers,
+                self.seed,
+                scratch,
+                lambda n: self.place.seek(0) or self.place.write(struct.pack("q", n)),  # type: ignore[func-returns-value]
             )
             with os.fdopen(end, "wb") as stream:
                 stream.write(_to_json(counts))
@@ -276,6 +286,9 @@ class Child:
             status = 1
         finally:
             os._exit(status)
+
+    def _note(self, number: int) -> None:
+        self.place[:8] = struct.pack("q", number)
 
     @property
     def number(self) -> int:
@@ -394,8 +407,8 @@ def run(
 def table(found: dict[str, Counts]) -> str:
     """The counts as Markdown."""
     rows = [
-        "| target | inputs | read | refused | for memory | escapes | slowest, s | most memory, MB |",
-        "|---|---|---|---|---|---|---|---|",
+        "| target | inputs | read | refused | memory | escapes | slowest, s | most MB | CPU ms |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     total = Counts()
     for name, counts in found.items():
@@ -407,5 +420,5 @@ def table(found: dict[str, Counts]) -> str:
 def _row(name: str, c: Counts) -> str:
     return (
         f"| {name} | {c.n:,} | {c.read:,} | {c.refused:,} | {c.no_memory:,} | {c.n_escapes:,} "
-        f"| {c.slowest_s:.2f} | {c.most_bytes / 1e6:.0f} |"
+        f"| {c.slowest_s:.2f} | {c.most_bytes / 1e6:.0f} | {1e3 * c.cpu_s / max(c.n, 1):.1f} |"
     )

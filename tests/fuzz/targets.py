@@ -16,6 +16,10 @@ from typing import Any
 import h5py
 import numpy as np
 from PIL import Image
+from v1sim.convert.bundle import read_index
+from v1sim.convert.checkpoint import network_of, shard_reader
+from v1sim.convert.keras_files import keras_advice, keras_kind
+from v1sim.convert.variables import find_variables
 
 from tests.fuzz import mutate
 from tests.networks import N_LGN, N_NEURONS, tiny_network, with_parts, write_tiny
@@ -24,10 +28,6 @@ from v1sim import cli, guard
 from v1sim.batch.sweep import load_sweep
 from v1sim.config import load_config
 from v1sim.conversion.inspection import inspect_checkpoint
-from v1sim.convert.bundle import read_index
-from v1sim.convert.checkpoint import network_of, shard_reader
-from v1sim.convert.keras_files import keras_advice, keras_kind
-from v1sim.convert.variables import find_variables
 from v1sim.documents.batch import RunStateDocument
 from v1sim.documents.check import CheckDocument
 from v1sim.documents.run import RunReport
@@ -57,8 +57,8 @@ class Target:
     """One parser.
 
     ``make(folder)`` writes sound inputs; ``damage`` says of each file that is damaged how that is
-    done; ``read(folder, file)`` reads them, ``file`` being the damaged one. ``share`` is the part of
-    all inputs that goes to this target, beside those of others.
+    done; ``read(folder, file)`` reads them, ``file`` being the damaged one. ``share`` is how many
+    inputs it gets beside those of other targets.
     """
 
     name: str
@@ -228,8 +228,9 @@ def make_configurations(folder: Path) -> None:
     (folder / "simple.yaml").write_text(SIMPLE)
     (folder / "sweep.yaml").write_text(SWEEP)
     overrides = (
-        "stimulus.trials=2", "stimulus={kind: flash, luminance: 1}", "background=none", "waive={a.b: c}",
-        "network=net.h5", "seed=3", "simulation.dt_ms=0.1", "recording.voltage_of=[1, 2]",
+        "stimulus.trials=2", "stimulus={kind: flash, luminance: 1}", "background=none",
+        "waive={a.b: c}", "network=net.h5", "seed=3", "simulation.dt_ms=0.1",
+        "recording.voltage_of=[1, 2]",
         "require=any", "recurrent=trained,input=any", "updates=20,change=0.1", "a.check=a reason",
     )  # fmt: skip
     (folder / "set.txt").write_text("\n".join(overrides))

@@ -106,7 +106,7 @@ def imports() -> list[tuple[str, str, str]]:
 
 def test_every_part_has_its_place():
     parts = {p.name.removesuffix(".py") for p in PACKAGE.iterdir()}
-    parts -= {"__init__", "__main__", "__pycache__", "py.typed"}
+    parts -= {"__init__", "__main__", "__pycache__", "py.typed", "data"}
     assert parts <= set(ORDER)
 
 

@@ -14,7 +14,6 @@ from v1sim.checks.baseline import baseline_weights, usable_baseline
 from v1sim.checks.registry import Context
 from v1sim.guard import Policy, examine
 from v1sim.model import NetworkModel, Severity, Verdict
-from v1sim.sources import open_network
 from v1sim.sources.hdf5 import write_network
 from v1sim.verdict import FROZEN_INPUT
 
@@ -22,9 +21,19 @@ TINY = replace(tiny_network(), provenance=None)
 
 
 @pytest.fixture(scope="module")
-def networks(shared_data) -> dict[str, NetworkModel]:
-    names = ("untrained", "few_steps", "trained", "untrained_fallback_pA")
-    return {n: open_network(shared_data / "trained_a" / f"net_A_{n}.h5") for n in names}
+def networks(training) -> dict[str, NetworkModel]:
+    return {name: training.open(name) for name in training.files}
+
+
+@pytest.fixture(scope="module")
+def policy(training) -> Policy:
+    return Policy(baseline=training.files["untrained"])
+
+
+def name_of(network: NetworkModel, cell_type: int) -> str:
+    """A type as findings call it."""
+    names = network.cell_types.name
+    return names[cell_type] if names else f"type {cell_type}"
 
 
 def compared(before: NetworkModel, after: NetworkModel):
@@ -37,7 +46,7 @@ def compared(before: NetworkModel, after: NetworkModel):
         ("trained", Verdict.TRAINED, "changed"),
         ("few_steps", Verdict.UNTRAINED, "almost"),
         ("untrained", Verdict.UNTRAINED, "identical"),
-        ("untrained_fallback_pA", Verdict.UNTRAINED, "in pA"),
+        ("fallback", Verdict.UNTRAINED, "in pA"),
     ],
 )
 def test_reference_networks(networks, name, verdict, words):
@@ -58,7 +67,7 @@ def test_numbers_are_those_of_numpy(networks):
     assert found.n_unchanged == np.count_nonzero(a == b)
     assert found.n_sign_changed == np.count_nonzero(a * b < 0) == 0
     assert found.same_wiring
-    assert 0.7 < found.correlation < 0.9
+    assert 0.3 < found.correlation < 0.9
 
 
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.2, 1.0])
@@ -69,7 +78,8 @@ def test_unchanged_parts(networks, share):
     found = compared(before, damaged(after, "recurrent", weight=weight))["recurrent"]
     expected = {0.0: Verdict.TRAINED, 0.05: Verdict.TRAINED, 0.2: Verdict.MIXED}
     assert found.verdict is expected.get(share, Verdict.UNTRAINED)
-    assert found.n_unchanged == pytest.approx(kept.sum(), abs=3)
+    equal = before.tables["recurrent"].weight == weight
+    assert found.n_unchanged == equal.sum() >= kept.sum()
 
 
 def test_a_type_that_was_left_out_is_named(networks):
@@ -78,7 +88,7 @@ def test_a_type_that_was_left_out_is_named(networks):
     weight = np.where(chosen, before.tables["recurrent"].weight, after.tables["recurrent"].weight)
     found = compared(before, damaged(after, "recurrent", weight=weight))["recurrent"]
     assert found.verdict is Verdict.MIXED
-    assert any(part.startswith("onto type 5:") for part in found.parts)
+    assert any(part.startswith(f"onto {name_of(after, 5)}:") for part in found.parts)
 
 
 def test_a_pair_of_types_that_was_left_out_is_named(networks):
@@ -90,7 +100,8 @@ def test_a_pair_of_types_that_was_left_out_is_named(networks):
         weight = np.where(chosen, before.tables["recurrent"].weight, table.weight)
         found = compared(before, damaged(after, "recurrent", weight=weight))["recurrent"]
         assert found.verdict is (Verdict.MIXED if mixed else Verdict.TRAINED)
-        expected = f"type {code // 100} -> type {code % 100}: {chosen.sum()} of {chosen.sum()} "
+        pre, post = (name_of(after, kind) for kind in divmod(code, 100))
+        expected = f"{pre} -> {post}: {chosen.sum():,} of {chosen.sum():,} "
         assert [part for part in found.parts if part.startswith(expected)] == list(found.parts)
         assert bool(found.parts) is mixed
 
@@ -116,8 +127,8 @@ def test_shuffled_initial_weights_are_untrained_and_named(networks):
     assert (found.verdict, "shuffled" in found.what) == (Verdict.UNTRAINED, True)
 
 
-def test_the_files_exchanged_are_refused(networks, shared_data):
-    policy = Policy(baseline=shared_data / "trained_a" / "net_A_trained.h5")
+def test_the_files_exchanged_are_refused(networks, training):
+    policy = Policy(baseline=training.files["trained"])
     for name in ("untrained", "trained"):
         report = examine(networks[name], policy)
         (finding,) = [f for f in report.findings if f.check == "baseline.usable"]
@@ -132,13 +143,13 @@ def test_another_network_is_no_baseline(networks, tmp_path):
     write_network(TINY, tmp_path / "tiny.h5")
     report = examine(networks["trained"], Policy(baseline=tmp_path / "tiny.h5"))
     (finding,) = [f for f in report.findings if f.check == "baseline.same_network"]
-    assert "1,000 neurons, the baseline 60" in finding.message
+    assert f"{networks['trained'].n_neurons:,} neurons, the baseline 60" in finding.message
     assert report.proof == "evidence"
     assert not report.passed
 
 
-def test_overall_verdict_and_arrays(networks, shared_data):
-    policy = Policy(baseline=shared_data / "trained_a" / "net_A_untrained.h5", strength="proof")
+def test_overall_verdict_and_arrays(networks, policy):
+    policy = replace(policy, strength="proof")
     report = examine(networks["trained"], policy)
     assert (report.verdict, report.proof, report.passed) == (Verdict.TRAINED, "baseline", True)
     assert report.arrays["input/bkg_weights"].verdict is Verdict.UNTRAINED
@@ -152,14 +163,11 @@ def test_overall_verdict_and_arrays(networks, shared_data):
 
 
 @pytest.mark.parametrize("kept", ["identical", "almost"])
-def test_input_that_was_frozen_or_lost_is_mixed_until_somebody_says_which(
-    networks, shared_data, kept
-):
+def test_input_that_was_frozen_or_lost_is_mixed_until_somebody_says_which(networks, policy, kept):
     untrained = networks["untrained"].tables["lgn"].weight
     if kept == "almost":  # as 16 bits leave them
         untrained = untrained.astype(np.float16).astype(np.float32)
     frozen = damaged(networks["trained"], "lgn", weight=untrained)
-    policy = Policy(baseline=shared_data / "trained_a" / "net_A_untrained.h5")
     report = examine(frozen, policy)
     (finding,) = report.blocking
     assert (finding.check, finding.where) == (FROZEN_INPUT, "input/weights")
@@ -172,21 +180,20 @@ def test_input_that_was_frozen_or_lost_is_mixed_until_somebody_says_which(
     assert dict(report.waived) == dict(waived.waivers)
 
 
-def test_input_that_is_proven_to_be_frozen_is_not_asked_about(networks, shared_data):
+def test_input_that_is_proven_to_be_frozen_is_not_asked_about(networks, policy):
     frozen = damaged(networks["trained"], "lgn", weight=networks["untrained"].tables["lgn"].weight)
     origins = {
         "recurrent.weight": ("trained variable", "x"),
         "lgn.weight": ("initial value", "y; frozen: training did not change it"),
     }
     stamped = sealed(frozen, kind="trained", origins=origins)
-    policy = Policy(baseline=shared_data / "trained_a" / "net_A_untrained.h5")
     report = examine(stamped, policy)
     assert (report.verdict, report.proof, report.passed) == (Verdict.TRAINED, "provenance", True)
     assert {f.check for f in report.findings if f.severity is not Severity.INFO} == set()
 
 
 @pytest.mark.parametrize("damage", ["recurrent", "half", "shuffled"])
-def test_the_waiver_of_frozen_input_covers_nothing_else(networks, shared_data, damage):
+def test_the_waiver_of_frozen_input_covers_nothing_else(networks, policy, damage):
     trained, untrained = networks["trained"], networks["untrained"]
     rng = np.random.default_rng(0)
     if damage == "shuffled":
@@ -200,17 +207,13 @@ def test_the_waiver_of_frozen_input_covers_nothing_else(networks, shared_data, d
         network = damaged(trained, "recurrent", weight=weight)
         if damage == "half":
             network = damaged(network, "lgn", weight=untrained.tables["lgn"].weight)
-    policy = Policy(
-        baseline=shared_data / "trained_a" / "net_A_untrained.h5",
-        waivers={FROZEN_INPUT: "training froze the input"},
-    )
+    policy = replace(policy, waivers={FROZEN_INPUT: "training froze the input"})
     assert "guard.required" in {f.check for f in examine(network, policy).blocking}
 
 
 @pytest.mark.parametrize("group", ["recurrent", "lgn"])
-def test_one_weight_that_changed_too_much_is_found(networks, shared_data, group):
+def test_one_weight_that_changed_too_much_is_found(networks, policy, group):
     trained = networks["trained"]
-    policy = Policy(baseline=shared_data / "trained_a" / "net_A_untrained.h5")
     table = trained.tables[group]
     assert "baseline.jumps" not in {f.check for f in examine(trained, policy).findings}
     size = np.abs(table.weight)
@@ -226,11 +229,10 @@ def test_one_weight_that_changed_too_much_is_found(networks, shared_data, group)
     assert found == [False, True, True, True]
 
 
-def test_types_of_few_silent_cells_are_a_warning(networks, shared_data):
+def test_types_of_few_silent_cells_are_a_warning(networks, policy):
     """Cells that never spiked in training keep the weights of all that they send."""
     trained, untrained = networks["trained"], networks["untrained"]
     n_cells = np.bincount(trained.neurons.cell_type)
-    policy = Policy(baseline=shared_data / "trained_a" / "net_A_untrained.h5")
     for kind, mixed in ((int(np.flatnonzero(n_cells == 4)[0]), False), (n_cells.argmax(), True)):
         silent = trained.neurons.cell_type[trained.tables["recurrent"].pre] == kind
         weight = np.where(
@@ -238,25 +240,23 @@ def test_types_of_few_silent_cells_are_a_warning(networks, shared_data):
         )
         report = examine(damaged(trained, "recurrent", weight=weight), policy)
         (finding,) = [f for f in report.findings if f.check == "baseline.unchanged"]
-        assert f"from type {kind}" in finding.message
+        assert f"from {name_of(trained, kind)}" in finding.message
         assert report.verdict is (Verdict.MIXED if mixed else Verdict.TRAINED)
         assert report.passed is not mixed
 
 
-def test_a_provenance_that_the_baseline_contradicts(networks, shared_data):
+def test_a_provenance_that_the_baseline_contradicts(networks, policy):
     stated = sealed(
         networks["untrained"],
         kind="trained",
         origins={"recurrent.weight": ("trained variable", "x")},
     )
-    policy = Policy(baseline=shared_data / "trained_a" / "net_A_untrained.h5")
     assert examine(stated, Policy()).passed
     report = examine(stated, policy)
     assert "guard.contradiction" in {f.check for f in report.blocking}
 
 
-def test_readout_and_parameters_are_compared(networks, shared_data):
-    policy = Policy(baseline=shared_data / "trained_a" / "net_A_untrained.h5")
+def test_readout_and_parameters_are_compared(networks, policy):
     network = networks["trained"]
     types = network.cell_types.with_columns(c_m_pf=network.cell_types.c_m_pf * 1.01)
     changed = replace(network, cell_types=types, readout=network.readout[::-1])

@@ -16,30 +16,20 @@ from v1sim.checks.registry import Context
 from v1sim.errors import CheckpointError
 from v1sim.guard import Policy, examine
 from v1sim.model import Severity, TrainingMinimum, Verdict
-from v1sim.sources import open_network
 
-NAMES = {"untrained": 0, "few_steps": 5, "trained": 425}
-
-
-@pytest.fixture(scope="module")
-def folder(shared_data):
-    return shared_data / "trained_a"
+NAMES = ("untrained", "few_steps", "trained")
 
 
-def network(folder, name):
-    return open_network(folder / f"net_A_{name}.h5")
-
-
-def index_of(folder, name, *, to=None):
+def index_of(training, name, *, to=None):
     """The index, alone in a folder of its own where ``to`` is given."""
-    path = folder / name / f"ckpt_1000-{NAMES[name]}.index"
+    path = training.indices[name]
     return path if to is None else Path(shutil.copy(path, to))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_network_is_its_own_checkpoint_by_the_index_alone(folder, name, tmp_path):
-    index = index_of(folder, name, to=tmp_path)
-    for order in (network(folder, name), permuted(network(folder, name), 1)):
+def test_each_network_is_its_own_checkpoint_by_the_index_alone(training, name, tmp_path):
+    index = index_of(training, name, to=tmp_path)
+    for order in (training.open(name), permuted(training.open(name), 1)):
         report = examine(order, Policy(checkpoint=index, strength="proof"))
         trained = name == "trained"  # ten updates count as no training
         assert report.verdict is (Verdict.TRAINED if trained else Verdict.UNTRAINED)
@@ -49,22 +39,23 @@ def test_each_network_is_its_own_checkpoint_by_the_index_alone(folder, name, tmp
     assert bool(updates) is (name == "few_steps")
 
 
-def test_a_short_training_counts_where_the_policy_says_so(folder):
+def test_a_short_training_counts_where_the_policy_says_so(training):
     """A baseline that differs by little is then no contradiction to a proof of few updates."""
+    few = training.few_updates
     policy = Policy(
-        checkpoint=index_of(folder, "few_steps"),
-        baseline=folder / "net_A_untrained.h5",
-        minimum=TrainingMinimum(updates=10, change=0.01),
+        checkpoint=index_of(training, "few_steps"),
+        baseline=training.files["untrained"],
+        minimum=TrainingMinimum(updates=few, change=0.01),
     )
-    report = examine(network(folder, "few_steps"), policy)
+    report = examine(training.open("few_steps"), policy)
     assert (report.verdict, report.proof, report.passed) == (Verdict.TRAINED, "checkpoint", True)
     warned = {f.check for f in report.findings if f.severity is Severity.WARNING}
     assert warned == {"checkpoint.updates", "baseline.unchanged"}
     for less in (
-        replace(policy, minimum=TrainingMinimum(updates=10, change=0.02)),
-        replace(policy, minimum=TrainingMinimum(updates=11), baseline=None),
+        replace(policy, minimum=TrainingMinimum(updates=few, change=0.2)),
+        replace(policy, minimum=TrainingMinimum(updates=few + 1), baseline=None),
     ):
-        short = examine(network(folder, "few_steps"), less)
+        short = examine(training.open("few_steps"), less)
         assert (short.verdict, short.passed) == (Verdict.UNTRAINED, False)
 
 
@@ -79,7 +70,7 @@ def test_few_updates_are_read_off_provenance_too(iterations, warns):
 
 
 @pytest.mark.parametrize("proof", ["checkpoint", "provenance"])
-def test_looks_are_no_error_where_the_array_is_proven(folder, proof, monkeypatch):
+def test_looks_are_no_error_where_the_array_is_proven(training, proof, monkeypatch):
     """A training may leave what looks like damage; then it is what was trained."""
     checks = registry.registered_checks()
 
@@ -88,9 +79,9 @@ def test_looks_are_no_error_where_the_array_is_proven(folder, proof, monkeypatch
 
     name = "patterns.blank"
     monkeypatch.setitem(registry._CHECKS, name, replace(checks[name], function=blank))
-    trained = network(folder, "trained")
+    trained = training.open("trained")
     assert {f.check for f in examine(trained, Policy()).blocking} >= {name}
-    policy = Policy(checkpoint=index_of(folder, "trained"))
+    policy = Policy(checkpoint=index_of(training, "trained"))
     if proof == "provenance":
         trained, policy = sealed(trained, kind="trained"), Policy()
     report = examine(trained, policy)
@@ -105,9 +96,10 @@ def test_looks_are_no_error_where_the_array_is_proven(folder, proof, monkeypatch
 
 
 @pytest.mark.parametrize("alone", [True, False])
-def test_another_checkpoint_of_the_same_training_is_refused(folder, alone, tmp_path):
-    index = index_of(folder, "few_steps", to=tmp_path if alone else None)
-    report = examine(network(folder, "trained"), Policy(checkpoint=index))
+def test_another_checkpoint_of_the_same_training_is_refused(network_a, alone, tmp_path):
+    training = network_a
+    index = index_of(training, "few_steps", to=tmp_path if alone else None)
+    report = examine(training.open("trained"), Policy(checkpoint=index))
     where = {f.where: f for f in report.findings if f.check == "checkpoint.equal"}
     assert set(where) == {"recurrent/weights", "input/weights"}
     found = where["recurrent/weights"]
@@ -118,8 +110,8 @@ def test_another_checkpoint_of_the_same_training_is_refused(folder, alone, tmp_p
 
 
 @pytest.mark.parametrize("damage", ["sign", "x1000", "swap"])
-def test_one_changed_weight_is_found(folder, damage, tmp_path):
-    trained = network(folder, "trained")
+def test_one_changed_weight_is_found(training, damage, tmp_path):
+    trained = training.open("trained")
     rng = np.random.default_rng(5)
     for index in rng.choice(np.flatnonzero(trained.tables["recurrent"].weight), 5):
         weight = trained.tables["recurrent"].weight.copy()
@@ -132,30 +124,30 @@ def test_one_changed_weight_is_found(folder, damage, tmp_path):
         weight[change[0]] = change[1]
         report = examine(
             damaged(trained, "recurrent", weight=weight),
-            Policy(checkpoint=index_of(folder, "trained", to=tmp_path)),
+            Policy(checkpoint=index_of(training, "trained", to=tmp_path)),
         )
         assert "checkpoint.equal" in {f.check for f in report.blocking}
 
 
-def test_a_checkpoint_of_another_network_is_refused(folder):
-    report = examine(tiny_network(), Policy("any", checkpoint=index_of(folder, "trained")))
+def test_a_checkpoint_of_another_network_is_refused(training):
+    report = examine(tiny_network(), Policy("any", checkpoint=index_of(training, "trained")))
     assert "checkpoint.equal" in {f.check for f in report.blocking}
     messages = " ".join(f.message for f in report.blocking)
-    assert "60 neurons, the checkpoint 1,000" in messages
+    assert f"60 neurons, the checkpoint {training.open().n_neurons:,}" in messages
 
 
-def test_a_checkpoint_that_cannot_be_used_is_an_input_error(folder, tmp_path):
+def test_a_checkpoint_that_cannot_be_used_is_an_input_error(training, tmp_path):
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         examine(tiny_network(), Policy(checkpoint=tmp_path / "ckpt-1"))
     broken = tmp_path / "ckpt_1000-425.index"
-    broken.write_bytes(index_of(folder, "trained").read_bytes()[:-60])
+    broken.write_bytes(index_of(training, "trained").read_bytes()[:-60])
     with pytest.raises(CheckpointError, match="damaged"):
         examine(tiny_network(), Policy(checkpoint=broken))
 
 
-def test_input_that_was_frozen_leaves_a_network_trained(folder, monkeypatch):
+def test_input_that_was_frozen_leaves_a_network_trained(training, monkeypatch):
     """The optimizer has no moments of what it does not train; arrays say which is which."""
-    policy = Policy(checkpoint=index_of(folder, "trained"))
+    policy = Policy(checkpoint=index_of(training, "trained"))
     real = Context.checkpoint.func
 
     def frozen(self):
@@ -166,15 +158,15 @@ def test_input_that_was_frozen_leaves_a_network_trained(folder, monkeypatch):
         return replace(comparison, evidence=replace(evidence, tables=tables))
 
     monkeypatch.setattr(Context, "checkpoint", property(frozen))
-    report = examine(network(folder, "trained"), policy)
+    report = examine(training.open("trained"), policy)
     assert (report.verdict, report.passed) == (Verdict.TRAINED, True)
     assert report.arrays["input/weights"].verdict is Verdict.UNTRAINED
     assert "froze" in report.arrays["input/weights"].why
     (finding,) = [f for f in report.findings if f.check == "checkpoint.frozen_input"]
     assert "holds other weights" in finding.message
     # The checkpoint settles what the baseline cannot tell.
-    frozen_in = replace(policy, baseline=folder / "net_A_untrained.h5")
-    assert examine(network(folder, "trained"), frozen_in).passed
+    frozen_in = replace(policy, baseline=training.files["untrained"])
+    assert examine(training.open("trained"), frozen_in).passed
 
 
 def test_provenance_says_that_input_was_frozen():
@@ -207,7 +199,7 @@ def test_what_an_earlier_version_wrote_counts_where_the_weights_bear_it_out(mome
     assert report.passed is counts
 
 
-def test_equal_to_a_checkpoint_that_proves_nothing_is_no_proof(folder, monkeypatch):
+def test_equal_to_a_checkpoint_that_proves_nothing_is_no_proof(training, monkeypatch):
     """Counters and slots of other tables prove nothing of the recurrent weights."""
     real = Context.checkpoint.func
 
@@ -223,8 +215,8 @@ def test_equal_to_a_checkpoint_that_proves_nothing_is_no_proof(folder, monkeypat
 
     monkeypatch.setattr(Context, "checkpoint", property(unproven))
     for name, proof in (("trained", "evidence"), ("untrained", "checkpoint")):
-        policy = Policy(checkpoint=index_of(folder, name), strength="proof")
-        report = examine(network(folder, name), policy)
+        policy = Policy(checkpoint=index_of(training, name), strength="proof")
+        report = examine(training.open(name), policy)
         assert not report.passed
         assert report.verdict != "trained" or proof == "evidence"
         assert report.proof != "checkpoint" or report.verdict is not Verdict.TRAINED

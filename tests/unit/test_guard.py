@@ -114,24 +114,22 @@ def test_undetermined_weights_name_the_commands_that_settle_it():
         ("trained", True),
         ("few_steps", False),
         ("untrained", False),
-        ("untrained_fallback_pA", False),
+        ("fallback", False),
     ],
 )
-def test_reference_networks(shared_data, name, passes):
-    network = open_network(shared_data / "trained_a" / f"net_A_{name}.h5")
+def test_reference_networks(training, name, passes):
+    network = training.open(name)
     report = examine(network, Policy())
     assert report.passed is passes
-    expected = {"trained": set(), "untrained_fallback_pA": {"guard.required", "units.psp"}}
+    expected = {"trained": set(), "fallback": {"guard.required", "units.psp"}}
     assert blocking(report) >= expected.get(name, {"guard.required"})
-    if name != "untrained_fallback_pA":
+    if name != "fallback":
         assert blocking(report) <= {"guard.required"}
     assert report.groups["recurrent"]["n"] == len(network.tables["recurrent"])
 
 
-def test_a_pass_by_the_file_alone_says_what_the_file_cannot_show(shared_data):
-    folder = shared_data / "trained_a"
-    network = open_network(folder / "net_A_trained.h5")
-    untrained = open_network(folder / "net_A_untrained.h5")
+def test_a_pass_by_the_file_alone_says_what_the_file_cannot_show(training):
+    network, untrained = training.open("trained"), training.open("untrained")
     for lgn in (network.tables["lgn"], untrained.tables["lgn"]):
         report = examine(with_parts(network, lgn=lgn), Policy())
         assert report.passed
@@ -149,7 +147,7 @@ def test_a_pass_by_the_file_alone_says_what_the_file_cannot_show(shared_data):
     shown = screen.file.getvalue()
     assert finding.message in shown
     assert "input/weights: undetermined" in shown
-    proven = examine(network, Policy(baseline=folder / "net_A_untrained.h5"))
+    proven = examine(network, Policy(baseline=training.files["untrained"]))
     assert EVIDENCE not in {f.check for f in proven.findings}
 
 

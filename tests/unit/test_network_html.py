@@ -46,11 +46,10 @@ def test_verdict_first_then_findings_then_pictures(tmp_path):
         assert words in text
 
 
-def test_beside_a_baseline_and_a_checkpoint(shared_data, tmp_path):
-    folder = shared_data / "trained_a"
+def test_beside_a_baseline_and_a_checkpoint(shipped, tmp_path):
     write_tiny(tmp_path / "before.h5")
     assert n_pictures(page(NET, tmp_path / "b.html", baseline=tmp_path / "before.h5")) == 3
-    index = folder / "trained" / "ckpt_1000-425.index"
+    index = shipped.indices["trained"]
     text = page(NET, tmp_path / "c.html", checkpoint=index)
     assert "is of another network and is not drawn" in text
     assert n_pictures(text) == 2

@@ -180,12 +180,11 @@ def test_other_checkpoint_of_the_same_training(index, tmp_path):
     assert {pre for pre, _ in table.class_pairs} <= set(NETWORK.cell_types.name)
 
 
-def test_reference_files_are_proven_by_their_index(shared_data):
-    reference = shared_data / "trained_a"
-    index = read_index(reference / "trained/ckpt_1000-425.index")
-    assert compare_with_checkpoint(open_network(reference / "net_A_trained.h5"), index).equal
-    for other in ("untrained", "few_steps", "untrained_fallback_pA"):
-        compared = compare_with_checkpoint(open_network(reference / f"net_A_{other}.h5"), index)
+def test_reference_files_are_proven_by_their_index(training):
+    index = read_index(training.indices["trained"])
+    assert compare_with_checkpoint(training.open("trained"), index).equal
+    for other in ("untrained", "few_steps", "fallback"):
+        compared = compare_with_checkpoint(training.open(other), index)
         assert compared.status("recurrent.weight") == "different"
         assert compared.status("recurrent.pre") == "equal"
 

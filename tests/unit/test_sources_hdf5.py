@@ -81,8 +81,8 @@ def test_a_written_network_reads_back_the_same(tmp_path):
             assert not getattr(table, name).flags.writeable
 
 
-def test_the_reference_network_reads_as_h5py_does(shared_data):
-    path = shared_data / "trained_a" / "net_A_trained.h5"
+def test_the_reference_network_reads_as_h5py_does(training):
+    path = training.files["trained"]
     network = open_network(path)
     with h5py.File(path) as file:
         for group, table in (
@@ -105,7 +105,8 @@ def test_the_reference_network_reads_as_h5py_does(shared_data):
             network.neurons.position_um[:, 1], file["neurons/positions_y"]
         )
     assert (network.tables["lgn"].delay_ms == 1).all()
-    assert (network.n_neurons, network.lgn.size, len(network.readout)) == (1000, 600, 10)
+        sizes = tuple(int(file.attrs[name]) for name in ("n_neurons", "n_input", "n_output"))
+    assert (network.n_neurons, network.lgn.size, len(network.readout)) == sizes
     assert network.source.stored_dtype["neurons.cell_type"] == "int64"
 
 

@@ -14,7 +14,6 @@ from v1sim.simulation.step_constants import (
     tensorflow_exp,
     tensorflow_sigmoid,
 )
-from v1sim.sources import open_network
 
 _TENSORFLOW = """
 import sys, numpy as np, tensorflow as tf
@@ -31,17 +30,15 @@ for checkpoint in sys.argv[1:]:
 """
 #: Multiples of 16: TensorFlow computes what is left over from its vectors in another way.
 ARGUMENTS = np.concatenate([np.linspace(-12, 12, 32_000), -np.geomspace(1e-6, 1, 4000)])
-CHECKPOINTS = {"trained": "ckpt_1000-425", "untrained": "ckpt_1000-0"}
 
 
 @pytest.fixture(scope="module")
-def tensorflow(shared_data, tmp_path_factory):
+def tensorflow(training, tmp_path_factory):
     """A folder of what TensorFlow gave, in a process of its own: importing it takes 10 s."""
     folder = tmp_path_factory.mktemp("tensorflow")
     np.save(folder / "x.npy", ARGUMENTS.astype(np.float32))
-    paths = [str(shared_data / "trained_a" / name / ckpt) for name, ckpt in CHECKPOINTS.items()]
     done = subprocess.run(
-        [sys.executable, "-c", _TENSORFLOW, *paths],
+        [sys.executable, "-c", _TENSORFLOW, str(training.checkpoint)],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -62,10 +59,9 @@ def test_every_bit_is_tensorflows(tensorflow, name, ours):
     )
 
 
-@pytest.mark.parametrize("name", CHECKPOINTS)
-def test_every_bit_is_the_checkpoints(tensorflow, shared_data, name):
-    held = np.load(tensorflow / f"{CHECKPOINTS[name]}.npz")
-    network = open_network(shared_data / "trained_a" / f"net_A_{name}.h5")
+def test_every_bit_is_the_checkpoints(tensorflow, training):
+    held = np.load(tensorflow / f"{training.checkpoint.name}.npz")
+    network = training.open()
     constants = step_constants(network.cell_types)[network.neurons.cell_type]
     expected = np.column_stack(
         [

@@ -28,7 +28,6 @@ from v1sim.model import (
     Verdict,
 )
 from v1sim.report.terminal import check_report
-from v1sim.sources import open_network
 from v1sim.sources.hdf5 import write_network
 from v1sim.verdict import EVIDENCE, FROZEN_INPUT, judge_weights
 
@@ -137,17 +136,16 @@ def test_checks_can_be_renamed(rename_checks, tmp_path):
     same_whatever_the_names(networks, policies, rename_checks)
 
 
-def test_checks_can_be_renamed_where_there_is_a_checkpoint(rename_checks, shared_data):
-    folder = shared_data / "trained_a"
-    trained, untrained = (open_network(folder / f"net_A_{n}.h5") for n in ("trained", "untrained"))
+def test_checks_can_be_renamed_where_there_is_a_checkpoint(rename_checks, training):
+    trained, untrained = training.open("trained"), training.open("untrained")
     part = trained.tables["recurrent"].weight.copy()
     half = trained.tables["recurrent"].post < trained.n_neurons // 2
     part[half] = untrained.tables["recurrent"].weight[half]
     networks = [trained, untrained, damaged(trained, "recurrent", weight=part)]
     policies = [
         Policy(baseline=baseline, checkpoint=checkpoint)
-        for baseline in (None, folder / "net_A_untrained.h5")
-        for checkpoint in (None, folder / "trained" / "ckpt_1000-425.index")
+        for baseline in (None, training.files["untrained"])
+        for checkpoint in (None, training.indices["trained"])
     ]
     assert examine(networks[2], Policy()).verdict is Verdict.MIXED
     same_whatever_the_names(networks * len(policies), policies * len(networks), rename_checks)
@@ -175,11 +173,8 @@ def test_weights_are_judged_alike_without_the_gate(name, with_baseline, tmp_path
     assert dict(judged) == dict(report.arrays)
 
 
-def test_weights_of_a_training_and_before_it(shared_data):
-    folder = shared_data / "trained_a"
-    trained, few, untrained = (
-        open_network(folder / f"net_A_{n}.h5") for n in ("trained", "few_steps", "untrained")
-    )
+def test_weights_of_a_training_and_before_it(training):
+    trained, few, untrained = map(training.open, ("trained", "few_steps", "untrained"))
     for network, verdict, against_baseline in (
         (trained, Verdict.TRAINED, Verdict.TRAINED),
         (few, Verdict.UNDETERMINED, Verdict.UNTRAINED),
@@ -199,21 +194,16 @@ def test_no_name_of_a_check_stands_in_the_verdict():
 # --- the least that counts as a training ---------------------------------------------------------
 
 
-def test_more_evidence_never_makes_a_verdict_milder(shared_data):
+def test_more_evidence_never_makes_a_verdict_milder(training):
     """A network that evidence calls untrained or mixed passes with no more evidence either."""
-    folder = shared_data / "trained_a"
-    trained, few, untrained = (
-        open_network(folder / f"net_A_{n}.h5") for n in ("trained", "few_steps", "untrained")
-    )
+    trained, few, untrained = map(training.open, ("trained", "few_steps", "untrained"))
     part = trained.tables["recurrent"].weight.copy()
     half = trained.tables["recurrent"].post < trained.n_neurons // 2
     part[half] = untrained.tables["recurrent"].weight[half]
-    checkpoints = sorted(folder.glob("*/*.index"))
-    assert len(checkpoints) == 3
     for network in (few, untrained, damaged(trained, "recurrent", weight=part)):
         reports = {}
-        for checkpoint in (None, *checkpoints):
-            for baseline in (None, folder / "net_A_untrained.h5"):
+        for checkpoint in (None, *training.indices.values()):
+            for baseline in (None, training.files["untrained"]):
                 given = frozenset({checkpoint, baseline} - {None})
                 policy = Policy(checkpoint=checkpoint, baseline=baseline)
                 reports[given] = examine(network, policy)
@@ -222,9 +212,8 @@ def test_more_evidence_never_makes_a_verdict_milder(shared_data):
             if less <= more and bad:
                 assert reports[more].verdict in (Verdict.UNTRAINED, Verdict.MIXED)
                 assert not reports[more].passed
-    assert examine(trained, Policy(checkpoint=checkpoints[1])).passed == (
-        "425" in checkpoints[1].name
-    )
+    for name, index in training.indices.items():
+        assert examine(trained, Policy(checkpoint=index)).passed is (name == "trained")
 
 
 @pytest.mark.parametrize(
@@ -407,9 +396,9 @@ def test_a_waived_error_is_a_doubt():
     assert good.doubts == ()
 
 
-def test_what_the_file_alone_does_not_show_is_said(shared_data):
+def test_what_the_file_alone_does_not_show_is_said(training):
     """Each of these damages passes by the file alone, and is named where the file is judged."""
-    network = open_network(shared_data / "trained_a" / "net_A_trained.h5")
+    network = training.open()
     types = network.cell_types
     order = np.random.default_rng(1).permutation(network.lgn.size).astype(np.int32)
     later = network.tables["recurrent"].delay_ms + np.float32(1)
