@@ -104,8 +104,8 @@ def test_the_reference_network_reads_as_h5py_does(training):
         np.testing.assert_array_equal(
             network.neurons.position_um[:, 1], file["neurons/positions_y"]
         )
-    assert (network.tables["lgn"].delay_ms == 1).all()
         sizes = tuple(int(file.attrs[name]) for name in ("n_neurons", "n_input", "n_output"))
+    assert (network.tables["lgn"].delay_ms == 1).all()
     assert (network.n_neurons, network.lgn.size, len(network.readout)) == sizes
     assert network.source.stored_dtype["neurons.cell_type"] == "int64"
 
