@@ -16,16 +16,16 @@ from typing import Any
 import h5py
 import numpy as np
 from PIL import Image
-from v1sim.checkpoints.bundle import read_index
-from v1sim.checkpoints.checkpoint import network_of, shard_reader
-from v1sim.checkpoints.keras_files import keras_advice, keras_kind
-from v1sim.checkpoints.variables import find_variables
 
 from tests.fuzz import mutate
 from tests.networks import N_LGN, N_NEURONS, tiny_network, with_parts, write_tiny
 from tests.training_folder import write_training_folder
 from v1sim import cli, guard
 from v1sim.batch.sweep import load_sweep
+from v1sim.checkpoints.bundle import read_index
+from v1sim.checkpoints.checkpoint import network_of, shard_reader
+from v1sim.checkpoints.keras_files import keras_advice, keras_kind
+from v1sim.checkpoints.variables import find_variables
 from v1sim.config import load_config
 from v1sim.conversion.inspection import inspect_checkpoint
 from v1sim.documents.batch import RunStateDocument
