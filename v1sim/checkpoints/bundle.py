@@ -386,8 +386,8 @@ def _parse(data: bytes) -> tuple[int, dict[str, TensorEntry]]:
         msg = "it has no header"
         raise wire.DamageError(msg)
     fields = wire.fields(header)
-    n_shards = int(fields.get(1, [1])[-1])
-    if int(fields.get(2, [0])[-1]) != 0:
+    n_shards = wire.last(fields, 1, 1)
+    if wire.last(fields, 2) != 0:
         msg = "its data are big-endian"
         raise wire.DamageError(msg)
     if not 1 <= n_shards <= 99_999:

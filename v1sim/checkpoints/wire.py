@@ -30,14 +30,17 @@ def varint(data: bytes, position: int) -> tuple[int, int]:
             raise DamageError(msg)
 
 
-def fields(message: bytes) -> Fields:
+def fields(message: bytes | int) -> Fields:
     """Fields of a message by number, in the order in which they stand in it.
 
     Raises
     ------
     DamageError
-        If it is none.
+        If it is none, or the number that a damaged file has where a message belongs.
     """
+    if isinstance(message, int):
+        msg = f"the number {message} stands where a message belongs"
+        raise DamageError(msg)
     found: Fields = {}
     position = 0
     value: Any
