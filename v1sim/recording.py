@@ -33,7 +33,9 @@ from numpy.typing import NDArray
 
 from v1sim.cell_classes import CellClasses
 from v1sim.errors import InputError
-from v1sim.files.hdf5 import given_hdf5, open_hdf5
+from v1sim.files.hdf5 import closing_quietly, given_hdf5, open_hdf5
+from v1sim.files.identify import printable
+from v1sim.memory import raise_lack_of_memory
 from v1sim.model import (
     V1,
     NeuronPopulation,
@@ -607,11 +609,14 @@ def read_nwb(path: Path) -> Recording:
 
     file = open_hdf5(path)
     try:
-        with file, pynwb.NWBHDF5IO(file=file, mode="r") as nwb:
+        with closing_quietly(file), pynwb.NWBHDF5IO(file=file, mode="r") as nwb:
             return _from_nwb(nwb.read(), path)
-    except (OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # pynwb, hdmf and h5py raise many kinds on damaged files
+        raise_lack_of_memory(error)
         raise InputError(
-            f"cannot be read as a recording: {error}",
+            f"cannot be read as a recording: {printable(' '.join(str(error).split()))}",
             where=str(path),
             expected="an NWB file written by v1sim run",
             hint="give a complete run folder",

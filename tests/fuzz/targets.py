@@ -110,12 +110,12 @@ def make_network(folder: Path) -> None:
     write_tiny(folder / "net.h5")
 
 
-@target("network", make_network, net__h5=mutate.mutate_hdf5, share=2.0)
+@target("network", make_network, net__h5=mutate.mutate_hdf5, share=1.0)
 def _network(folder: Path, file: Path) -> None:
     open_network(file)
 
 
-@target("network through the gate", make_network, net__h5=mutate.mutate_hdf5, share=0.4)
+@target("network through the gate", make_network, net__h5=mutate.mutate_hdf5, share=0.15)
 def _gate(folder: Path, file: Path) -> None:
     report = guard.examine(open_network(file), POLICY)
     crashes = [f for f in report.findings if f.check == "guard.crash"]
@@ -138,7 +138,7 @@ _INDEX = {"ck-1__index": mutate.mutate_index}
 _BOTH = {**_INDEX, "ck-1__data-00000-of-00001": mutate.mutate_bytes}
 
 
-@target("checkpoint index", make_checkpoint, share=2.0, **_INDEX)
+@target("checkpoint index", make_checkpoint, share=4.0, **_INDEX)
 def _index(folder: Path, file: Path) -> None:
     read_index(folder / "ck-1")
 
@@ -154,7 +154,7 @@ def _conversion(folder: Path, file: Path) -> None:
     network_of(index, find_variables(index), shard_reader(index))
 
 
-@target("checkpoint as proof", make_checkpoint, share=0.3, **_BOTH)
+@target("checkpoint as proof", make_checkpoint, share=0.15, **_BOTH)
 def _proof(folder: Path, file: Path) -> None:
     policy = guard.Policy("any", checkpoint=folder / "ck-1")
     report = guard.examine(open_network(folder / "net.h5"), policy)
@@ -247,7 +247,7 @@ def _configuration(folder: Path, file: Path) -> None:
     load_config(file)
 
 
-@target("sweep", make_configurations, share=0.5, sweep__yaml=mutate.mutate_yaml)
+@target("sweep", make_configurations, share=0.3, sweep__yaml=mutate.mutate_yaml)
 def _sweep(folder: Path, file: Path) -> None:
     load_sweep(file)
 
@@ -500,7 +500,7 @@ def make_documents(folder: Path) -> None:
     )  # fmt: skip
 
 
-@target("pass of a batch", make_documents, pass__json=mutate.mutate_json)
+@target("pass of a batch", make_documents, share=0.4, pass__json=mutate.mutate_json)
 def _pass(folder: Path, file: Path) -> None:
     (kept,) = (folder / "shared").glob("pass-*.json")
     shutil.copy(file, kept)
@@ -514,7 +514,7 @@ def _report(folder: Path, file: Path) -> None:
     RunReport.read(file, expected="a report").to_text()
 
 
-@target("state of a batch", make_documents, state__json=mutate.mutate_json)
+@target("state of a batch", make_documents, share=3.0, state__json=mutate.mutate_json)
 def _batch_state(folder: Path, file: Path) -> None:
     RunStateDocument.read(file, expected="the state of a run")
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from v1sim.errors import InputError
-from v1sim.files.hdf5 import open_hdf5
+from v1sim.files.hdf5 import closing_quietly, open_hdf5
+from v1sim.memory import raise_lack_of_memory
 
 __all__ = ["keras_advice", "keras_kind"]
 
@@ -35,12 +35,13 @@ def keras_kind(path: Path) -> str:
         with path.open("rb") as stream:
             is_hdf5 = stream.read(8) == b"\x89HDF\r\n\x1a\n"
         if is_hdf5:
-            with open_hdf5(path) as file:
+            with closing_quietly(open_hdf5(path)) as file:
                 if "layers" in file or name.endswith(".weights.h5"):
                     return "is a weights file of Keras (.weights.h5)"
                 if "model_weights" in file or "layer_names" in file.attrs:
                     return "is a model or weights file of Keras (.h5)"
-    except (OSError, zipfile.BadZipFile, RuntimeError, InputError):
+    except Exception as error:  # zipfile and h5py raise many kinds on damaged files
+        raise_lack_of_memory(error)
         return ""
     return ""
 

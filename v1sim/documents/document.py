@@ -49,7 +49,7 @@ class Document(BaseModel):
     def to_text(self) -> str:
         """The document as JSON."""
         values = self.model_dump(mode="json", by_alias=True)
-        text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(plain(values), indent=2, ensure_ascii=False, allow_nan=False)
         # JSON escapes the control characters below 32, and a terminal obeys more.
         return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
 

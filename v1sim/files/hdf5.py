@@ -33,6 +33,7 @@ __all__ = [
     "FILTER_HINT",
     "GivenHdf5",
     "chunk_bytes",
+    "closing_quietly",
     "filter_problem",
     "fixed_length_texts",
     "given_hdf5",
@@ -135,6 +136,16 @@ def open_hdf5(path: Path, **options: Any) -> h5py.File:
         ) from error
 
 
+@contextmanager
+def closing_quietly(file: h5py.File) -> Iterator[h5py.File]:
+    """Close a file at the end of the block; a damaged one may not close, which says nothing new."""
+    try:
+        yield file
+    finally:
+        with contextlib.suppress(Exception):
+            file.close()
+
+
 def _why_not(path: Path, error: Exception) -> tuple[str, str]:
     """Why a file does not open, and what to do."""
     text = " ".join(str(error).split())
@@ -209,7 +220,7 @@ def given_hdf5(path: Path, *, error: type[InputError], expected: str) -> Iterato
         raise error(
             problem.seen, where=str(path), expected=expected, hint=problem.hint
         ) from problem
-    with file:
+    with closing_quietly(file):
         yield GivenHdf5(file, path, error, expected)
 
 

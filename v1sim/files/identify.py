@@ -155,9 +155,12 @@ def _is_group(file: h5py.File, name: str) -> bool:
 
 
 def _is_of_matlab(file: h5py.File, names: set[str]) -> bool:
-    if file.userblock_size >= 512 and not names:
-        return True
-    return any("MATLAB_class" in file[name].attrs for name in names if name in file)
+    try:
+        if file.userblock_size >= 512 and not names:
+            return True
+        return any("MATLAB_class" in file[name].attrs for name in names if name in file)
+    except Exception:  # h5py raises many kinds on damaged files, and on links to nothing
+        return False
 
 
 def printable(text: Any) -> str:

@@ -9,8 +9,6 @@ used, so that a run that goes on draws what the whole run would have drawn.
 from __future__ import annotations
 
 import os
-import tempfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from v1sim.errors import InputError
+from v1sim.files.identify import printable
+from v1sim.memory import raise_lack_of_memory
+from v1sim.output import replacing
 from v1sim.simulation.build import Simulation
 from v1sim.simulation.plan import IN_ENGINE, BuildPlan
 
@@ -131,24 +132,24 @@ def refuse_unwritable(path: Path) -> None:
 
 
 def write_state(path: Path, saved: NetworkState) -> None:
-    """Write a state; the file appears whole or not at all."""
-    handle, name = tempfile.mkstemp(prefix=".state-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            np.savez(
-                stream,
-                format=_FORMAT,
-                network_sha256=saved.network_sha256,
-                dynamics=saved.dynamics,
-                dt_ms=saved.dt_ms,
-                n_steps=saved.n_steps,
-                state=saved.state,
-                arriving=saved.arriving,
-            )
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    """Write a state; the file appears whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        np.savez(
+            stream,
+            format=_FORMAT,
+            network_sha256=saved.network_sha256,
+            dynamics=saved.dynamics,
+            dt_ms=saved.dt_ms,
+            n_steps=saved.n_steps,
+            state=saved.state,
+            arriving=saved.arriving,
+        )
 
 
 def read_state(path: Path) -> NetworkState:
@@ -172,12 +173,15 @@ def read_state(path: Path) -> NetworkState:
                 file["state"],
                 file["arriving"],
             )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        seen = "no such file" if not path.exists() else f"cannot be read: {error}"
+    except Exception as error:  # damaged archives and headers raise many kinds
+        raise_lack_of_memory(error)
+        text = printable(" ".join(str(error).split()) or type(error).__name__)
+        seen = "no such file" if not path.exists() else f"cannot be read: {text}"
         raise InputError(
             seen, where=str(path), expected="a state that v1sim run --save-state wrote"
         ) from error
-    finite = bool(np.isfinite(saved.state).all() and np.isfinite(saved.arriving).all())
+    numbers = saved.state.dtype == saved.arriving.dtype == np.float64
+    finite = numbers and bool(np.isfinite(saved.state).all() and np.isfinite(saved.arriving).all())
     if saved.state.ndim != 2 or saved.arriving.ndim != 3 or not finite:
         raise InputError(
             "a state of another shape, or with values that are no numbers",

@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from v1sim.digests import file_sha256
 from v1sim.errors import InputError, NetworkFileError
-from v1sim.files.hdf5 import open_hdf5
+from v1sim.files.hdf5 import closing_quietly, open_hdf5
 from v1sim.files.identify import identify_hdf5
 from v1sim.memory import raise_lack_of_memory, workers
 from v1sim.model import (
@@ -80,7 +80,7 @@ def read_file(path: Path) -> NetworkModel:
     try:
         with workers(1) as pool:  # hashing runs beside the reading
             sha256 = pool.submit(file_sha256, path)
-            with _open(path) as file:
+            with closing_quietly(_open(path)) as file:
                 reader = (GeneralFile if is_general(file) else _BillehFile)(file, path)
                 network = reader.network()
             if network is None:
