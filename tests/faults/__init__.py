@@ -1,0 +1,1 @@
+"""What becomes of a command when a call that writes fails: see `tests.faults.__main__`."""
