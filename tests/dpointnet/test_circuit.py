@@ -249,8 +249,12 @@ def test_a_basis_may_lie_in_a_file(circuit_folder):
 
 def test_models_without_basis_weights_are_named(circuit_folder):
     path = changed(circuit_folder(), lambda c: c["rnn_cell_params"].pop("basis_weights_file"))
-    with pytest.raises(NetworkFileError, match="4 of 4 synaptic models have no basis weights: e2e"):
+    with pytest.raises(
+        NetworkFileError, match="4 of 4 synaptic models have no basis weights: e2e"
+    ) as caught:
         read_circuit(path)
+    (finding,) = caught.value.findings
+    assert (finding.check, finding.n_bad) == ("dpointnet.basis_weights", 4)
 
 
 def test_the_number_of_factors_must_be_that_of_the_basis(circuit_folder):
@@ -281,16 +285,25 @@ def test_two_files_of_one_source_are_refused_with_counts(circuit_folder):
     def twice(config):
         config["networks"]["edges"].append(config["networks"]["edges"][1])
 
-    with pytest.raises(NetworkFileError, match=r"the edges from lgn lie in .* and .*overwrites"):
-        read_circuit(changed(folder, twice))
+    path = changed(folder, twice)
+    with pytest.raises(
+        NetworkFileError, match=r"the edges from lgn lie in .* and .*overwrites"
+    ) as caught:
+        read_circuit(path)
+    (finding,) = caught.value.findings
+    assert (finding.check, 2 * finding.n_bad) == ("dpointnet.lost_edges", finding.n_seen)
 
 
 def test_a_second_edge_group_is_refused(circuit_folder):
     folder = circuit_folder()
     with h5py.File(folder / "network" / "v1_v1_edges.h5", "r+") as file:
         file["edges/v1_to_v1/1/syn_weight"] = np.zeros(3, dtype=np.float32)
-    with pytest.raises(NetworkFileError, match="has 2 edge groups"):
+        n = len(file["edges/v1_to_v1/edge_group_id"])
+        file["edges/v1_to_v1/edge_group_id"][:3] = 1
+    with pytest.raises(NetworkFileError, match="has 2 edge groups") as caught:
         read_circuit(folder / "config.json")
+    (finding,) = caught.value.findings
+    assert (finding.check, finding.n_bad, finding.n_seen) == ("dpointnet.lost_edges", 3, n)
 
 
 # --- remarks on circuits -------------------------------------------------------------------------

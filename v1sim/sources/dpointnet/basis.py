@@ -18,6 +18,7 @@ from v1sim.errors import NetworkFileError
 from v1sim.files.numpy_array import read_array
 from v1sim.files.table import read_table
 from v1sim.printable import printable
+from v1sim.sources.dpointnet.refusal import refusal
 
 __all__ = ["BasisFactors", "factors_of_models", "read_basis_table", "read_tau_basis"]
 
@@ -161,11 +162,14 @@ def factors_of_models(
         if names:
             listed = ", ".join(map(printable, names[:_MOST]))
             more = f" and {len(names) - _MOST} more" if len(names) > _MOST else ""
-            raise NetworkFileError(
+            raise refusal(
+                "dpointnet.basis_weights",
                 f"{len(names)} of {len(models)} synaptic models {seen}: {listed}{more}",
                 where=where,
                 expected="basis_weights in the JSON file of every synaptic model in use, or its "
                 "name in rnn_cell_params.basis_weights_file (name,w0,w1,w2,w3)",
                 hint="use the configuration and the components of the training",
+                n=len(names),
+                total=len(models),
             )
     return BasisFactors(tuple(models), np.stack(found).astype(np.float32))

@@ -79,7 +79,8 @@ def read_cells(nodes: CircuitNodes, folder: Path | None, where: str) -> CircuitC
     NetworkFileError
         If a file cannot be read, or lacks what DPointNet needs.
     """
-    used = [type_id for type_id in nodes.types if type_id in set(nodes.type_id.tolist())]
+    there = set(np.unique(nodes.type_id).tolist())
+    used = [type_id for type_id in nodes.types if type_id in there]
     parameters, names = [], []
     for type_id in used:
         row = nodes.types[type_id]

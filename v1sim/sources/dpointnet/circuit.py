@@ -20,6 +20,7 @@ from v1sim.errors import NetworkFileError
 from v1sim.files.hdf5 import GivenHdf5, given_hdf5
 from v1sim.printable import printable
 from v1sim.sources.dpointnet.pairing import EdgeKeys
+from v1sim.sources.dpointnet.refusal import refusal
 from v1sim.sources.sonata.manifest import read_json
 from v1sim.sources.sonata.types import read_types
 
@@ -243,12 +244,21 @@ def _edges(
     groups = [g for g in file.names(group) if g.isdigit() and file.is_group(f"{group}/{g}")]
     where = f"{file.path}:/{group}"
     if len(groups) > 1:
-        raise NetworkFileError(
+        group_id = file.numbers(
+            f"{group}/edge_group_id", (n,), kinds="iu", expected=f"{n:,} groups of edges"
+        )
+        # Each group is written from row 0 on: what is beyond the longest one stays empty.
+        n_lost = n - max(int((group_id == int(g)).sum()) for g in groups)
+        raise refusal(
+            "dpointnet.lost_edges",
             f"has {len(groups)} edge groups: DPointNet overwrites the edges of one with those of "
-            "the next, so that no training of this file is one of its network",
+            f"the next, so that {n_lost:,} of {n:,} edges at least are lost, and no training of "
+            "this file is one of its network",
             where=where,
             expected="one edge group",
             hint="write the edges into one group and train again",
+            n=n_lost,
+            total=n,
         )
     columns = tuple(file.names(f"{group}/{groups[0]}")) if groups else ()
 

@@ -34,6 +34,7 @@ from v1sim.sources.dpointnet.circuit import (
 )
 from v1sim.sources.dpointnet.config import DPointNetConfig
 from v1sim.sources.dpointnet.delays import DelaySteps, delay_steps
+from v1sim.sources.dpointnet.refusal import refusal
 from v1sim.sources.dpointnet.remarks import Remarks
 
 __all__ = ["Circuit", "open_circuit"]
@@ -259,14 +260,18 @@ def _by_source(
     for held in edges:
         first = found.setdefault(held.source_population, held)
         if first is not held:
-            raise NetworkFileError(
+            total, n_lost = len(first) + len(held), min(len(first), len(held))
+            raise refusal(
+                "dpointnet.lost_edges",
                 f"the edges from {printable(held.source_population)} lie in {first.where} "
                 f"({len(first):,}) and {held.where} ({len(held):,}): DPointNet overwrites those "
-                "of one with those of the next, so that no training of these files is one of "
-                "their network",
+                f"of one with those of the next, so that {n_lost:,} of {total:,} edges at least "
+                "are lost, and no training of these files is one of their network",
                 where=where,
                 expected="one file with one population of edges for each source population",
                 hint="merge them into one edge population and train again",
+                n=n_lost,
+                total=total,
             )
     if neurons.population not in found:
         raise NetworkFileError(

@@ -226,7 +226,8 @@ def _true_ids(circuit: Circuit, population: str, held: TrainedEdges, remarks: Re
 
     def mended(nodes: CircuitNodes, ids: I64) -> I64:
         n = len(nodes.node_id)
-        if (nodes.node_id == np.arange(n)).all() or sorted(nodes.node_id) != list(range(n)):
+        rows = np.arange(n)
+        if (nodes.node_id == rows).all() or (np.sort(nodes.node_id) != rows).any():
             return ids
         if len(ids) and (ids.min() < 0 or ids.max() >= n):
             return ids  # the pairing says what is wrong with them
