@@ -9,10 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
 from v1sim.conversion.dpointnet import convert
+from v1sim.errors import InputError
 from v1sim.sources import open_network
 from v1sim.sources.dpointnet import read_circuit
 from v1sim.sources.edges_like import write_edges_like
@@ -22,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: Builds PointNet's network of a configuration; writes its synapses, sources as node ids.
 BUILD = """
 import sys
+import h5py
 import numpy as np
 from bmtk.simulator import pointnet
 
@@ -108,3 +111,27 @@ def test_pointnet_builds_the_weights_and_delays_that_were_meant(sample, tmp_path
     np.testing.assert_allclose(weight[mine], built["weight"][theirs], rtol=1e-6)
     np.testing.assert_allclose(meant.delay_ms[mine], built["delay"][theirs], rtol=1e-6)
     assert any("reset" in note for note in written.notes)
+
+
+def test_the_configuration_of_the_training_is_found_beside_the_edges(sample, tmp_path):
+    """By its digest in the provenance; another file of that name is not taken."""
+    net = tmp_path / "net.h5"
+    convert(sample / "training", sample / "config.json", net, command="tests")
+    base = sample / "network" / "v1_v1_edges.h5"
+    named, found = (
+        write_edges_like(
+            open_network(net), base, command="tests", out=tmp_path / name, config=config
+        )
+        for name, config in (("named.h5", sample / "config.json"), ("found.h5", None))
+    )
+    weights = []
+    for written in (named, found):
+        with h5py.File(written.path) as file:
+            weights.append(file["edges/v1_to_v1/0/syn_weight"][()])
+    np.testing.assert_array_equal(*weights)
+    folder = tmp_path / "sample" / "network"
+    folder.mkdir(parents=True)
+    shutil.copy(base, folder)
+    (folder.parent / "config.json").write_text("{}")
+    with pytest.raises(InputError, match="--config"):
+        write_edges_like(open_network(net), folder / base.name, command="tests")

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import v1sim
+from v1sim.digests import file_sha256
 from v1sim.errors import InputError, NetworkFileError
 from v1sim.files.hdf5 import GivenHdf5, given_hdf5
 from v1sim.model import NetworkModel, SynapseTable
@@ -110,7 +111,9 @@ def write_edges_like(
         Another name for it.
     config : Path, optional
         The circuit's configuration, which leads to the types of the edges and what they say of
-        receptors and numbers of synapses; DPointNet's where the network was trained by it.
+        receptors and numbers of synapses; DPointNet's where the network was trained by it. By
+        default that is the one whose name and digest the network's provenance holds, where it lies
+        in the folder of ``base`` or in one of the two above.
     force : bool
         Whether to replace a file of this name.
 
@@ -127,7 +130,7 @@ def write_edges_like(
             "would be written over the base", where=str(target), expected="another name"
         )
     refuse_to_replace(target, force=force)
-    circuit = _dpointnet_circuit(network, config)
+    circuit = _dpointnet_circuit(network, config, base)
     types, folder, notes = _types_of(base, config)
     weights: dict[str, tuple[_Base, F64]] = {}
     with given_hdf5(base, error=NetworkFileError, expected=_EXPECTED) as file:
@@ -458,18 +461,35 @@ def _require_told_apart(
 # --- DPointNet -------------------------------------------------------------------------------
 
 
-def _dpointnet_circuit(network: NetworkModel, config: Path | None) -> Circuit | None:
+def _dpointnet_circuit(network: NetworkModel, config: Path | None, base: Path) -> Circuit | None:
     """The circuit of the training where that was DPointNet's."""
     if network.dynamics is None or network.dynamics.trainer != "dpointnet":
         return None
+    config = config or _config_of_training(network, base)
     if config is None or not is_dpointnet(read_document(config)):
         raise InputError(
             "the network was trained by DPointNet: its edges act through basis functions, whose "
-            "factors are not in its file",
+            "factors are not in its file, and the configuration of the training is not near the "
+            "edges file",
             where=network.source.path,
             expected="--config with the configuration of the training",
         )
     return read_circuit(config)
+
+
+def _config_of_training(network: NetworkModel, base: Path) -> Path | None:
+    """The configuration that a network's provenance names, near the edges file; None if not."""
+    details = {} if network.provenance is None else network.provenance.details
+    noted = details.get("dpointnet")
+    files = noted.get("base_files") if isinstance(noted, Mapping) else None
+    if not isinstance(files, Mapping):
+        return None
+    for folder in list(base.absolute().parents)[:3]:
+        for name, sha256 in files.items():
+            path = folder / Path(name).name
+            if path.suffix == ".json" and path.is_file() and file_sha256(path) == sha256:
+                return path
+    return None
 
 
 def _joined(
