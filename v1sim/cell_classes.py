@@ -14,13 +14,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from v1sim.model import NetworkModel, SynapseTable
+from v1sim.model import NetworkModel
 from v1sim.receptors import KNOWN_KINDS, Kind
 
 __all__ = ["LAYER_TOP_UM", "CellClasses", "cell_classes", "layer_of_depth"]
 
 #: Depth in um at which each layer begins (Billeh et al. 2020, doi 10.1016/j.neuron.2020.01.040).
 LAYER_TOP_UM = {"1": 0.0, "23": 100.0, "4": 310.0, "5": 430.0, "6": 640.0}
+
+
+#: Synapses handled at a time.
+_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,15 +59,16 @@ def _excitatory_types(network: NetworkModel) -> NDArray[np.bool_]:
         counts = np.bincount(code, minlength=len(Kind) * n_types)
         return counts.reshape(n_types, len(Kind))[:, known]
 
-    def received(table: SynapseTable) -> NDArray[np.int64]:
-        post_type = type_of[table.post]
-        return votes_of(post_type, receptors.postsynaptic_kind(table.receptor, post_type))
-
     sent, got = np.zeros((2, n_types, len(known)), dtype=np.int64)
-    for table in network.tables_of("recurrent").values():
-        sent += votes_of(type_of[table.pre], network.presynaptic_kind(table))
-    for table in network.tables_of("recurrent", "lgn", "other").values():
-        got += received(table)
+    for name, table in network.tables_of("recurrent", "lgn", "other").items():
+        for start in range(0, len(table), _BLOCK):
+            part = slice(start, start + _BLOCK)
+            post_type = type_of[table.post[part]]
+            kind = receptors.postsynaptic_kind(table.receptor[part], post_type)
+            got += votes_of(post_type, kind)
+            if network.role(name) == "recurrent":
+                sent += votes_of(type_of[table.pre[part]], network.presynaptic_kind(table, part))
+            table.forget()
     votes = np.where(sent.sum(axis=1, keepdims=True) > 0, sent, got)
     return votes[:, Kind.EXCITATORY] >= votes[:, Kind.INHIBITORY]
 

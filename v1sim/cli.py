@@ -763,8 +763,11 @@ def import_(
     refuse_to_replace(out, force=force)
     from v1sim.sources import open_network
     from v1sim.sources.hdf5 import write_network
+    from v1sim.sources.sonata.origin import origin_of
 
-    held = write_network(open_network(circuit), out)
+    command = shlex.join(sys.argv)
+    network = open_network(circuit)
+    held = write_network(network, out, provenance=origin_of(network, command))
     synapses = [f"{len(table):,} synapses {name}" for name, table in held.tables.items()]
     remarks = f"; {len(held.remarks)} remarks: v1sim check says them" if held.remarks else ""
     _print(f"{out}: {held.n_neurons:,} neurons, {', '.join(synapses)}{remarks}")

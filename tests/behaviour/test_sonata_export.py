@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -345,3 +347,41 @@ def test_delays_in_float64_are_checked_as_they_are(tmp_path):
     report = guard.examine(read, guard.Policy(require="any"))
     assert [f for f in report.findings if f.check == "values.delay"] == []
     assert report.passed
+
+
+def v1sim(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """The command line, in a process."""
+    command = [sys.executable, "-m", "v1sim", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_verbs_there_and_back(tmp_path):
+    """A network that passes as trained does so when it comes back; edited weights do not."""
+    net, circuit, back = (tmp_path / name for name in ("net.h5", "circuit", "back.h5"))
+    write_network(tiny_network(zeros=0.2), net)
+    done = v1sim("export", net, "--sonata", circuit)
+    assert done.returncode == 0, done.stderr
+    assert "edges v1_to_v1" in done.stdout
+    assert "inputs/lgn_spikes.h5 is to hold the spikes of lgn" in done.stdout
+    config = circuit / "simulation_config.json"
+    assert v1sim("import", config, "--out", back).returncode == 0
+    again = v1sim("import", config, "--out", back)
+    assert again.returncode == 2
+    assert "is there already" in again.stderr
+    assert v1sim("import", config, "--out", back, "--force").returncode == 0
+    checked = v1sim("check", back)
+    assert checked.returncode == 0, checked.stdout
+    assert "trained" in checked.stdout
+    assert open_network(back).provenance.kind == "trained"
+    with h5py.File(circuit / "network" / "v1_to_v1_edges.h5", "r+") as file:
+        file["edges/v1_to_v1/0/syn_weight"][0] *= 1.001
+    assert v1sim("import", config, "--out", back, "--force").returncode == 0
+    assert open_network(back).provenance is None
+    wrong = v1sim("export", net)
+    assert wrong.returncode == 2
+    assert "--sonata FOLDER or --edges-like" in wrong.stderr
+    base = circuit / "network" / "v1_to_v1_edges.h5"
+    done = v1sim("export", net, "--edges-like", base, "--config", config, "--suffix", "bio_trained")
+    assert done.returncode == 0, done.stderr
+    assert "1 with another weight" in done.stdout
+    assert (circuit / "network" / "v1_to_v1_edges_bio_trained.h5").is_file()

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import zlib
+from collections import deque
+from concurrent.futures import Future
 
 import h5py
 import numpy as np
@@ -20,6 +22,8 @@ __all__ = ["write_compressed"]
 #: Bytes of a chunk before compression.
 _CHUNK_BYTES = 1 << 18
 _LEVEL = 1
+#: Chunks that are compressed before they can be written, for each worker.
+_AHEAD = 4
 #: Size after compression, as a share, below which nearly all bytes were the same.
 _FEW = 0.2
 
@@ -67,10 +71,20 @@ def write_compressed(
     few = len(_deflate(first, zlib.Z_DEFAULT_STRATEGY)) < _FEW * first.size
     strategy = zlib.Z_DEFAULT_STRATEGY if few else zlib.Z_RLE
     starts = range(0, len(values), n_rows)
-    with workers(min(os.cpu_count() or 1, 8)) as pool:
-        chunks = pool.map(lambda start: _deflate(shuffled(start), strategy), starts)
-        for start, chunk in zip(starts, chunks, strict=True):
-            dataset.id.write_direct_chunk((start, *(0 for _ in values.shape[1:])), chunk)
+    n_workers = min(os.cpu_count() or 1, 8)
+    with workers(n_workers) as pool:
+        waiting: deque[tuple[int, Future[bytes]]] = deque()
+
+        def write_first() -> None:
+            start, chunk = waiting.popleft()
+            dataset.id.write_direct_chunk((start, *(0 for _ in values.shape[1:])), chunk.result())
+
+        for start in starts:
+            waiting.append((start, pool.submit(lambda s: _deflate(shuffled(s), strategy), start)))
+            if len(waiting) > _AHEAD * n_workers:  # what is not written yet takes memory
+                write_first()
+        while waiting:
+            write_first()
 
 
 def _shuffle(values: NDArray[np.generic]) -> NDArray[np.uint8]:
