@@ -59,7 +59,7 @@ def export(folder: Path) -> None:
     from v1sim.sources.sonata.writer import write_circuit
 
     network = open_network(folder / "net.h5")
-    write_circuit(network, folder / "circuit", command="benchmark")
+    write_circuit(network, folder / "circuit", command="benchmark", force=True)
 
 
 def import_(folder: Path) -> None:

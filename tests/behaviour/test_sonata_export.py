@@ -26,6 +26,7 @@ from v1sim.sources import open_network
 from v1sim.sources.column import open_column
 from v1sim.sources.difference import compare_networks
 from v1sim.sources.hdf5 import write_network
+from v1sim.sources.provenance import verify
 from v1sim.sources.sonata.writer import write_circuit
 
 pytest.importorskip("libsonata")
@@ -385,3 +386,27 @@ def test_the_verbs_there_and_back(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "1 with another weight" in done.stdout
     assert (circuit / "network" / "v1_to_v1_edges_bio_trained.h5").is_file()
+
+
+def test_a_circuit_that_came_back_is_stamped_by_its_checkpoint(shared_data, tmp_path):
+    """Without the background, whose weights a circuit has as those of one spike."""
+    prefix = shared_data / "trained_a" / "trained" / "ckpt_1000-425"
+    net = shared_data / "trained_a" / "net_A_trained.h5"
+    write_circuit(open_network(net), tmp_path / "circuit", command="tests")
+    read = open_network(tmp_path / "circuit" / "simulation_config.json")
+    write_network(read, tmp_path / "back.h5")
+    done = v1sim("stamp", tmp_path / "back.h5", "--checkpoint", prefix)
+    assert done.returncode == 1, done.stderr
+    assert "background" in done.stdout
+    without = replace(
+        read,
+        projections={k: v for k, v in read.projections.items() if k != "bkg_to_v1"},
+        source_populations={"lgn": read.source_populations["lgn"]},
+    ).with_background(open_network(net).background_weight)
+    write_network(without, tmp_path / "back.h5")
+    done = v1sim("stamp", tmp_path / "back.h5", "--checkpoint", prefix)
+    assert done.returncode == 0, done.stdout + done.stderr
+    held = open_network(tmp_path / "back.h5")
+    assert held.provenance.kind == "trained"
+    assert held.provenance.arrays["v1_to_v1.weight"].origin == "trained variable"
+    assert not verify(held)

@@ -25,6 +25,7 @@ from v1sim.checkpoints.completion import complete_from_folder
 from v1sim.checkpoints.evidence import ARRAY_OF, TABLES, Evidence, Table, checkpoint_evidence
 from v1sim.checkpoints.proof import CheckpointComparison, compare_with_checkpoint
 from v1sim.checkpoints.variables import LAYER_OF_TABLE, Variables, find_variables
+from v1sim.checks.roles import by_role
 from v1sim.conversion.looks import (
     InitialWeights,
     claims_of,
@@ -34,7 +35,7 @@ from v1sim.conversion.looks import (
 )
 from v1sim.errors import CheckpointError, OutputError
 from v1sim.memory import workers
-from v1sim.model import NetworkModel
+from v1sim.model import NetworkModel, Role
 from v1sim.output import replacing
 from v1sim.sources import open_network
 from v1sim.sources.hdf5 import add_provenance, write_network
@@ -218,13 +219,14 @@ def stamp(
         If the file cannot be written.
     """
     index = read_index(checkpoint)
-    network = open_network(network_file)
+    held = open_network(network_file)
+    network = by_role(held)  # a circuit's projections have names of their own
     comparison = compare_with_checkpoint(network, index)
     evidence, variables = comparison.evidence, comparison.variables
     if not comparison.equal:
         claims = claims_of(evidence, None)
         reason = _reason(evidence, claims)
-        return Conversion(network, kind_of(claims), reason, claims, comparison)
+        return Conversion(held, kind_of(claims), reason, claims, comparison)
     read = shard_reader(index) if index.has_data else None
     before = initial_weights(
         network, variables, read, str(index.prefix), baseline=baseline, initial=initial
@@ -243,8 +245,26 @@ def stamp(
         network=network, averages=averages.record(read, weights),
         details={"stamped": f"an existing file, compared {comparison.how}", "notes": list(notes)},
     )  # fmt: skip
-    network = add_provenance(network_file, draft, network)
+    draft = replace(draft, origins=_by_own_names(draft.origins, held))
+    network = add_provenance(network_file, draft, held)
     return Conversion(network, kind, reason, claims, comparison, notes=notes)
+
+
+def _by_own_names(
+    origins: Mapping[str, tuple[Any, str]], network: NetworkModel
+) -> dict[str, tuple[Any, str]]:
+    """Origins of arrays by the names that the network has for them."""
+    roles: tuple[Role, ...] = ("recurrent", "lgn")
+    own = {role: list(network.tables_of(role)) for role in roles}
+    if all(names == [role] for role, names in own.items()):
+        return dict(origins)
+    arrays = canonical_arrays(network)
+    found: dict[str, tuple[Any, str]] = {}
+    for name, origin in origins.items():
+        table, _, column = name.partition(".")
+        names = [f"{held}.{column}" for held in own.get(table, ())]  # type: ignore[call-overload]
+        found |= {one: origin for one in (name, *names) if one in arrays}
+    return found
 
 
 # --- what the weights are --------------------------------------------------------------------

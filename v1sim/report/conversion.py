@@ -65,14 +65,15 @@ def _claim_line(table: str, claim: Claim) -> str:
 def conversion_text(conversion: Conversion) -> str:
     """A converted or stamped file."""
     network = conversion.network
+    n_recurrent = sum(map(len, network.tables_of("recurrent").values()))
+    n_lgn = sum(map(len, network.tables_of("lgn").values()))
     compared = conversion.comparison.comparisons
     n_rounded = sum(bool(c.note) for c in compared)
     how = f", {n_rounded} of them within rounding" if n_rounded else " to the bit"
     lines = [
         f"{network.source.path}: {conversion.kind} ({conversion.reason})",
         f"  {network.n_neurons:,} neurons of {len(network.cell_types)} types, {network.lgn.size:,} "
-        f"LGN cells, {len(network.tables['recurrent']):,} recurrent and "
-        f"{len(network.tables['lgn']):,} LGN synapses",
+        f"LGN cells, {n_recurrent:,} recurrent and {n_lgn:,} LGN synapses",
         f"  read back: gives all {len(compared)} variables of "
         f"{conversion.comparison.checkpoint} again{how}, compared {conversion.comparison.how}",
     ]
