@@ -26,7 +26,8 @@ from v1sim.sources import open_network
 from v1sim.sources.column import open_column
 from v1sim.sources.difference import compare_networks
 from v1sim.sources.hdf5 import write_network
-from v1sim.sources.provenance import verify
+from v1sim.sources.provenance import network_sha256, verify
+from v1sim.sources.sonata.config import SonataConfig, read_config
 from v1sim.sources.sonata.writer import write_circuit
 
 pytest.importorskip("libsonata")
@@ -142,9 +143,8 @@ def test_bmtk_gives_the_spikes_of_the_network(name, bmtk, tmp_path, shared_data)
     dt_ms = network.step_ms
     # Theirs has the last step, which begins where ours ends.
     last = round(DURATION_MS / dt_ms) - 1
-    assert [s for s in theirs.keys(-dt_ms, dt_ms) if s[2] < last] == [
-        s for s in ours if s[2] < last
-    ]
+    shifted = [(name, node, step - 1) for name, node, step in theirs.by_step(dt_ms)]
+    assert [s for s in shifted if s[2] < last] == [s for s in ours if s[2] < last]
 
 
 # --- the way back ----------------------------------------------------------------------------
@@ -410,3 +410,54 @@ def test_a_circuit_that_came_back_is_stamped_by_its_checkpoint(shared_data, tmp_
     assert held.provenance.kind == "trained"
     assert held.provenance.arrays["v1_to_v1.weight"].origin == "trained variable"
     assert not verify(held)
+
+
+def sent_by(config: SonataConfig, path: Path) -> Path:
+    """The spikes that a simulation's inputs name, in one file: the old and the new layout."""
+    with h5py.File(path, "w") as out:
+        for given in config.inputs:
+            population = config.node_set(given.node_set)["population"]
+            with h5py.File(given.input_file[0]) as file:
+                held = file["spikes"]
+                if population in held:
+                    held = held[population]
+                names = ("gids", "timestamps") if "gids" in held else ("node_ids", "timestamps")
+                ids, time_ms = (held[name][()] for name in names)
+            out[f"spikes/{population}/node_ids"] = ids
+            out[f"spikes/{population}/timestamps"] = time_ms
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "config", "dt_ms", "duration_ms", "n_spikes"),
+    [
+        ("mini_v1", "simulation_config.json", 0.25, 500.0, 1200),
+        ("point_450glifs", "config.simulation.json", 0.1, 1000.0, 19263),
+        ("300_pointneurons", "simulation_config.json", 0.1, 1500.0, 18777),
+    ],
+)
+def test_circuits_of_others_come_through_both_formats(
+    name, config, dt_ms, duration_ms, n_spikes, bmtk, tmp_path, shared_data
+):
+    """Read, written as a network file, read, written as SONATA: BMTK gives its own spikes again."""
+    folder = shared_data / "sonata" / name
+    network = open_network(folder / config)
+    write_network(network, tmp_path / "net.h5")
+    back = open_network(tmp_path / "net.h5")
+    assert network_sha256(back) == network_sha256(network)
+    assert back.remarks == network.remarks
+    sent = sent_by(read_config(folder / config), tmp_path / "sent.h5")
+    circuit = tmp_path / "circuit"
+    write_circuit(
+        replace(back, step_ms=dt_ms), circuit, command="tests", spikes=sent, duration_ms=duration_ms
+    )
+    theirs = bmtk.run(circuit / "simulation_config.json")
+    with h5py.File(folder / "bmtk_spikes.h5") as file:
+        truth = [
+            (population, int(i), round(t / dt_ms))
+            for population, held in file["spikes"].items()
+            for i, t in zip(held["node_ids"][()], held["timestamps"][()], strict=True)
+        ]
+    assert len(truth) == n_spikes
+    assert theirs.by_step(dt_ms) == sorted(truth)
