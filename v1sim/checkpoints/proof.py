@@ -35,13 +35,19 @@ from v1sim.checkpoints.variables import (
     Variables,
     find_variables,
 )
+from v1sim.errors import CheckpointError
 from v1sim.model import NetworkModel, SynapseTable
 from v1sim.receptors import BILLEH_RECEPTORS, Kind
 from v1sim.sources.difference import NetworkDifference, TableDifference, compare_networks
 from v1sim.sources.provenance import canonical_arrays
 from v1sim.units import MODEL_STEP_MS
 
-__all__ = ["ArrayComparison", "CheckpointComparison", "compare_with_checkpoint"]
+__all__ = [
+    "ArrayComparison",
+    "CheckpointComparison",
+    "by_training_names",
+    "compare_with_checkpoint",
+]
 
 I64 = NDArray[np.int64]
 Status = Literal["equal", "different", "permuted", "unknown"]
@@ -189,6 +195,7 @@ def compare_with_checkpoint(
     CheckpointError
         If the checkpoint is not one of this model, or its data are there but damaged.
     """
+    network = by_training_names(network)
     found = find_variables(index)
     evidence = checkpoint_evidence(index, found)
     averaged = _averages_of(evidence)
@@ -231,6 +238,49 @@ def compare_with_checkpoint(
         difference=difference,
         name_of=network.source.name_of,
     )
+
+
+def by_training_names(network: NetworkModel) -> NetworkModel:
+    """The network with its projections called as training's, where it has one of each role.
+
+    A circuit's projections have names of their own ("v1_to_v1"); people are shown these.
+
+    Raises
+    ------
+    CheckpointError
+        If it has no recurrent projection or none of the LGN, or several.
+    """
+    names: dict[str, str] = {}
+    for role in ("recurrent", "lgn"):
+        held = list(network.tables_of(role))
+        if len(held) != 1:
+            raise CheckpointError(
+                f"the network has {len(held)} projections where training has one ({role}): "
+                f"{', '.join(held) or 'none'}",
+                where=network.source.path,
+                expected="one recurrent projection, and one from the LGN",
+                hint="a checkpoint of this training is of another network",
+            )
+        names[role] = held[0]
+    if all(role == name for role, name in names.items()):
+        return network
+    roles = {name: role for role, name in names.items()}
+    lgn = network.projections[names["lgn"]].source
+    projections = {
+        roles.get(name, name): replace(held, source="lgn") if name == names["lgn"] else held
+        for name, held in network.projections.items()
+    }
+    populations = {
+        "lgn" if name == lgn else name: held for name, held in network.source_populations.items()
+    }
+    name_of = network.source.name_of
+
+    def own_name(array: str) -> str:
+        table, dot, column = array.partition(".")
+        return name_of(f"{names.get(table, table)}{dot}{column}")
+
+    source = replace(network.source, name_of=own_name)
+    return replace(network, projections=projections, source_populations=populations, source=source)
 
 
 def _averages_of(evidence: Evidence) -> dict[str, TensorEntry]:

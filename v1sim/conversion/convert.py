@@ -23,9 +23,12 @@ from v1sim.checkpoints.checksums import unmask
 from v1sim.checkpoints.claims import Claim, Kind, claim_to_json, kind_of
 from v1sim.checkpoints.completion import complete_from_folder
 from v1sim.checkpoints.evidence import ARRAY_OF, TABLES, Evidence, Table, checkpoint_evidence
-from v1sim.checkpoints.proof import CheckpointComparison, compare_with_checkpoint
+from v1sim.checkpoints.proof import (
+    CheckpointComparison,
+    by_training_names,
+    compare_with_checkpoint,
+)
 from v1sim.checkpoints.variables import LAYER_OF_TABLE, Variables, find_variables
-from v1sim.checks.roles import by_role
 from v1sim.conversion.looks import (
     InitialWeights,
     claims_of,
@@ -220,7 +223,7 @@ def stamp(
     """
     index = read_index(checkpoint)
     held = open_network(network_file)
-    network = by_role(held)  # a circuit's projections have names of their own
+    network = by_training_names(held)  # a circuit's projections have names of their own
     comparison = compare_with_checkpoint(network, index)
     evidence, variables = comparison.evidence, comparison.variables
     if not comparison.equal:
