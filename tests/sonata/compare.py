@@ -13,8 +13,8 @@ import numpy as np
 
 from tests.sonata.bmtk import Bmtk, BmtkError, SpikesOf
 from v1sim import pipeline
-from v1sim.config import load_config
 from v1sim.errors import V1simError
+from v1sim.inputs.run_file import load_run
 from v1sim.report import run_folder
 from v1sim.sources import open_network
 
@@ -25,7 +25,7 @@ def v1sim_spikes(config: Path, out: Path, populations: tuple[str, ...]) -> Spike
     The page and its figures are not made: they take longer than a small circuit.
     """
     with _without_page():
-        settings = load_config(config, ["recording.nwb=false"])
+        settings = load_run(config, ["recording.nwb=false"])
         result = pipeline.run(settings, out=out, progress=lambda *_: None, command="tests/sonata")
     dt_ms = result.report.simulation.dt_ms
     names, ids, times = [np.empty(0, dtype="U1")], [np.empty(0, int)], [np.empty(0)]

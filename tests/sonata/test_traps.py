@@ -12,8 +12,8 @@ from tests.sonata.bmtk import Bmtk, BmtkError
 from tests.sonata.compare import v1sim_spikes
 from tests.sonata.traps import N_SPIKES, TRAPS, Trap, with_table
 from v1sim import guard
-from v1sim.config import load_config
 from v1sim.errors import V1simError
+from v1sim.inputs.run_file import load_run
 from v1sim.model import CheckReport, Severity
 from v1sim.sources import open_network
 
@@ -75,7 +75,7 @@ def test_what_v1sim_finds(trap: Trap, tmp_path: Path) -> None:
 def test_what_v1sim_builds(trap: Trap, bmtk: Bmtk, tmp_path: Path) -> None:
     right = bmtk.run(base_circuit().write(tmp_path / "right"))
     path = trap.make(tmp_path / "circuit")
-    dt_ms = load_config(path, []).simulation.dt_ms
+    dt_ms = load_run(path, []).simulation.dt_ms
     assert dt_ms is not None
     ours = v1sim_spikes(path, tmp_path / "run", ("v1", "lm"))
     assert ours.by_step(dt_ms) == right.by_step(dt_ms)

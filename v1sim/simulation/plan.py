@@ -232,11 +232,11 @@ class BuildPlan:
     """Everything that is to exist in the simulator.
 
     ``lgn`` is the name of the population of LGN cells; ``sources`` are the sizes of all other
-    populations whose spikes the stimulus gives. ``max_delay_ms`` is the longest delay, at least
-    one step, and ``rounded`` says of which projections delays are no whole steps. ``trained`` are
-    the dynamics that the network was trained in, those of the published training where its
-    source says nothing: neurons follow them where ``dynamics`` is one of `IN_TRAINING`. ``draws``
-    (trials, steps) are those of a recorded background.
+    populations with synapses whose spikes the stimulus gives. ``max_delay_ms`` is the longest
+    delay, at least one step, and ``rounded`` says of which projections delays are no whole
+    steps. ``trained`` are the dynamics that the network was trained in, those of the published
+    training where its source says nothing: neurons follow them where ``dynamics`` is one of
+    `IN_TRAINING`. ``draws`` (trials, steps) are those of a recorded background.
     """
 
     classes: CellClasses
@@ -441,7 +441,11 @@ def make_plan(
         trained=trained,
         draws=draws,
         lgn=next((name for name, one in given.items() if one is network.lgn), "lgn"),
-        sources={name: one.size for name, one in given.items() if one is not network.lgn},
+        sources={
+            name: one.size
+            for name, one in given.items()
+            if one is not network.lgn and _has_synapses(network, name)
+        },
         rounded=rounded,
         currents=current_plans(currents, network, dt_ms),
     )
@@ -454,6 +458,11 @@ def _given_sources(network: NetworkModel) -> dict[str, SourcePopulation]:
         for name, population in network.source_populations.items()
         if population.role != "background" or network.background_weight is None
     }
+
+
+def _has_synapses(network: NetworkModel, source: str) -> bool:
+    """Whether any synapse comes from a source population."""
+    return any(p.source == source and len(p.synapses) for p in network.projections.values())
 
 
 def _delays(
