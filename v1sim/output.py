@@ -234,9 +234,16 @@ def _claim(final: Path, stack: contextlib.ExitStack) -> bool:
                 if os.path.samestat(os.fstat(descriptor), path.stat()):
                     break
             os.close(descriptor)  # the one who had it has just removed it: try again
-    stack.callback(os.close, descriptor)
-    stack.callback(path.unlink, missing_ok=True)
+    stack.callback(_release, path, descriptor)
     return True
+
+
+def _release(path: Path, descriptor: int) -> None:
+    """Give a claim up; that this fails spoils nothing of what was written."""
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        os.close(descriptor)
 
 
 def _named(temporary: Path, final: Path, known_by: str, *, force: bool) -> Path:

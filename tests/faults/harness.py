@@ -41,7 +41,7 @@ network: net.h5
 require: constructed
 stimulus: {kind: drifting_gratings, directions_deg: [0, 90], trials: 1, grating_ms: 20, grey_ms: 5}
 background: mean
-simulation: {threads: 1}
+simulation: {threads: 1, dynamics: training}
 """
 SWEEP = "base: run.yaml\naxes: [{grid: {seed: [1, 2]}}]\nset: {simulation.threads: 1}\n"
 
@@ -107,7 +107,9 @@ CASES = {
             ("r.json", "r.html"),
             "v1sim.guard,v1sim.report.network_html",
         ),
-        Case("export", ("export", "net.h5", "--out", "circuit"), _network, ("circuit",), _OF_FILES),
+        Case(
+            "export", ("export", "net.h5", "--sonata", "circuit"), _network, ("circuit",), _OF_FILES
+        ),
         Case("stimulus", ("stimulus", "run.yaml", "--out", "s.h5"), _network, ("s.h5", "s.png")),
         Case(
             "run",

@@ -39,7 +39,7 @@ SECONDS = 5.0
 BYTES = 1 << 30
 #: A child that does not move on for so long is ended: it waits, or a library does not return.
 STUCK_S = 120.0
-#: Inputs that one child reads.
+#: Inputs that one child reads, of a target of share 1; fewer of those that take longer.
 BATCH = 250
 
 
@@ -389,9 +389,10 @@ def run(
         After so many seconds no batch is begun.
     """
     batches = [
-        (name, range(start, min(start + BATCH, n)))
+        (name, range(start, min(start + size, n)))
         for name, n in wanted.items()
-        for start in range(0, n, BATCH)
+        for size in [max(1, min(BATCH, round(BATCH * TARGETS[name].share)))]
+        for start in range(0, n, size)
     ]
     # All targets move on together, whenever it ends.
     batches.sort(key=lambda batch: batch[1].start / wanted[batch[0]], reverse=True)

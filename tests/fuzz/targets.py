@@ -376,7 +376,7 @@ def _array_movie(folder: Path, file: Path) -> None:
 @target(
     "pictures",  # each in a process of its own, as in a run
     make_pictures,
-    share=0.01,
+    share=0.002,
     image__png=mutate.mutate_bytes,
     image__jpg=mutate.mutate_bytes,
     image__tif=mutate.mutate_bytes,
@@ -389,7 +389,7 @@ def _pictures(folder: Path, file: Path) -> None:
 @target(
     "movies",
     make_pictures,
-    share=0.01,
+    share=0.002,
     movie__gif=mutate.mutate_bytes,
     movie__tif=mutate.mutate_bytes,
 )
