@@ -22,8 +22,8 @@ _DRIVE = {
     "glif_psc": 60.0,
     "glif_psc_double_alpha": 60.0,
     "glif_lif_asc_psc": 60.0,
-    "iaf_psc_alpha": 200.0,
-    "iaf_psc_exp": 200.0,
+    "iaf_psc_alpha": 120.0,
+    "iaf_psc_exp": 120.0,
     "iaf_psc_delta": 3.0,
 }
 
@@ -322,7 +322,7 @@ class _Maker:
         if "nsyns" in own:
             kind = str(rng.choice(["u2", "u1", "i4", "u4", "i8", "f8"]))
             kind = kind if may.small_types and not whole else "i8"
-            columns["nsyns"] = rng.integers(1, 5, n).astype(kind)
+            columns["nsyns"] = rng.integers(1, 4, n).astype(kind)
         if "delay" in own:
             delay = self.delays(n)
             columns["delay"] = delay.astype("f4") if may.small_types and self.chance(0.2) else delay

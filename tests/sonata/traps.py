@@ -32,7 +32,7 @@ class Trap:
     ``bmtk`` is how many spikes BMTK gives, or how its error begins. ``finds`` is the check or
     the error of v1sim; ``builds`` says whether v1sim then builds what the files mean, so that its
     spikes are those of the circuit without the trap ("right"), others that the files do describe
-    ("as written"), or nothing ("refused").
+    ("as written"), or nothing ("refused", by the check or "refused when run").
     """
 
     name: str
@@ -337,7 +337,7 @@ TRAPS = (
         _json(_SIMULATION, _left_out),
         252,
         "sonata.not_fed",
-        "as written",
+        "refused when run",
     ),
     Trap(
         "disabled",
@@ -360,6 +360,7 @@ TRAPS = (
         _edited(_other_first),
         265,
         "sonata.spike_population",
+        "right",
     ),
     Trap(
         "seconds",
@@ -367,6 +368,7 @@ TRAPS = (
         _h5("inputs/LGN.h5", _seconds),
         425,
         "sonata.spike_units",
+        "right",
     ),
     Trap(
         "spike_node_ids",
@@ -415,7 +417,7 @@ TRAPS = (
         "overflow",
         "int8 weights times int8 nsyns overflow",
         _made(_small_nsyns),
-        907,
+        1090,
         "sonata.integer_overflow",
         "as written",
     ),
@@ -641,6 +643,7 @@ _BUILDS = {
     "refused": "refused",
     "right": "runs as the files mean it",
     "as written": "runs as the files say",
+    "refused when run": "a run refuses it",
 }
 
 #: Where the table stands in a page.

@@ -117,13 +117,11 @@ def _shared_tables(context: Context) -> set[str]:
         {group: [Path(p).name for p in paths] for group, paths in one.source.table_files.items()}
         for one in (network, baseline)
     )
-    shared = {
-        group
-        for group, compared in baseline_weights(context).items()
-        if names.get(group) and names[group] == of_baseline.get(group) and compared.kept != "no"
-    }
-    # Where no name tells trained files from plain ones, all claim to be trained.
-    return set() if set(context.recurrent) <= shared else shared
+    same = {group for group, given in names.items() if given and given == of_baseline.get(group)}
+    if set(context.tables) <= same:
+        return set()  # no name tells trained files from plain ones: all claim to be trained
+    compared = baseline_weights(context)
+    return {group for group in same if group in compared and compared[group].kept != "no"}
 
 
 def baseline_weights(context: Context) -> dict[str, BaselineWeights]:

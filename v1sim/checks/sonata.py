@@ -66,6 +66,10 @@ RULES = {
         "The node set of an input is a whole population.",
         "Exact; with a node set of 2 of 20 cells, BMTK gives all 20 their spikes.",
     ),
+    "sonata.spike_file": Rule(
+        "Files of spikes are there and have spikes of the population that they are for.",
+        "Exact.",
+    ),
     "sonata.spike_population": Rule(
         "The population that an input wants is the first of its spike file.",
         "Exact; with another population before it, 215 of 1,200 spikes.",
@@ -124,6 +128,12 @@ RULES = {
     "sonata.no_delay": Rule(
         "Which edges have no delay.",
         "Information: the external edges of a public network have none.",
+    ),
+    "sonata.suffix_untrained": Rule(
+        "Files whose names claim a training have other weights than the plain ones beside them.",
+        "Exact in float32, row by row, or by source, target and type. A name claims it by "
+        "`trained`, `bio`, `naive`, `learned`, `optimized`, `tuned`, `fitted` or `epoch` after the "
+        "plain file's name; in the model of 2026 trained and plain files differ in all of it.",
     ),
     "sonata.unknown_node": Rule(
         "Edges connect nodes that their populations have.",

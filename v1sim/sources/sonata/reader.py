@@ -32,6 +32,8 @@ from v1sim.sources.sonata.manifest import listed
 from v1sim.sources.sonata.nodes import Nodes, read_nodes
 from v1sim.sources.sonata.projection import Ports, read_projection
 from v1sim.sources.sonata.remarks import Remarks
+from v1sim.sources.sonata.spike_inputs import remark_on_spikes
+from v1sim.sources.sonata.suffix import remark_on_suffix
 
 __all__ = ["SonataReader", "read_circuit"]
 
@@ -267,6 +269,8 @@ class _Circuit:
         for entry in self.config.networks.edges:
             if not entry.enabled:
                 continue
+            for path in entry.edges:
+                remark_on_suffix(path, self.remarks)
             with open_edges(entry) as populations:
                 for edges in populations:
                     for end, name in (("source", edges.source), ("target", edges.target)):
@@ -326,6 +330,7 @@ class _Circuit:
             if given.enabled and given.input_type == "spikes":
                 for name in self._populations_of(given, where):
                     fed.setdefault(name, []).append(given.name)
+                    remark_on_spikes(given, self.nodes[name], self.remarks)
         for name, inputs in fed.items():
             if len(inputs) > 1:
                 self.remarks.add(

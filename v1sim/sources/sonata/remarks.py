@@ -99,14 +99,22 @@ _KINDS = (
         "names some of them.",
     ),
     RemarkKind(
-        "sonata.spike_population",
+        "sonata.spike_file",
         _E,
-        "BMTK takes the first population of a spike file, whichever the input wants.",
+        "An input whose file is not there, cannot be read or has no spikes of its population sends "
+        "nothing that is meant.",
+    ),
+    RemarkKind(
+        "sonata.spike_population",
+        _W,
+        "BMTK takes the first population of a spike file, whichever the input wants; v1sim takes "
+        "the one that is wanted.",
     ),
     RemarkKind(
         "sonata.spike_units",
-        _E,
-        "BMTK takes all times of spikes as ms, whatever units the file states.",
+        _W,
+        "BMTK takes all times of spikes as ms, whatever units the file states; v1sim converts "
+        "them.",
     ),
     RemarkKind(
         "sonata.spike_node_ids",
@@ -191,6 +199,13 @@ _KINDS = (
         _E,
         "BMTK takes the model of a node and its parameters, and those of synapses, from the types "
         "alone: what the HDF5 groups say of them is ignored.",
+    ),
+    RemarkKind(
+        "sonata.suffix_untrained",
+        _E,
+        "Trained edges are files of their own beside the plain ones "
+        "(`v1_v1_edges_bio_trained.h5`). One that has the plain file's weights is the initial "
+        "network under a trained one's name.",
     ),
     # --- parameters of cells and synapses
     RemarkKind(
