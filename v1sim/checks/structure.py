@@ -338,8 +338,8 @@ def type_kind(context: Context) -> Iterator[Observation]:
     reason="A synapse that is there twice with the same weight says that a file was appended to "
     "or merged twice; it acts with twice its weight.",
     calibration="Exact. The reference networks have none. Weights in pA of SONATA networks may be "
-    "those of an edge type, and several edges may connect two cells there: refused where half of "
-    f"{MIN_VARIED} or more synapses repeat another.",
+    "those of an edge type, and several edges may connect two cells there: refused where each of "
+    f"{MIN_VARIED} or more synapses is there twice, or four times, ...",
     needs=(*_IN_RANGE, "values.delay"),
 )
 def duplicates(context: Context) -> Iterator[Observation]:
@@ -347,7 +347,7 @@ def duplicates(context: Context) -> Iterator[Observation]:
     for group, table in context.tables.items():
         repeats = _repeats(context, group)
         n_bad = int(repeats.same_weight.sum())
-        if table.unit == "pA" and (2 * n_bad < len(table) or len(table) < MIN_VARIED):
+        if table.unit == "pA" and not (2 * n_bad >= len(table) and _is_doubled(context, table)):
             continue
         if n_bad:
             yield Observation(
@@ -385,6 +385,17 @@ def parallel_synapses(context: Context) -> Iterator[Observation]:
                 n_seen=len(table),
                 examples=context.examples(table, _mask(repeats.rows[~repeats.same_weight], table)),
             )
+
+
+def _is_doubled(context: Context, table: SynapseTable) -> bool:
+    """Whether every synapse is there an even number of times, as in a file merged twice."""
+    if len(table) < MIN_VARIED:
+        return False
+    words = _WordLayout.of(context).words(table, slice(None), _ORDERS[0])
+    order = np.lexsort((table.weight, words))
+    words, weight = words[order], table.weight[order]
+    first = np.flatnonzero((words[1:] != words[:-1]) | (weight[1:] != weight[:-1])) + 1
+    return not (np.diff(np.concatenate([[0], first, [len(table)]])) % 2).any()
 
 
 @dataclass(frozen=True, eq=False)

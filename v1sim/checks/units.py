@@ -359,6 +359,75 @@ def psp(context: Context) -> Iterator[Observation | LeftOut]:
             )
 
 
+#: Median |PSP| in mV of the synapses between two classes of cells, below and above which weights in
+#: pA are in another unit. Seen: 0.09..5 in public SONATA networks; in nA 0.0001..0.005.
+MEDIAN_PSP_LOW_MV, MEDIAN_PSP_HIGH_MV = 0.005, 50.0
+
+
+@check(
+    "units.psp_by_class",
+    severity=Severity.WARNING,
+    reason="Where receptors are ports that say nothing of the cells on both sides, as in SONATA, "
+    "the classes of the cells do: what synapses do to their targets shows the unit of weights.",
+    calibration="Median |PSP| between excitatory and inhibitory cells: 0.09..5 mV in public "
+    f"SONATA networks of weights in pA; found below {MEDIAN_PSP_LOW_MV:g} and above "
+    f"{MEDIAN_PSP_HIGH_MV:g} mV.",
+    needs=_PHYSICAL,
+)
+def psp_by_class(context: Context) -> Iterator[Observation]:
+    """Synapses between cells of known classes, through ports, are of physical strength."""
+    network = context.network
+    if (network.receptors.presynaptic != Kind.UNKNOWN).any():
+        return
+    for group, table in context.tables.items():
+        for (pre, post), (n, median) in _median_psp_mv(context, group).items():
+            if n < _MIN_FOR_MEDIAN or MEDIAN_PSP_LOW_MV <= median <= MEDIAN_PSP_HIGH_MV:
+                continue
+            weak = median < MEDIAN_PSP_LOW_MV
+            yield Observation(
+                (f"{group}.weight", f"{pre.name.lower()} onto {post.name.lower()}"),
+                f"the median potential of {n:,} synapses is {median:.2g} mV",
+                "syn_weight is in pA (mV for iaf_psc_delta): are these nA?"
+                if weak
+                else "syn_weight is in pA (mV for iaf_psc_delta): are these fA, or pA for mV?",
+                n_bad=n,
+                n_seen=len(table),
+                observed={"median_psp_mv": median},
+            )
+
+
+def _median_psp_mv(context: Context, group: str) -> dict[tuple[Kind, Kind], tuple[int, float]]:
+    """Number and median |PSP| of a table's nonzero synapses by the kinds of their ends."""
+    network, profile = context.network, context.profile(group)
+    sources, own = network.source_kind(group), network.cell_types.kind
+    if sources is None or own is None or not len(sources):
+        return {}
+    n_groups = profile.counts.shape[1]
+    first = np.zeros(n_groups, dtype=np.intp)  # a type of each group: several are alike
+    first[profile.group_of_type[::-1]] = np.arange(len(own))[::-1]
+    gain = np.abs(context.psp_gain_mv[first])
+    post_kind = own[first]
+    pre_kind = post_kind if not context.is_external(group) else np.array([sources[0]])
+    if context.is_external(group) and (sources != sources[0]).any():
+        return {}
+    sizes = gain[np.arange(n_groups), profile.receptor][..., np.newaxis] * SIZES
+    counts = np.where(np.isnan(sizes), 0, profile.counts)
+    counts[..., 0] = 0
+    found = {}
+    for pre, post in ((a, b) for a in (_E, _I) for b in (_E, _I)):
+        pairs = np.ix_(pre_kind == pre, post_kind == post)
+        of_pairs, n = sizes[pairs], counts[pairs]
+        total = int(n.sum())
+        if total:
+            order = np.argsort(of_pairs, axis=None)
+            up_to = np.cumsum(n.ravel()[order])
+            found[pre, post] = (
+                total,
+                float(of_pairs.ravel()[order][np.searchsorted(up_to, total / 2)]),
+            )
+    return found
+
+
 def _weak_remedy(ratio: float, scale_mv: float) -> str:
     """What may be wrong with weights that are too weak, and what would be right of each."""
     remedies = (
