@@ -10,7 +10,7 @@ Nothing here loads NEST. To add a model: an entry here, the same model by hand i
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -22,8 +22,10 @@ __all__ = [
     "CELL_MODELS",
     "CellModel",
     "Parameter",
+    "Per",
     "StartState",
     "SynapticCurrent",
+    "allowed_model",
     "cell_model",
     "cell_models_markdown",
 ]
@@ -67,10 +69,11 @@ class SynapticCurrent:
 
     ``functions`` has a pair of columns each: time constant, and the amplitude relative to the
     weight (None: 1). An alpha function has its peak, an exponential one its start at the
-    amplitude. A ``delta`` lets the potential jump by the weight in mV: it is no current.
+    amplitude. A ``delta`` lets the potential jump by the weight in mV: it is no current. Of an
+    ``unknown`` one nothing is known: what needs it leaves such cells out.
     """
 
-    shape: Literal["alpha", "exponential", "delta"]
+    shape: Literal["alpha", "exponential", "delta", "unknown"]
     functions: tuple[tuple[str, str | None], ...] = ()
 
 
@@ -109,6 +112,9 @@ class CellModel:
         Whether v1sim's NEST module can clear what is left of the synaptic currents
         (``simulation.between_trials: reset``); without, a trial starts after a silence or on a
         network that is built anew.
+    restarts : bool
+        Whether a trial may start after a silence; otherwise it starts on a network that is built
+        anew.
     """
 
     name: str
@@ -117,6 +123,7 @@ class CellModel:
     has_ports: bool
     start: tuple[StartState, ...]
     cleared_by_module: bool = False
+    restarts: bool = True
 
     def parameter(self, column: str) -> Parameter | None:
         """The parameter of a column; None if the model has none."""
@@ -248,6 +255,49 @@ def cell_model(name: str, where: str = "cell types") -> CellModel:
     return CELL_MODELS[name]
 
 
+#: Parameters that guards read wherever a model has them, by NEST's names.
+_COMMON = {
+    "C_m": "c_m_pf",
+    "E_L": "e_l_mv",
+    "V_th": "v_th_mv",
+    "V_reset": "v_reset_mv",
+    "t_ref": "t_ref_ms",
+}
+
+
+def allowed_model(name: str, parameters: Mapping[str, Per], switches: Iterable[str]) -> CellModel:
+    """Any model of NEST that a user allows: its parameters are handed to NEST as they are.
+
+    Parameters
+    ----------
+    name : str
+        NEST's name.
+    parameters : mapping of str to str
+        What each parameter, by NEST's name, has one number for: "type" or "receptor". Those that
+        are left out are NEST's defaults.
+    switches : iterable of str
+        Parameters that are true or false.
+
+    Returns
+    -------
+    CellModel
+        Without ports; nothing is known of the current of a spike, nor of the state of a cell.
+    """
+    held = {_COMMON.get(key, f"nest_{key}"): (key, per) for key, per in parameters.items()}
+    held |= {column: (key, "type") for key, column in _COMMON.items() if column not in held}
+    return CellModel(
+        name,
+        tuple(
+            Parameter(column, key, per, required=False, is_switch=key in set(switches))
+            for column, (key, per) in held.items()
+        ),
+        SynapticCurrent("unknown"),
+        has_ports=False,
+        start=(),
+        restarts=False,
+    )
+
+
 _PAGE = """# Cell models
 
 <!-- Made by python -m v1sim.cell_models docs/cell_models.md -->
@@ -255,7 +305,8 @@ _PAGE = """# Cell models
 A network's cell types name their model. Networks of the Billeh model have `glif_psc` alone; other
 networks may have any of these, several in one network too. Then `simulation.dynamics: auto` is
 `nest`: each cell is built in the NEST model that its type names, and its spikes are NEST's. Any
-other model is refused by its name.
+other model is refused by its name, unless a SONATA configuration allows it
+([sonata.md](sonata.md)).
 
 Training's dynamics know `glif_psc` as training has it (two after-spike currents, a start at
 `V_reset`); they are refused for other cells. v1sim's NEST module can reset between trials the
@@ -277,6 +328,7 @@ _CURRENTS = {
     "alpha": "alpha functions; the weight is the peak in pA",
     "exponential": "exponentials; the weight is the start in pA",
     "delta": "none: the potential jumps by the weight in mV",
+    "unknown": "unknown",
 }
 
 

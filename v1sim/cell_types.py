@@ -49,6 +49,8 @@ class CellTypeTable:
         `Kind` of the cells of each type, where the source says it; None where it does not.
     n_receptors, n_after_spike_currents : int array, shape (t,), optional
         How many each type has; all that there are columns for, by default.
+    other_models : tuple of CellModel
+        Models that are none of `v1sim.cell_models.CELL_MODELS`, which a user allowed.
 
     Raises
     ------
@@ -66,6 +68,7 @@ class CellTypeTable:
     kind: NDArray[np.uint8] | None = None
     n_receptors: NDArray[np.int64] | None = None
     n_after_spike_currents: NDArray[np.int64] | None = None
+    other_models: tuple[CellModel, ...] = ()
 
     def __post_init__(self) -> None:
         columns = {
@@ -142,16 +145,21 @@ class CellTypeTable:
             kind=taken(self.kind),
             n_receptors=taken(self.n_receptors),
             n_after_spike_currents=taken(self.n_after_spike_currents),
+            other_models=self.other_models,
         )
 
     @property
     def models(self) -> Mapping[str, CellModel]:
         """The models in the table, by name."""
-        return {name: cell_model(name) for name in dict.fromkeys(self.model)}
+        return {name: self._model_named(name) for name in dict.fromkeys(self.model)}
+
+    def _model_named(self, name: str) -> CellModel:
+        other = next((model for model in self.other_models if model.name == name), None)
+        return cell_model(name) if other is None else other
 
     def model_of(self, index: int) -> CellModel:
         """The model of one cell type."""
-        return cell_model(self.model[index])
+        return self._model_named(self.model[index])
 
     def types_with(self, column: str) -> NDArray[np.bool_]:
         """Which types have a parameter, shape (t,)."""

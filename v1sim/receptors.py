@@ -187,7 +187,7 @@ class TimeCourses:
     ----------
     shape : tuple of str, length t
         Of each type: "alpha" (peak at the amplitude), "exponential" (start at the amplitude), or
-        "delta" (the potential jumps by the weight in mV, there is no current).
+        "delta" (the potential jumps by the weight in mV, there is no current), "unknown".
     tau_ms, amplitude : float array, shape (t, r, f)
         Time constants in ms, and amplitudes relative to the weight; NaN where a type has no such
         function or no such receptor.
@@ -224,6 +224,8 @@ class TimeCourses:
         for shape in set(self.shape):  # of which there are three
             row = np.flatnonzero(np.array(self.shape) == shape)
             tau, amplitude = self.tau_ms[row], self.amplitude[row]
+            if shape == "unknown":
+                continue
             if shape == "delta":
                 peak[row] = 1.0
             elif shape == "alpha" and np.isnan(amplitude[..., 1:]).all():

@@ -54,6 +54,7 @@ def read(tmp_path, template, content, remarks=None):
         template,
         "cell.json",
         str(tmp_path),
+        allowed={},
         name="a cell",
         where="types.csv",
         remarks=remarks or Remarks(),
@@ -186,6 +187,6 @@ def test_kinds_by_name(name, kind):
 
 
 def test_no_folder_of_parameters():
-    given = SimpleNamespace(name="a cell", where="types.csv", remarks=Remarks())
+    given = SimpleNamespace(allowed={}, name="a cell", where="types.csv", remarks=Remarks())
     with pytest.raises(NetworkFileError, match=r"names no folder"):
         read_cell("nest:glif_psc", "cell.json", None, **vars(given))

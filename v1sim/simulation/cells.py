@@ -30,6 +30,7 @@ __all__ = [
     "creations",
     "nest_parameters",
     "start_state",
+    "whole_state",
 ]
 
 #: Receptor type of a projection whose connector gives a receptor for every synapse.
@@ -63,6 +64,11 @@ def start_state(types: CellTypeTable, index: int) -> dict[str, Any]:
         column = model.parameter(part.value) if isinstance(part.value, str) else None
         state[part.nest] = part.value if column is None else types.value(column, index)
     return state
+
+
+def whole_state(nodes: Any) -> dict[str, float]:
+    """All numbers that NEST tells of cells that are alike, by its names."""
+    return {name: value for name, value in nodes[0].get().items() if type(value) is float}
 
 
 def _in_training(types: CellTypeTable, index: int, trained: TrainingDynamics) -> dict[str, Any]:

@@ -83,10 +83,19 @@ def return_between_trials(
     ------
     InputError
         If ``reset`` was asked for and v1sim's NEST module is not there, or does not know the
-        models of the cells.
+        models of the cells; if ``gap`` was, and nothing is known of the state of a model.
     """
     asked = config.simulation.between_trials
     others = sorted(name for name, model in types.models.items() if not model.cleared_by_module)
+    unknown = sorted(name for name, model in types.models.items() if not model.restarts)
+    if asked == "auto" and unknown:
+        return "rebuild"
+    if asked == "gap" and unknown:
+        raise InputError(
+            f"nothing is known of the state of {', '.join(unknown)}",
+            where="simulation.between_trials",
+            expected="rebuild",
+        )
     if asked == "auto":
         return "reset" if has_native() and not others else "gap"
     if asked == "reset":

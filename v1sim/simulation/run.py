@@ -20,9 +20,9 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ from v1sim.config import WatchConfig
 from v1sim.errors import InputError, SimulationError
 from v1sim.model import SpikeTable, VoltageTraces
 from v1sim.simulation.build import Progress, Simulation, build
-from v1sim.simulation.cells import start_state
+from v1sim.simulation.cells import start_state, whole_state
 from v1sim.simulation.currents import load_current
 from v1sim.simulation.group import ALONE, Group
 from v1sim.simulation.kernel import backend
@@ -449,6 +449,11 @@ def _take_steps_before(simulation: Simulation, start: NetworkState | None = None
     nest, _ = backend()
     plan, native = simulation.plan, simulation.native
     n_steps = _n_steps_before(plan)
+    made_anew = [
+        (nodes, whole_state(nodes))
+        for index, nodes in _nodes_by_type(simulation)
+        if not plan.cell_types.model_of(index).restarts
+    ]
     if native:
         # What is on its way arrives in this step, in which no neuron spikes: those of
         # training are muted, those of glif_psc are at rest.
@@ -469,12 +474,25 @@ def _take_steps_before(simulation: Simulation, start: NetworkState | None = None
     if n_steps:
         # What NEST's generators send lies in the neurons' input already, which therefore stays.
         nest.Simulate(n_steps * plan.dt_ms)
-    for part in plan.populations:
+    for index, nodes in _nodes_by_type(simulation):
+        state = start_state(plan.cell_types, index)
+        if state:
+            nodes.set(**state)
+    for nodes, before in made_anew:
+        after = whole_state(nodes)
+        changed = {name: value for name, value in before.items() if after[name] != value}
+        if changed:
+            nodes.set(**changed)
+
+
+def _nodes_by_type(simulation: Simulation) -> Iterator[tuple[int, Any]]:
+    """The cells of each cell type of each population, with the index of the type."""
+    for part in simulation.plan.populations:
         nodes = simulation.populations[part.label].node_collection
         stops = np.cumsum(part.type_count)
         firsts = stops - part.type_count
         for index, first, stop in zip(part.type_index, firsts, stops, strict=True):
-            nodes[int(first) : int(stop)].set(**start_state(plan.cell_types, int(index)))
+            yield int(index), nodes[int(first) : int(stop)]
 
 
 def _return_to_rest(simulation: Simulation) -> float:

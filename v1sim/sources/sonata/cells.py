@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from v1sim.cell_models import CELL_MODELS, CellModel, Parameter
+from v1sim.cell_models import CELL_MODELS, CellModel, Parameter, Per, allowed_model
 from v1sim.errors import NetworkFileError
 from v1sim.files.identify import printable
 from v1sim.model import CellTypeTable
@@ -87,10 +87,13 @@ class CellParameters:
 
     model: CellModel
     values: Mapping[str, Any]
+    ports: int | None = None
 
     @property
     def n_ports(self) -> int:
         """Number of receptors: the ports of the model, or two signs."""
+        if self.ports is not None:
+            return self.ports or 2
         parameter = next((p for p in self.model.parameters if p.per == "receptor"), None)
         if parameter is None or isinstance(parameter.nest, tuple):
             return 2
@@ -107,6 +110,7 @@ def read_cell(
     dynamics_params: str | None,
     folder: str | None,
     *,
+    allowed: Mapping[str, int],
     name: str,
     where: str,
     remarks: Remarks,
@@ -121,6 +125,8 @@ def read_cell(
         Its JSON file; all parameters are NEST's defaults where there is none.
     folder : str, optional
         ``components.point_neuron_models_dir``.
+    allowed : mapping of str to int
+        Other models of NEST that may be built, and the number of their ports.
     name, where : str
         The type, and the table that it stands in, for messages.
     remarks : Remarks
@@ -154,18 +160,62 @@ def read_cell(
         file = str(path)
     if given.get("type") == "GLIF" and nest_name.startswith("glif"):
         nest_name, given = _from_allen(nest_name, given, file)
+    if nest_name in allowed and nest_name not in CELL_MODELS:
+        return _allowed_cell(nest_name, given, allowed[nest_name], file)
     if nest_name not in CELL_MODELS:
         near = difflib.get_close_matches(nest_name, CELL_MODELS, n=1)
         raise NetworkFileError(
             f"{name} is a cell of nest:{printable(nest_name)}, which cannot be built",
             where=where,
-            expected=f"one of {', '.join(CELL_MODELS)}",
-            hint=f"did you mean {near[0]}?" if near else None,
+            expected=f"one of {', '.join((*CELL_MODELS, *allowed))}",
+            hint=f"did you mean {near[0]}?"
+            if near
+            else f'"v1sim": {{"allow_models": ["{nest_name}"]}} in the configuration builds such '
+            "cells without the guards that know their model",
         )
     model = CELL_MODELS[nest_name]
     values = _values(model, given, file)
     _remark_on_defaults(model, given, values, name, file, remarks)
     return CellParameters(model, MappingProxyType(values))
+
+
+def _allowed_cell(name: str, given: Mapping[str, Any], ports: int, file: str) -> CellParameters:
+    """A model that the user allows, with its parameters as they are."""
+    values: dict[str, Any] = {}
+    per: dict[str, Per] = {}
+    for key, value in given.items():
+        if isinstance(value, bool):
+            values[key] = value
+        elif isinstance(value, list):
+            values[key] = _numbers(key, value, file)
+        else:
+            values[key] = _number(key, value, file)
+        per[key] = "receptor" if isinstance(value, list) else "type"
+    lengths = {key: len(value) for key, value in values.items() if isinstance(value, tuple)}
+    ports = ports or max(lengths.values(), default=0)
+    wrong = [key for key, n in lengths.items() if n != ports]
+    if wrong:
+        raise NetworkFileError(
+            f"{printable(wrong[0])} has {lengths[wrong[0]]} numbers for {ports} ports of {name}",
+            where=file,
+            expected="one number a port in each list",
+        )
+    switches = [key for key, value in values.items() if isinstance(value, bool)]
+    model = replace(allowed_model(name, per, switches), has_ports=ports > 0)
+    return CellParameters(model, MappingProxyType(values), ports)
+
+
+def _together_by_name(cells: Sequence[CellParameters]) -> tuple[CellModel, ...]:
+    """The models that the user allows, each with the parameters that any of its types has."""
+    found: dict[str, CellModel] = {}
+    for cell in cells:
+        model = cell.model
+        if model.name in CELL_MODELS:
+            continue
+        before = found.get(model.name, model)
+        columns = {p.column: p for p in (*before.parameters, *model.parameters)}
+        found[model.name] = replace(model, parameters=tuple(columns.values()))
+    return tuple(found.values())
 
 
 def _values(model: CellModel, given: Mapping[str, Any], file: str) -> dict[str, Any]:
@@ -445,6 +495,8 @@ def cell_type_table(
     for i, cell in enumerate(cells):  # over types, of which there are about two hundred
         for parameter in cell.model.parameters:
             value = _in_nest(parameter, cell)
+            if value is None:
+                value = np.nan
             if parameter.column not in columns:
                 shape = () if parameter.per == "type" else (lengths[parameter.per],)
                 columns[parameter.column] = np.full((len(cells), *shape), np.nan)
@@ -464,6 +516,7 @@ def cell_type_table(
         kind=None if (kind == Kind.UNKNOWN).all() else kind,
         n_receptors=None if same else n_receptors,
         n_after_spike_currents=n_currents if len(set(glif.tolist())) > 1 else None,
+        other_models=_together_by_name(cells),
     )
 
 
@@ -475,4 +528,4 @@ def _in_nest(parameter: Parameter, cell: CellParameters) -> Any:
     if parameter.column == "asc_init_pa":
         # NEST starts at ASCurrents, whatever asc_init says; v1sim starts trials at this column.
         return values.get("ASCurrents", (0.0,) * cell.n_currents)
-    return values[parameter.nest]
+    return values.get(parameter.nest)

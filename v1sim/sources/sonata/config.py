@@ -115,6 +115,11 @@ class SonataConfig:
     remarks: tuple[SourceRemark, ...] = ()
 
     @property
+    def allowed_models(self) -> Mapping[str, int]:
+        """Models of NEST that ``v1sim.allow_models`` allows, with the number of their ports."""
+        return _allowed_models(self.raw, self.path)
+
+    @property
     def is_simulation(self) -> bool:
         """Whether it says how to run the circuit."""
         return self.run is not None or bool(self.inputs)
@@ -195,6 +200,25 @@ def read_config(path: Path) -> SonataConfig:
         conditions=MappingProxyType(section_of(merged, "conditions", path)),
         raw=MappingProxyType(merged),
         remarks=remarks.all(),
+    )
+
+
+def _allowed_models(content: Mapping[str, Any], path: Path) -> dict[str, int]:
+    """Names in a list, or in an object with ``{"ports": n}`` under each; 0 is none."""
+    given = section_of(content, "v1sim", path).get("allow_models", [])
+    if isinstance(given, list) and all(isinstance(name, str) for name in given):
+        return dict.fromkeys(given, 0)
+    if isinstance(given, dict):
+        ports = {
+            name: entry.get("ports", 0) if isinstance(entry, dict) else None
+            for name, entry in given.items()
+        }
+        if all(type(n) is int and 0 <= n < 256 for n in ports.values()):
+            return {name: n for name, n in ports.items() if n is not None}
+    raise NetworkFileError(
+        f"v1sim.allow_models is {kind_of(given)} that cannot be read",
+        where=str(path),
+        expected='names of NEST models, as ["iaf_cond_exp"] or {"ht_neuron": {"ports": 4}}',
     )
 
 

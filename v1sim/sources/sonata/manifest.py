@@ -20,7 +20,7 @@ __all__ = ["kind_of", "listed", "look_at_keys", "nearest", "parse", "read_json",
 #: Keys that BMTK's PointNet or v1sim know, by section; and those that others know.
 _TOP = (
     *("manifest", "network", "simulation", "networks", "components", "run", "inputs", "reports"),
-    *("output", "conditions", "node_sets", "node_sets_file", "target_simulator"),
+    *("output", "conditions", "node_sets", "node_sets_file", "target_simulator", "v1sim"),
 )
 _TOP_SILENT = (
     *("version", "gid_mapping_file", "metadata", "description", "comment", "comments", "name"),

@@ -32,8 +32,8 @@ __all__ = ["Ports", "read_projection"]
 
 F64 = NDArray[np.float64]
 
-#: Edges above which columns lie in scratch files; as for network files in HDF5.
-_PAGED_ABOVE = 1 << 25
+#: Edges above which columns lie in scratch files: they leave memory while NEST takes it.
+_PAGED_ABOVE = 1 << 22
 #: Receptor of synapses whose port their target does not have: no network has so many.
 _NOWHERE = 255
 #: In a table of receptors: the sign of the weight chooses.

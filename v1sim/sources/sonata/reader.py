@@ -241,6 +241,7 @@ class _Circuit:
                         table.texts("model_template")[row],
                         table.texts("dynamics_params")[row],
                         folder,
+                        allowed=self.config.allowed_models,
                         name=f"{called} of {name}",
                         where=table.where,
                         remarks=self.remarks,
