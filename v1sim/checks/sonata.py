@@ -102,6 +102,10 @@ RULES = {
         "Which weight functions another package brings.",
         "Information.",
     ),
+    "sonata.allowed_model": Rule(
+        "Which cells have a model of NEST that the configuration allows by name.",
+        "Information.",
+    ),
     "sonata.weight_function_groups": Rule(
         "Weight functions act on populations of one edge group.",
         "Exact; with two groups, BMTK gives 1,396 spikes in place of 1,200.",

@@ -161,17 +161,23 @@ def read_cell(
     if given.get("type") == "GLIF" and nest_name.startswith("glif"):
         nest_name, given = _from_allen(nest_name, given, file)
     if nest_name in allowed and nest_name not in CELL_MODELS:
+        remarks.add(
+            "sonata.allowed_model",
+            where,
+            f"{name}: a cell of nest:{nest_name}, as the configuration allows it",
+            hint="its parameters are handed to NEST as they are; each trial starts on a network "
+            "that is built anew",
+        )
         return _allowed_cell(nest_name, given, allowed[nest_name], file)
     if nest_name not in CELL_MODELS:
-        near = difflib.get_close_matches(nest_name, CELL_MODELS, n=1)
+        near = difflib.get_close_matches(nest_name, CELL_MODELS, n=1, cutoff=0.9)
         raise NetworkFileError(
             f"{name} is a cell of nest:{printable(nest_name)}, which cannot be built",
             where=where,
             expected=f"one of {', '.join((*CELL_MODELS, *allowed))}",
-            hint=f"did you mean {near[0]}?"
-            if near
-            else f'"v1sim": {{"allow_models": ["{nest_name}"]}} in the configuration builds such '
-            "cells without the guards that know their model",
+            hint=(f"did you mean {near[0]}? Otherwise " if near else "")
+            + f'"v1sim": {{"allow_models": ["{printable(nest_name)}"]}} in the configuration '
+            "builds such cells, without the guards that know their model",
         )
     model = CELL_MODELS[nest_name]
     values = _values(model, given, file)

@@ -166,7 +166,7 @@ class Nodes:
     def positions_um(self) -> NDArray[np.float64] | None:
         """x, y, z of each node, shape (n, 3); None unless every group has them."""
         columns = [self.column(axis) for axis in "xyz"]
-        if any(column is None or np.isnan(column).all() for column in columns):
+        if any(column is None or np.isnan(column).any() for column in columns):
             return None
         return np.stack([c for c in columns if c is not None], axis=1)
 

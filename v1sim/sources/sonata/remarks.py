@@ -214,6 +214,12 @@ _KINDS = (
         "Cells whose parameters have no V_m start at the default of NEST's model, not at E_L.",
     ),
     RemarkKind(
+        "sonata.allowed_model",
+        _I,
+        "Of a model that the configuration allows by name v1sim knows nothing but its parameters: "
+        "no guard judges what its synapses do.",
+    ),
+    RemarkKind(
         "sonata.no_after_spike_currents",
         _W,
         "NEST's GLIF models have no after-spike currents unless `after_spike_currents` is true, "
