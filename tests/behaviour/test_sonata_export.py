@@ -59,11 +59,13 @@ def sent_spikes(network: NetworkModel, folder: Path, rate: float) -> Path:
     return folder / "sent.h5"
 
 
-def own_spikes(network: NetworkModel, sent: Path, draws: Path | None) -> list[tuple[str, int, int]]:
+def own_spikes(
+    network: NetworkModel, sent: Path, draws: Path | None, duration_ms: float = DURATION_MS
+) -> list[tuple[str, int, int]]:
     """v1sim's spikes: population, node and step of each."""
     stated = {
         "network": "given",
-        "stimulus": {"kind": "given_spikes", "duration_ms": DURATION_MS},
+        "stimulus": {"kind": "given_spikes", "duration_ms": duration_ms},
         "inputs": {
             name: {"file": str(sent)}
             for name, one in network.source_populations.items()
@@ -461,3 +463,9 @@ def test_circuits_of_others_come_through_both_formats(
         ]
     assert len(truth) == n_spikes
     assert theirs.by_step(dt_ms) == sorted(truth)
+    # v1sim on the imported network file; its times are the start of each step, and it has the last.
+    ours = own_spikes(replace(back, step_ms=dt_ms), sent, None, duration_ms)
+    last = round(duration_ms / dt_ms) - 1
+    assert [s for s in ours if s[2] < last] == sorted(
+        (population, node, step - 1) for population, node, step in truth if step - 1 < last
+    )

@@ -349,19 +349,16 @@ class _Writer:
             # A matrix of all neurons and receptors: most of its zeros are no synapses.
             table = _without_zeros(table)
         counts = self._counts(table, pairs)
-        found = [pair for pair, n in zip(pairs, counts, strict=True) if n] or pairs[:1]
-        number = dict(zip(map(str, pairs), counts, strict=True))
-        for source, target in found:
+        found = [(pair, n) for pair, n in zip(pairs, counts, strict=True) if n]
+        found = found or [(pairs[0], 0)]
+        for (source, target), n in found:
             ends = EdgeEnds(
                 self._edge_name(name, self.names[source[0]], self.names[target[0]], len(found)),
                 self.names[source[0]],
                 self.names[target[0]],
             )
-            alone = len(pairs) == 1
-            self._edges(
-                name, table, ends, int(number[str((source, target))]), source_ids, ids,
-                None if alone else (source[1:], target[1:]),
-            )  # fmt: skip
+            limits = None if len(pairs) == 1 else (source[1:], target[1:])
+            self._edges(name, table, ends, n, source_ids, ids, limits)
         table.forget()
 
     def _edge_name(self, projection: str, source: str, target: str, n_pairs: int) -> str:
