@@ -76,7 +76,8 @@ def _copy(source: Path, target: Path, group: str, **options: object) -> None:
         def visit(name: str, item: object) -> None:
             if not isinstance(item, h5py.Dataset) or not item.ndim or "indices" in name:
                 return
-            chosen = {"chunks": (1 << 15,), **options} if options and item.ndim == 1 else {}
+            rows = min(1 << 15, max(item.shape[0], 1))
+            chosen = {"chunks": (rows,), **options} if options and item.ndim == 1 else {}
             made = written.create_dataset(name, item.shape, item.dtype, **chosen)
             for start in range(0, item.shape[0], BLOCK):
                 made[start : start + BLOCK] = item[start : start + BLOCK]
