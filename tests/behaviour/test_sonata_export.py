@@ -469,3 +469,27 @@ def test_circuits_of_others_come_through_both_formats(
     assert [s for s in ours if s[2] < last] == sorted(
         (population, node, step - 1) for population, node, step in truth if step - 1 < last
     )
+
+
+@pytest.mark.parametrize("verb", ["--sonata", "--edges-like"])
+def test_a_full_disk_is_one_clear_error(verb, tmp_path):
+    """The size limit of the process makes the system refuse bytes as a full disk does."""
+    write_network(tiny_network(), tmp_path / "net.h5")
+    write_circuit(tiny_network(), tmp_path / "circuit", command="tests")
+    edges = tmp_path / "circuit" / "network" / "v1_to_v1_edges.h5"
+    what = tmp_path / "new" if verb == "--sonata" else edges
+    code = (
+        "import resource, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))\n"
+        "from v1sim.cli import main\n"
+        "sys.argv[0] = 'v1sim'\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", code, "export", str(tmp_path / "net.h5"), verb, str(what)]
+    before = sorted(tmp_path.rglob("*"))
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "cannot be written" in done.stderr
+    assert ".part" not in done.stderr
+    assert sorted(tmp_path.rglob("*")) == before

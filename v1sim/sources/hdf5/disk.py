@@ -11,7 +11,9 @@ from typing import Literal
 
 import h5py
 
-__all__ = ["open_disk"]
+from v1sim.output import replacing
+
+__all__ = ["new_hdf5", "open_disk"]
 
 
 @contextmanager
@@ -36,6 +38,19 @@ def open_disk(path: Path, mode: Literal["w", "r+"]) -> Iterator[h5py.File]:
         if stream.error is not None:
             raise stream.error
         os.fsync(raw.fileno())
+
+
+@contextmanager
+def new_hdf5(path: Path) -> Iterator[h5py.File]:
+    """Give an HDF5 file to write to, which gets its name when it is complete.
+
+    Raises
+    ------
+    OutputError
+        If the disk did not take all of it.
+    """
+    with replacing(path) as temporary, open_disk(temporary, "w") as file:
+        yield file
 
 
 class _Patient(io.RawIOBase):

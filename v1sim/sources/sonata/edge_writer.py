@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from v1sim.sources.hdf5.disk import open_disk
+from v1sim.sources.hdf5.disk import new_hdf5
 
 __all__ = ["EdgeBlock", "EdgeEnds", "write_edges", "write_head"]
 
@@ -75,7 +75,7 @@ def write_edges(
     bool
         Whether the file has an index: for each node, the edges from it and onto it.
     """
-    with open_disk(path, "w") as file:
+    with new_hdf5(path) as file:
         write_head(file)
         for key, text in attributes.items():
             file.attrs[key] = text

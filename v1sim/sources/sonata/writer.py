@@ -27,7 +27,7 @@ from v1sim.model import LgnCellTable, NetworkModel, SourcePopulation, SynapseTab
 from v1sim.output import new_folder, replacing, write_csv
 from v1sim.paging import forget
 from v1sim.receptors import Kind
-from v1sim.sources.hdf5.disk import open_disk
+from v1sim.sources.hdf5.disk import new_hdf5
 from v1sim.sources.provenance import network_sha256
 from v1sim.sources.sonata.edge_writer import (
     MOST_INDEXED,
@@ -126,7 +126,7 @@ class _Writer:
     def write(self, background: Path | None, spikes: Path | None, duration_ms: float) -> None:
         network = self.network
         for name in ("network", "inputs", "components/cell_models", "components/synaptic_models"):
-            (self.folder / name).mkdir(parents=True)
+            _make_folder(self.folder / name)
         self.about = self._about()
         self.factor = event_weight("mean" if background is None else "recorded")
         self._refuse_not_finite("cell types", *self._needed_parameters())
@@ -299,7 +299,7 @@ class _Writer:
         if len(node_id) and node_id.min() < 0:
             raise OutputError(f"the ids of {name} are below 0", where=str(self.folder))
         file_name = f"{name}_nodes.h5"
-        with open_disk(self.folder / "network" / file_name, "w") as file:
+        with new_hdf5(self.folder / "network" / file_name) as file:
             write_head(file)
             for key, text in self.about.items():
                 file.attrs[key] = text
@@ -596,6 +596,17 @@ def _lgn_columns(cells: LgnCellTable) -> dict[str, NDArray[np.float64]]:
     return columns
 
 
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot be written: {error.strerror or error}",
+            where=str(path),
+            expected="a folder with permission to write and enough space",
+        ) from error
+
+
 def _write_types(path: Path, id_name: str, types: Mapping[int, Mapping[str, str]]) -> None:
     names = list(dict.fromkeys(name for row in types.values() for name in row))
     rows = [[number, *(row.get(name, _NULL) for name in names)] for number, row in types.items()]
@@ -610,7 +621,7 @@ def _write_json(path: Path, document: Mapping[str, Any]) -> None:
 def _write_spikes(
     path: Path, population: str, node_id: NDArray[Any], time_ms: NDArray[Any]
 ) -> None:
-    with open_disk(path, "w") as file:
+    with new_hdf5(path) as file:
         write_head(file)
         group = file.create_group(f"spikes/{population}")
         kind = h5py.enum_dtype({"none": 0, "by_id": 1, "by_time": 2}, basetype="u1")
