@@ -139,6 +139,29 @@ def test_files_of_other_circuits_are_refused(mini, tmp_path):
     write_edges_like(network, base, command="tests", config=config, force=True)
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "seen"),
+    [
+        ("edge_group_id", 7, "are of the group 7, which is not there"),
+        ("edge_group_index", 10**6, "a row for each edge of the group"),
+        ("edge_type_id", 9999, "of the type 9999, which the table does not have"),
+    ],
+)
+def test_damaged_bases_are_refused(mini, column, value, seen):
+    config = mini / "circuit_config.json"
+    network = open_network(config)
+    base = mini / "network" / "v1_to_v1_edges.h5"
+    with h5py.File(base, "r+") as file:
+        dataset = file[f"edges/v1_to_v1/{column}"]
+        values = dataset[()].astype("i8")
+        values[5] = value
+        del file[f"edges/v1_to_v1/{column}"]
+        file[f"edges/v1_to_v1/{column}"] = values
+    with pytest.raises(InputError) as caught:
+        write_edges_like(network, base, command="tests", config=config)
+    assert seen in str(caught.value)
+
+
 # --- edges of one pair -----------------------------------------------------------------------
 
 

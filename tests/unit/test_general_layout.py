@@ -10,10 +10,12 @@ import h5py
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.cell_models import mixed_network
 from tests.networks import DRAFT, sealed, tiny_network
 from tests.random_networks import networks
+from v1sim import guard
 from v1sim.errors import NetworkFileError, OutputError
 from v1sim.model import (
     CellTypeTable,
@@ -325,3 +327,27 @@ def test_weights_in_another_type_are_read_where_no_value_changes(path):
         file["projections/recurrent/targets"][0] = NET.tables["recurrent"].post[0]
     read = open_network(path).tables["recurrent"]
     assert same(read, NET.tables["recurrent"])
+
+
+@settings(deadline=None, max_examples=100, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_damaged_bytes_are_read_or_refused(path, data):
+    """Flipped bytes, more often where the description and the names stand."""
+    whole = getattr(test_damaged_bytes_are_read_or_refused, "whole", None) or path.read_bytes()
+    test_damaged_bytes_are_read_or_refused.whole = whole
+    content = bytearray(whole)
+    text = content.find(b'"step_ms"')
+    assert text > 0
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(
+            st.integers(0, len(whole) - 1) | st.integers(0, 8000) | st.integers(text, text + 4000)
+        )
+        content[min(at, len(whole) - 1)] = data.draw(st.integers(0, 255))
+    target = path.with_name("damaged.h5")
+    target.write_bytes(content)
+    try:
+        network = open_network(target)
+    except NetworkFileError:
+        return
+    guard.examine(network, guard.Policy("any"))
+    network_sha256(network)

@@ -269,13 +269,21 @@ def _column(file: GivenHdf5, root: str, column: str, group: I64, index: I64) -> 
     """A column of all groups, NaN where one lacks it; None where all do."""
     values, found = np.full(len(group), np.nan), False
     for number in np.unique(group).tolist():
+        if not file.is_group(f"{root}/{number}"):
+            if not file.has(f"{root}/edge_group_id"):  # all that edges have is of their types
+                continue
+            raise NetworkFileError(
+                f"edges are of the group {number}, which is not there",
+                where=file.where(root),
+                expected="edge_group_id of groups that are there",
+            )
         dataset = file.dataset(f"{root}/{number}/{column}")
         if dataset is None:
             continue
         found = True
         rows = np.flatnonzero(group == number)
         part = file.read(dataset)
-        if part.ndim != 1 or (len(rows) and index[rows].max() >= len(part)):
+        if part.ndim != 1 or not 0 <= index[rows].min() <= index[rows].max() < len(part):
             raise NetworkFileError(
                 f"has the shape {part.shape}",
                 where=file.where(f"{root}/{number}/{column}"),
