@@ -41,15 +41,30 @@ if TYPE_CHECKING:  # pydantic takes a tenth of a second
 __all__ = ["app", "main"]
 
 app = typer.Typer(
-    add_completion=False,
     rich_markup_mode="rich" if sys.stderr.isatty() else None,  # boxes are for terminals
-    no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     help="Guarded simulation of the Billeh/Allen mouse V1 model through PyNN on NEST.",
 )
 _out = Console(highlight=False)
 _err = Console(stderr=True, highlight=False)
 _silent = Console(quiet=True)
+
+#: What ``v1sim`` alone shows.
+_GUIDE = """\
+v1sim simulates networks of mouse V1 in NEST, and only such as its guards let through.
+
+  v1sim run configs/drifting_gratings.yaml        show gratings to a column; figure and report
+  v1sim check net.h5                              are these weights trained? what is wrong?
+  v1sim convert ckpt_1000 --out net.h5            a TensorFlow checkpoint, with its proof
+  v1sim run CONFIG --set network=net.h5           any key of a configuration can be set
+  v1sim compare runs/a runs/b                     how two runs differ
+  v1sim batch configs/sweeps/contrast.yaml -j 2   many runs, resumed where they were left
+  v1sim doctor                                    is anything wrong with this installation?
+
+v1sim --help lists all commands, v1sim COMMAND --help the options of one.
+v1sim --install-completion lets the Tab key complete both.
+"""
 
 _Section = TypeVar("_Section", bound="Section")
 _Set = Annotated[
@@ -88,6 +103,30 @@ _TrustedKeys = Annotated[
 _Json = Annotated[
     Path | None, typer.Option("--json", help="Write it as JSON ('-': to the screen).")
 ]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from v1sim import __version__
+
+        _print(f"v1sim {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _any_command(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_show_version, help="Say which it is."),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Anywhere: show the full traceback of an error.")
+    ] = False,
+) -> None:
+    """What stands before the command; `_main` takes ``--debug`` wherever it is."""
+    if context.invoked_subcommand is None:
+        _print(_GUIDE)
 
 
 def _expanded(value: Any) -> Any:
@@ -870,13 +909,18 @@ def report(
     _print(f"{renew_report(folder)}")
 
 
-@_command("info")
-def info() -> None:
-    """Print versions, threads and the NEST build."""
-    from v1sim.simulation.machine import describe_machine
+@_command("doctor")
+def doctor(json_file: _Json = None) -> None:
+    """Look at what v1sim runs in (NEST, compiler, MPI, caches, cores), and say what to do."""
+    from v1sim.doctor import examine_environment
+    from v1sim.report.terminal import doctor_text
 
-    for name, value in describe_machine().items():
-        _print(f"{name:<22}{value}")
+    found = examine_environment()
+    _write_json(json_file, lambda: found)
+    if str(json_file) != "-":
+        _print(doctor_text(found))
+    if found.is_bad:
+        raise typer.Exit(InputError.exit_code)
 
 
 def main() -> None:

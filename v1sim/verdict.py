@@ -391,7 +391,7 @@ def _group_of(array: str) -> str:
 def _why_undetermined(context: Context, array: str, outcome: _Outcome) -> str:
     group = _group_of(array)
     if array == _BACKGROUND:
-        return "no look at a background tells whether it was trained"
+        return "the weights of a background look the same before and after training"
     if outcome.means(
         Consequence.PROVENANCE_IS_VOID | Consequence.ZEROS_ARE_VOID | Consequence.UNLIKE_BASELINE
     ):

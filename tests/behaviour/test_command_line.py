@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import h5py
+import jsonschema
 import neo
 import numpy as np
 import pytest
@@ -34,10 +38,16 @@ recording:
 """
 
 
-def v1sim(*arguments: object, cwd: Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+def v1sim(
+    *arguments: object,
+    cwd: Path,
+    timeout: float = 120,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "v1sim", *map(str, arguments)],
         cwd=cwd,
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         timeout=timeout,
@@ -268,11 +278,61 @@ def test_build_column_is_read_checked_and_the_same_by_seed(tmp_path):
     assert v1sim("check", "a.h5", cwd=tmp_path).returncode == 1  # not trained
 
 
-def test_info_names_versions_threads_and_build(tmp_path):
-    done = v1sim("info", cwd=tmp_path)
-    assert done.returncode == 0
+def test_the_doctor_names_versions_parts_and_what_to_do(tmp_path):
+    done = v1sim("doctor", "--json", "d.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     for part in ("v1sim", "nest-simulator", "pynn", "nest threads", "nest mpi", "usable cores"):
         assert part in done.stdout
+    schema = Path(__file__).parents[2] / "docs" / "schemas" / "doctor.schema.json"
+    written = json.loads((tmp_path / "d.json").read_text())
+    jsonschema.validate(written, json.loads(schema.read_text()))
+    states = {part["part"]: part["state"] for part in written["parts"]}
+    assert states["NEST"] == states["file locks here"] == "good"
+    assert leftovers(tmp_path) == ["d.json"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "part", "seen", "advice"),
+    [
+        ({"OMP_PLACES": "cores", "OMP_PROC_BIND": "true"}, "thread binding", "OMP_PLACES", "unset"),
+        ({"PMI_SIZE": "4", "PMI_RANK": "0"}, "MPI", "4 processes", "start one process"),
+        ({"XDG_CACHE_HOME": "/proc/nowhere"}, "cache", "/proc/nowhere", "XDG_CACHE_HOME"),
+    ],
+)
+def test_the_doctor_sees_what_is_wrong(tmp_path, variables, part, seen, advice):
+    done = v1sim("doctor", "--json", "-", cwd=tmp_path, environment=variables)
+    found = {one["part"]: one for one in json.loads(done.stdout)["parts"]}[part]
+    assert found["state"] in ("doubtful", "bad")
+    assert done.returncode == (2 if found["state"] == "bad" else 0)
+    assert seen in found["seen"]
+    assert advice in found["what_to_do"]
+
+
+def test_v1sim_alone_shows_the_way(tmp_path):
+    done = v1sim(cwd=tmp_path)
+    assert done.returncode == 0
+    verbs = set(re.findall(r"^  v1sim ([a-z-]+)", done.stdout, re.MULTILINE))
+    assert {"run", "check", "convert", "compare", "batch", "doctor"} <= verbs
+    for verb in verbs:
+        assert v1sim(verb, "--help", cwd=tmp_path).returncode == 0
+
+
+def test_version_debug_completion_and_near_misses(tmp_path, config):
+    assert re.fullmatch(r"v1sim \d+\.\d+\S*\n", v1sim("--version", cwd=tmp_path).stdout)
+    assert "--debug" in v1sim("--help", cwd=tmp_path).stdout
+    completed = v1sim(
+        cwd=tmp_path,
+        environment={
+            "_V1SIM_COMPLETE": "complete_bash",
+            "COMP_WORDS": "v1sim che",
+            "COMP_CWORD": "1",
+        },
+    )
+    assert completed.stdout.split() == ["check"]
+    assert_refused(v1sim("chek", "a.h5", cwd=tmp_path), 2, "Did you mean 'check'?")
+    assert_refused(v1sim("run", config, "--dryrun", cwd=tmp_path), 2, "--dry-run")
+    refused = v1sim("run", config, "--set", "stimulus.trails=1", cwd=tmp_path)
+    assert_refused(refused, 2, "did you mean 'trials'?")
 
 
 def test_real_trained_network_runs_on_its_stimuli(training, tmp_path):

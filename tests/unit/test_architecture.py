@@ -62,6 +62,7 @@ ORDER = [
     "pipeline",
     "runs",
     "comparison",
+    "doctor",
     "batch",
     "api",
     "cli",

@@ -128,7 +128,7 @@ def _selectivity(rate_hz: F64, angle_rad: F64) -> F64:
 def direction_tuning(counts: I64, trials: Sequence[Trial]) -> DirectionTuning | None:
     """Tuning from spike counts of trials that showed a direction, or else an orientation.
 
-    Where contrast varies, the trials of the highest count. With r the mean rate over
+    If contrast varies, only the trials at the highest contrast are used. With r the mean rate over
     the repeats of direction theta, OSI is ``|sum r e^(2i theta)| / sum r`` and DSI
     ``|sum r e^(i theta)| / sum r`` (the global indices, 1 - circular variance; Billeh et
     al. 2020, doi 10.1016/j.neuron.2020.01.040). Both are biased upwards for neurons of few

@@ -43,7 +43,8 @@ Besides the checks, the guard itself reports:
   were frozen can waive this finding; it covers nothing else.
 - `guard.contradiction`: provenance or checkpoint say "trained", but the weights are those of
   the baseline. Weights that differ from it by little are no contradiction to a short training.
-- `guard.evidence`: for information, what a network that passes by the file alone may still be.
+- `guard.evidence` (information): if only the file itself shows that a network is trained, this
+  finding says what could still be wrong with it.
 
 What the weights are is settled by the strongest proof at hand: the provenance that v1sim's
 converter wrote (digests of every array), a checkpoint (`--checkpoint CKPT`, or its `.index`

@@ -194,7 +194,7 @@ def _zero_evidence(context: Context, group: str) -> ZeroEvidence:
         nothing = Dispersion(1.0, 0, 0.0)
         why_not = "too few to tell"
         if recurrent:
-            why_not = f"fewer than the {limit:.0%} that say trained"
+            why_not = f"training leaves at least {limit:.0%} of the recurrent weights at zero"
         return ZeroEvidence(fraction, by_receptor, None, nothing, nothing, False, why_not)
     zeros_of = _zeros_of_cells(context, group)
     targets = zeros_of["targets"]

@@ -343,9 +343,9 @@ def psp(context: Context) -> Iterator[Observation | LeftOut]:
                 f"threshold ({psp_ratio:.2g} times the typical one), and all together depolarise "
                 f"by {strength.drive_per_hz:.2g} of it for each Hz of their sources "
                 f"({drive_ratio:.2g} times)",
-                "the weights look like pA where pA divided by V_th - E_L belongs (the initial "
-                "weights that an old converter wrote when it found no checkpoint do): convert "
-                "the checkpoint again"
+                "these weights are probably in pA, and the file must hold pA divided by "
+                "V_th - E_L (an old converter wrote initial weights in pA when it found no "
+                "checkpoint): convert the checkpoint again"
                 if strong
                 else _weak_remedy(max(psp_ratio, drive_ratio), scale),
                 n_bad=strength.n,

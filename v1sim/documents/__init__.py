@@ -6,6 +6,7 @@
 `v1sim.documents.run`            ``report.json`` of a run
 `v1sim.documents.comparison`     ``v1sim compare --json``
 `v1sim.documents.difference`     ``v1sim diff --json``
+`v1sim.documents.doctor`         ``v1sim doctor --json``
 `v1sim.documents.inspection`     ``v1sim inspect --json``
 `v1sim.documents.verification`   ``v1sim verify-dynamics --json``
 `v1sim.documents.batch`          the states and Slurm arrays of a sweep's runs

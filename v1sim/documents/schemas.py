@@ -18,6 +18,7 @@ from v1sim.documents.batch import ArrayMembers, RunStateDocument
 from v1sim.documents.check import CheckDocument, PassDocument
 from v1sim.documents.comparison import ComparisonDocument
 from v1sim.documents.difference import DifferenceDocument
+from v1sim.documents.doctor import DoctorDocument
 from v1sim.documents.inspection import InspectionDocument
 from v1sim.documents.run import RunReport
 from v1sim.documents.statement import StatementDocument
@@ -32,6 +33,7 @@ PUBLISHED: Mapping[str, type[BaseModel]] = MappingProxyType(
         "run_report": RunReport,
         "comparison": ComparisonDocument,
         "difference": DifferenceDocument,
+        "doctor": DoctorDocument,
         "inspection": InspectionDocument,
         "statement": StatementDocument,
         "verification": VerificationDocument,

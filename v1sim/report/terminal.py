@@ -14,18 +14,34 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 from rich.text import Text
 
+from v1sim.card import time_left_s
 from v1sim.model import CheckReport, Severity
 from v1sim.printable import printable
 from v1sim.verdict import EVIDENCE
 
-if TYPE_CHECKING:  # it imports scipy
+if TYPE_CHECKING:  # they import scipy and pydantic
+    from v1sim.documents.doctor import DoctorDocument
     from v1sim.verification import Agreement, GroupResult, Verification
 
-__all__ = ["StageProgress", "agreement_report", "check_report", "show"]
+__all__ = ["StageProgress", "agreement_report", "check_report", "doctor_text", "show"]
 
 #: Columns of output that is not to be wrapped.
 _UNWRAPPED = 100_000
+#: What the amounts of a stage are counted in.
+_UNITS = {
+    "populations": " populations",
+    "synapses": " synapses",
+    "simulate": " ms",
+    "runs": " runs",
+}
 _STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "dim"}
+
+
+def _duration(seconds: float) -> str:
+    """A time in the unit in which people would say it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def show(console: Console, renderable: RenderableType) -> None:
@@ -117,7 +133,12 @@ def check_report(report: CheckReport) -> RenderableType:
         parts.append(table)
     n_info = len(report.findings) - len(shown)
     if n_info:
-        parts.append(Text(f"{n_info} more for information: --json or --html", style="dim"))
+        parts.append(
+            Text(
+                f"{n_info} findings for information only are left out: see --json or --html",
+                style="dim",
+            )
+        )
     return Group(*parts)
 
 
@@ -181,6 +202,22 @@ def _agreement_line(agreement: Agreement) -> str:
     return text
 
 
+def doctor_text(found: DoctorDocument) -> str:
+    """The environment: a sentence, then each part with what to do, then the versions."""
+    wrong = [part for part in found.parts if part.state in ("bad", "doubtful")]
+    head = "Everything that a run needs is there."
+    if wrong:
+        names = ", ".join(part.part for part in wrong)
+        head = f"No run is possible: {names}." if found.is_bad else f"Look at: {names}."
+    lines = [head, ""]
+    for part in found.parts:
+        lines.append(f"{part.state:<10}{part.part:<22}{part.seen}")
+        if part.what_to_do:
+            lines.append(f"{'':<32}→ {part.what_to_do}")
+    lines += ["", *(f"{name:<22}{value}" for name, value in found.versions.items())]
+    return "\n".join(lines)
+
+
 class StageProgress:
     """Progress by stage: bars on a terminal, a plain line a stage (and tenth) in a log.
 
@@ -223,7 +260,11 @@ class StageProgress:
         begun = self._begun.setdefault(stage, time.monotonic())
         elapsed = time.monotonic() - begun
         rate = f", {done / elapsed:,.0f}/s" if elapsed > 0.5 else ""
-        amount = f"{done:,.0f} of {total:,.0f}{rate}"
+        left_s = time_left_s(done, total, elapsed)
+        left = "" if left_s is None else f", about {_duration(left_s)} left"
+        unit = _UNITS.get(stage, "")
+        share = f" ({done / total:.0%})" if total > 1 else ""
+        amount = f"{done:,.0f} of {total:,.0f}{unit}{share}{rate}{left}"
         if self._bars:
             if stage not in self._tasks:
                 self._tasks[stage] = self._bars.add_task(stage, total=total, amount=amount)

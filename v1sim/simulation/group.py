@@ -27,7 +27,7 @@ __all__ = ["ALONE", "Group", "abort", "host_of", "join", "launched", "wait_for_f
 
 T = TypeVar("T")
 
-#: What the first rank gets to say what went wrong everywhere, before another says it.
+#: Time that the other ranks leave to the first one to report an error, before they do.
 _PATIENCE_S = 3.0
 
 #: Number of processes and rank, as Open MPI, MPICH and Intel MPI, MVAPICH and srun say it.

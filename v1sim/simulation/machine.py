@@ -18,8 +18,14 @@ __all__ = ["describe_machine", "peak_memory_mb"]
 _PACKAGES = ("nest-simulator", "pynn", "neo", "numpy", "h5py", "pynwb")
 
 
-def describe_machine() -> dict[str, str]:
-    """Versions, threads and the NEST build, as plain text by name."""
+def describe_machine(*, native: str | None = None) -> dict[str, str]:
+    """Versions, threads and the NEST build, as plain text by name.
+
+    Parameters
+    ----------
+    native : str, optional
+        What is known of v1sim's NEST module; by default it is loaded, and compiled if need be.
+    """
     nest, _ = backend()
     build = nest.build_info
     return {
@@ -29,7 +35,7 @@ def describe_machine() -> dict[str, str]:
         "nest threads": "yes" if build["have_threads"] else "no",
         "nest mpi": "yes" if build["have_mpi"] else "no",
         "nest built": str(build["built"]),
-        "v1sim's nest module": _native_state(),
+        "v1sim's nest module": native or _native_state(),
         "usable cores": _usable_cores(),
         "machine": f"{platform.system()} {platform.release()} {platform.machine()}",
     }

@@ -49,8 +49,8 @@ __all__ = ["QUIET_TIME_CONSTANTS", "Output", "refuse_other_input", "refuse_unfed
 #: exp(-45) is 3e-20: a current of 1e4 pA has become 3e-16 pA, which moves no membrane
 #: potential of tens of mV in float64 (spacing 7e-15 mV).
 QUIET_TIME_CONSTANTS = 45
-#: While NEST simulates it hears nobody: Ctrl-C, a cluster's SIGTERM and the line of progress
-#: wait for its return. A call costs 6 ms at 52,000 neurons.
+#: Signals (Ctrl-C, a cluster's SIGTERM) are only handled, and progress only shown, between two
+#: calls of NEST's Run. A call costs 6 ms at 52,000 neurons.
 _PIECE_S = 1.0
 #: A network that fires on this long without any input has no resting state to return to.
 _LONGEST_GAP_MS = 5000.0

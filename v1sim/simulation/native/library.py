@@ -45,6 +45,7 @@ __all__ = [
     "has_native",
     "native_module",
     "native_or_none",
+    "present_module",
 ]
 
 #: NEST models of the module by v1sim's name of the dynamics.
@@ -542,9 +543,8 @@ def _cached_module(stamp: dict[str, str | bool]) -> Path:
 
     Where the cache cannot be trusted or written, it is compiled for this process alone.
     """
-    name = f"nest-{stamp['nest']}{'-mpi' if stamp['mpi'] else ''}-{stamp['sources']}"
     try:
-        folder = cache_folder(name)
+        folder = cache_folder(_name_in_cache(stamp))
         module = fitting_module(folder)
         if module is not None:
             for path in (module, module.with_suffix(".json")):
@@ -559,6 +559,24 @@ def _cached_module(stamp: dict[str, str | bool]) -> Path:
     scratch = Path(tempfile.mkdtemp(prefix="v1sim-"))
     atexit.register(_remove, scratch, os.getpid())
     return compile_module(scratch)
+
+
+def _name_in_cache(stamp: dict[str, str | bool]) -> str:
+    return f"nest-{stamp['nest']}{'-mpi' if stamp['mpi'] else ''}-{stamp['sources']}"
+
+
+def present_module() -> Path | None:
+    """The module that is there for the installed NEST; None where it has to be compiled first.
+
+    Raises
+    ------
+    CompilationError
+        If NEST or its headers are not there.
+    CacheError
+        If the cache cannot be used.
+    """
+    here = fitting_module(Path(__file__).parent)
+    return here or fitting_module(cache_folder(_name_in_cache(wanted_stamp())))
 
 
 def _remove(folder: Path, maker: int) -> None:
