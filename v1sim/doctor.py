@@ -20,7 +20,7 @@ from v1sim.cores import core_limit, variables_that_bind
 from v1sim.documents.doctor import DoctorDocument, ExaminedPart
 from v1sim.errors import V1simError
 from v1sim.memory import memory_limit
-from v1sim.simulation.group import launched
+from v1sim.simulation.group import MPI_PACKAGE, launched
 from v1sim.simulation.machine import describe_machine
 from v1sim.simulation.native.compile import CompilationError, compile_command, wanted_stamp
 from v1sim.simulation.native.library import present_module
@@ -36,7 +36,7 @@ _EXTRAS = {
     "pyarrow": ("sweeps' tables as parquet", "hpc"),
     "submitit": ("sweeps on Slurm", "hpc"),
     "av": ("movies as stimuli", "video"),
-    "mpi4py": ("one simulation on several processes", "mpi"),
+    MPI_PACKAGE: ("one simulation on several processes", "mpi"),
 }
 #: Memory below which the networks in use do not fit, MB.
 _LITTLE_MEMORY_MB = 4000.0
@@ -137,8 +137,12 @@ def _mpi() -> _Examined:
             f"{started} processes were started together, but this NEST has no MPI",
             "start one process with --threads N, or build NEST with MPI: docs/hpc.md",
         )
-    if with_mpi and find_spec("mpi4py") is None:
-        return "optional", "NEST has MPI; mpi4py is not installed", "pip install 'v1sim[mpi]'"
+    if with_mpi and find_spec(MPI_PACKAGE) is None:
+        return (
+            "optional",
+            f"NEST has MPI; {MPI_PACKAGE} is not installed",
+            "pip install 'v1sim[mpi]'",
+        )
     if not with_mpi:
         return "optional", "this NEST has no MPI: runs use one process", "docs/hpc.md, if wanted"
     return "good", f"NEST has MPI, {started} process{'es' if started > 1 else ''}", ""

@@ -23,9 +23,21 @@ from v1sim.errors import InputError, MissingExtraError
 from v1sim.simulation.kernel import backend
 from v1sim.simulation.native.compile import CompilationError, wanted_stamp
 
-__all__ = ["ALONE", "Group", "abort", "host_of", "join", "launched", "wait_for_first"]
+__all__ = [
+    "ALONE",
+    "MPI_PACKAGE",
+    "Group",
+    "abort",
+    "host_of",
+    "join",
+    "launched",
+    "wait_for_first",
+]
 
 T = TypeVar("T")
+
+#: The package through which processes speak.
+MPI_PACKAGE = "mpi4py"
 
 #: Time that the other ranks leave to the first one to report an error, before they do.
 _PATIENCE_S = 3.0
