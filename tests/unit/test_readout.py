@@ -105,3 +105,11 @@ def test_other_labels_and_windows_are_refused():
     first, second = make_trials(0, 1)
     with pytest.raises(ValueError, match="2 different response windows"):
         labels((first, replace(second, window_ms=(0.0, 10.0))), 3)
+
+
+@pytest.mark.parametrize("n", range(1, 200))
+def test_an_interval_holds_its_proportion(n):
+    """Also where rounding would put the end of a perfect score at 0.9999999999999999."""
+    for n_right in (0, 1, n):
+        low, high = wilson_interval(n_right, n)
+        assert 0 <= low <= n_right / n <= high <= 1

@@ -201,4 +201,5 @@ def wilson_interval(n_right: int, n: int) -> tuple[float, float]:
     p = n_right / n
     centre = (p + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
     half = _Z / (1 + _Z**2 / n) * np.sqrt(p * (1 - p) / n + _Z**2 / (4 * n**2))
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+    # Rounding must not put the interval of 0 or 1 beside it.
+    return min(p, max(0.0, float(centre - half))), max(p, min(1.0, float(centre + half)))
