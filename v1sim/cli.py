@@ -55,6 +55,7 @@ _GUIDE = """\
 v1sim simulates networks of mouse V1 in NEST, and only such as its guards let through.
 
   v1sim run configs/drifting_gratings.yaml        show gratings to a column; figure and report
+  v1sim demo                                      trained or not? why it matters, in a minute
   v1sim check net.h5                              are these weights trained? what is wrong?
   v1sim convert ckpt_1000 --out net.h5            a TensorFlow checkpoint, with its proof
   v1sim run CONFIG --set network=net.h5           any key of a configuration can be set
@@ -552,6 +553,20 @@ def _sign(network: Path, key: Path, policy: Policy, training_code: str | None = 
     at = statement_path(network)
     _print(f"{network}: signed as {said.verdict}{proof}")
     _print(f"  {at} and {at.name}.sig go with it wherever it goes")
+
+
+@_command("demo")
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder to make.")] = Path("v1sim-demo"),
+    force: _Force = False,
+) -> None:
+    """Show what the guards are for, on a small network that was really trained."""
+    from v1sim.demo import demonstrate
+    from v1sim.report.terminal import StageProgress
+
+    with StageProgress(_err) as progress:
+        for step in demonstrate(out, progress, force=force):
+            _print(f"$ {step.typed}\n{step.seen}\n")
 
 
 @_command("compare")

@@ -65,6 +65,7 @@ ORDER = [
     "doctor",
     "batch",
     "api",
+    "demo",
     "cli",
 ]
 
