@@ -38,6 +38,7 @@ from v1sim.simulation.state import NetworkState, read_state, write_state
 from v1sim.sources import open_network
 from v1sim.sources.ground_truth import read_ground_truth, read_input, truth_groups
 from v1sim.sources.readout_groups import read_readout_groups
+from v1sim.sources.sonata.writer import write_circuit
 from v1sim.sources.training_data import initial_network, open_folder, select_neurons
 from v1sim.stimulus.background import read_draws
 from v1sim.stimulus.kinds import KINDS
@@ -121,6 +122,39 @@ def _gate(folder: Path, file: Path) -> None:
     crashes = [f for f in report.findings if f.check == "guard.crash"]
     assert not crashes, crashes[0].message
     CheckDocument.of_report(report).to_text()
+
+
+# --- SONATA networks ---------------------------------------------------------------------------
+
+_BY_SUFFIX = {
+    "json": mutate.mutate_json,
+    "csv": mutate.mutate_text,
+    "h5": mutate.mutate_hdf5,
+}
+_CIRCUIT = (
+    *("circuit_config.json", "simulation_config.json", "components/cell_models/e23_100.json"),
+    *("components/synaptic_models/receptor_1.json", "network/v1_node_types.csv"),
+    *("network/v1_nodes.h5", "network/v1_to_v1_edges.h5", "network/v1_to_v1_edge_types.csv"),
+    *("network/lgn_to_v1_edges.h5", "network/bkg_nodes.h5"),
+)
+
+
+def make_circuit(folder: Path) -> None:
+    write_circuit(NETWORK, folder / "circuit", command="")
+
+
+def _circuit(folder: Path, file: Path) -> None:
+    configuration = "simulation" if file.name.startswith("simulation") else "circuit"
+    open_network(folder / "circuit" / f"{configuration}_config.json")
+
+
+TARGETS["SONATA network"] = Target(
+    "SONATA network",
+    make_circuit,
+    {f"circuit/{name}": _BY_SUFFIX[name.rpartition(".")[2]] for name in _CIRCUIT},
+    _circuit,
+    share=0.3,
+)
 
 
 # --- checkpoints -------------------------------------------------------------------------------

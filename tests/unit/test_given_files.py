@@ -378,3 +378,19 @@ def test_what_is_no_network_is_named_for_what_it_is(tmp_path, make, what):
         with pytest.raises(InputError) as caught:
             stimulus("sonata_spikes", tmp_path / "f.h5", duration_ms=100.0)
         assert caught.value.seen
+
+
+def test_a_damaged_file_that_does_not_close_keeps_its_error(tmp_path, monkeypatch):
+    """HDF5 may find out when it closes a damaged file: what was seen before that is said."""
+    path = tmp_path / "f.h5"
+    sound(path, {"x": np.arange(3)})
+
+    def fail(self):
+        raise RuntimeError("can't close")
+
+    with (
+        pytest.raises(InputError, match="no dataset 'y'"),
+        given_hdf5(path, error=InputError, expected="numbers") as file,
+    ):
+        monkeypatch.setattr(h5py.File, "close", fail)
+        file.numbers("y", (None,), expected="numbers")

@@ -148,6 +148,7 @@ def test_a_section_of_the_named_file_wins(tmp_path):
         ({"networks": {"gap_juncs": [{"gap_juncs_file": "a"}]}}, "gap junctions"),
         ({"manifest": {"$A": "$B", "$B": "$A"}}, "name each other"),
         ({"manifest": {"$DIR": "/x"}, "components": {"a_dir": "$DIRS/y"}}, "no variable DIRS"),
+        ({"components": {"point_neuron_models_dir": True}}, "point_neuron_models_dir is true"),
         ({"manifest": {"$A": 1}}, "manifest.$A is a number"),
         ({"run": {"dt": 0}}, "run.dt is 0"),
         ({"run": {"dt": "0.1"}}, "run.dt is a text"),

@@ -170,6 +170,20 @@ _SPIKE_MODULES = ("sonata", "h5", "hdf5", "csv", "nwb")
 _OTHER_MODULES = ("IClamp",)
 
 
+def _components(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """The components; the folders that are read are texts."""
+    components = section_of(content, "components", path)
+    for key in _MODEL_FOLDERS:
+        value = components.get(key)
+        if value is not None and not isinstance(value, str):
+            raise NetworkFileError(
+                f"components.{key} is {kind_of(value)}",
+                where=str(path),
+                expected="the path of a folder",
+            )
+    return components
+
+
 def read_config(path: Path) -> SonataConfig:
     """Read a configuration and those that it names.
 
@@ -191,7 +205,7 @@ def read_config(path: Path) -> SonataConfig:
         path=path.absolute(),
         files=tuple(files),
         networks=_networks(merged, path, remarks),
-        components=MappingProxyType(section_of(merged, "components", path)),
+        components=MappingProxyType(_components(merged, path)),
         run=_run(merged, path, remarks),
         inputs=_inputs(merged, path, remarks),
         reports=_reports(merged, path),

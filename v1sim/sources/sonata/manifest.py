@@ -276,7 +276,7 @@ def _make_paths_absolute(content: dict[str, Any], path: Path, relative: list[str
         folder = absolute(output.get("output_dir", "."), note=False)
         output["output_dir"] = folder
         for key in _OUTPUT_FILES:
-            if isinstance(output.get(key), str):
+            if isinstance(output.get(key), str) and isinstance(folder, str):
                 output[key] = absolute(output[key], Path(folder), note=False)
     if "node_sets_file" in content:
         content["node_sets_file"] = absolute(content["node_sets_file"])
