@@ -280,3 +280,10 @@ def test_a_checkpoint_without_the_circuit_says_what_is_missing(sample, tmp_path,
     code, _, error = run("convert", sample / "weights" / "ckpt" / "model-1", "--out", out)
     assert code == 2
     assert "--base CONFIG.json" in error
+
+
+def test_a_configuration_of_a_training_is_not_run(sample, run):
+    code, _, error = run("run", sample / "config.json")
+    assert code == 2
+    assert "is a configuration of DPointNet" in error
+    assert "v1sim convert TRAINED_WEIGHTS --base config.json" in error

@@ -103,7 +103,7 @@ def from_keras(circuit: Circuit, path: Path, remarks: Remarks) -> TrainedWeights
     internal, origin = {}, {}
     for population, name, values in zip(order, names, arrays, strict=True):
         held = values.astype(np.float32)
-        require_finite(held, f"{where}/{name}")
+        require_finite(circuit, held, f"{where}/{name}")
         if population == circuit.neurons.population:
             held = _in_order_of_file(circuit, held, None, f"{where}/{name}")
         internal[population], origin[population] = held, f"{where}/{name}"
@@ -168,7 +168,7 @@ def from_checkpoint(circuit: Circuit, path: Path, remarks: Remarks) -> TrainedWe
             "has no recurrent weights", where=where, expected=f"{_WEIGHTS} of the cell"
         )
     values = read_tensor(index, held).astype(np.float32)
-    require_finite(values, where)
+    require_finite(circuit, values, where)
     if compute is not None and held != compute:
         _compare_copies(index, compute, values, where, remarks)
     internal = {recurrent: _in_order_of_file(circuit, values, indices, where)}
@@ -193,7 +193,7 @@ def from_checkpoint(circuit: Circuit, path: Path, remarks: Remarks) -> TrainedWe
                     where=where,
                     expected="a checkpoint of this circuit",
                 )
-            require_finite(part, where)
+            require_finite(circuit, part, where)
             internal[population] = part
             origin[population] = f"{where}: {key.removesuffix(ATTRIBUTE)}"
         else:

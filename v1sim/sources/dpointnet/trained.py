@@ -189,7 +189,7 @@ def from_folder(circuit: Circuit, folder: Path, remarks: Remarks) -> TrainedWeig
             original=edges.where,
         )
         weight = held.weight_pa[rows]
-        require_finite(weight, held.where)
+        require_finite(circuit, weight, held.where)
         internal[population] = circuit.internal_of(population, weight)
         change[population] = changes(circuit, population, written, weight)
         origin[population] = held.where
@@ -198,7 +198,7 @@ def from_folder(circuit: Circuit, folder: Path, remarks: Remarks) -> TrainedWeig
     return TrainedWeights(folder, "the edges files of DPointNet", internal, change, origin, files)
 
 
-def require_finite(weight: F32, where: str) -> None:
+def require_finite(circuit: Circuit, weight: F32, where: str) -> None:
     """Refuse trained weights that are no numbers.
 
     Raises
@@ -212,7 +212,10 @@ def require_finite(weight: F32, where: str) -> None:
             f"{n:,} of {len(weight):,} trained weights are not finite",
             where=where,
             expected="finite weights in pA",
-            hint="the training diverged: take an earlier epoch, or a smaller learning rate",
+            hint="asc_decay outside of 0..1 per ms is NaN in training, which reaches the weights: "
+            "mend it and train again"
+            if circuit.cells.dead.any()
+            else "the training diverged: take an earlier epoch, or a smaller learning rate",
         )
 
 

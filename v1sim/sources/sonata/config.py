@@ -201,6 +201,14 @@ def read_config(path: Path) -> SonataConfig:
     remarks = Remarks()
     files: dict[Path, dict[str, Any]] = {}
     merged = parse(path.absolute(), remarks, files)
+    if "rnn_cell_params" in merged:
+        raise NetworkFileError(
+            "is a configuration of DPointNet, which trains circuits",
+            where=str(path),
+            expected="a configuration that BMTK's PointNet runs",
+            hint=f"v1sim convert TRAINED_WEIGHTS --base {path.name} --out NETWORK.h5 makes a "
+            f"network of what the training left; v1sim check {path.name} looks at the circuit",
+        )
     return SonataConfig(
         path=path.absolute(),
         files=tuple(files),
