@@ -46,8 +46,9 @@ def network(n_receptors: int, trained: TrainingDynamics, *, per_type: bool) -> N
                 for high in (tiny.n_pre(name), longest - 1, tiny.n_neurons, n_receptors)
             ]
         )
-        # As the training code sorts them, and none twice: float32 sums depend on the order.
-        pre, delay, post, receptor = np.unique(rows, axis=0).T
+        # As the training code sorts them, some twice: float32 sums depend on the order.
+        rows = np.concatenate([rows, rows[: size // 4]])
+        pre, delay, post, receptor = rows[np.lexsort(rows.T[::-1])].T
         is_input = name == "lgn"
         weight = rng.uniform(0, 1.5, len(pre)) if is_input else rng.normal(0.0, 0.4, len(pre))
         tables[name] = SynapseTable(

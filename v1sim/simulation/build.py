@@ -116,7 +116,13 @@ def build(
         (dynamics ``training`` and ``training_single``). That writes to private members of NEST.
     """
     nest, pynn = backend()
-    reset_kernel(dt_ms=plan.dt_ms, threads=threads, seed=plan.seed, max_delay_ms=plan.max_delay_ms)
+    reset_kernel(
+        dt_ms=plan.dt_ms,
+        threads=threads,
+        seed=plan.seed,
+        max_delay_ms=plan.max_delay_ms,
+        in_order=plan.dynamics == "training_float32",  # its sums depend on it
+    )
     native = native_module() if plan.in_training_dynamics else native_or_none()
     if native:
         native.install()

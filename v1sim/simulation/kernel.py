@@ -77,8 +77,14 @@ def backend() -> Backend:
     return Backend(nest, pynn)
 
 
-def reset_kernel(*, dt_ms: float, threads: int, seed: int, max_delay_ms: float) -> None:
-    """An empty NEST kernel behind an empty PyNN, ready for populations."""
+def reset_kernel(
+    *, dt_ms: float, threads: int, seed: int, max_delay_ms: float, in_order: bool = False
+) -> None:
+    """An empty NEST kernel behind an empty PyNN, ready for populations.
+
+    With ``in_order`` a spike is delivered to the synapses of its source in the order in which they
+    were made; NEST otherwise sorts them by source, which keeps no order among those of one.
+    """
     nest, pynn = backend()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -91,4 +97,6 @@ def reset_kernel(*, dt_ms: float, threads: int, seed: int, max_delay_ms: float) 
             spike_precision="on_grid",
             verbosity="error",
         )
+    if in_order:
+        nest.use_compressed_spikes = False
     _log.debug("NEST %s, %d threads", nest.__version__, threads)
