@@ -90,7 +90,12 @@ CIRCUITS: dict[str, dict[str, Any]] = {
         "optimizer": {"name": "sgd"},
         "learning_rate": 0.001,
     },
-    "delays of edges": {"seed": 6, "delay_of_edges": True, "rnn": {"max_delay": 12}},
+    "delays of edges": {
+        "seed": 6,
+        "delay_of_edges": True,
+        "synapses": {"e2i": 1, "i2e": 1},  # of one pair none could be told apart
+        "rnn": {"max_delay": 12},
+    },
     "drawn input": {
         "seed": 7,
         "inputs": {

@@ -1,4 +1,4 @@
-"""The judge of DPointNet's dynamics (`python -m tests.dpointnet`), on few spikes of each circuit."""
+"""The judge of DPointNet's dynamics (`python -m tests.dpointnet`), on few spikes a circuit."""
 
 from __future__ import annotations
 
