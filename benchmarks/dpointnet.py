@@ -3,10 +3,10 @@
 usage: python -m benchmarks.dpointnet [--neurons 20000] [--edges 5e6] [--steps 300] [--repeats 3]
            [--threads 1] [--folder FOLDER] [--json FILE]
 
-A circuit of two cell types and four synaptic models, with LGN and
-background from files of spikes. It needs no training: DPointNet reads it, writes its spikes and its
-weights, and v1sim converts these and runs the same input. Each measurement is a process of its own,
-the two in turn; medians.
+A circuit of two cell types and four synaptic models, with LGN and background from files of
+spikes; cells spike at 30 Hz or so. It needs no training: DPointNet reads it, writes its spikes and
+its weights, and v1sim converts these and runs the same input. Each measurement is a process of its
+own, the two in turn; medians.
 
   ready      DPointNet: files -> model. v1sim: network file -> gate -> NEST -> read-back
   simulate   DPointNet: run_inference. v1sim: the dynamics of training (float64), NEST's Simulate
@@ -77,9 +77,9 @@ def write_circuit(folder: Path, n: int, n_edges: int, n_steps: int, seed: int = 
     excites = np.zeros(max(sizes.values()), dtype=bool)
     per_cell = n_edges / n
     edges = [
-        _edges(folder, "v1", n_edges, inhibitory, inhibitory, 1500.0 / per_cell, rng),
-        _edges(folder, "lgn", 20 * n, excites[: sizes["lgn"]], inhibitory, 30.0, rng),
-        _edges(folder, "bkg", 4 * n, excites[: sizes["bkg"]], inhibitory, 15.0, rng),
+        _edges(folder, "v1", n_edges, inhibitory, inhibitory, 400.0 / per_cell, rng),
+        _edges(folder, "lgn", 20 * n, excites[: sizes["lgn"]], inhibitory, 12.0, rng),
+        _edges(folder, "bkg", 4 * n, excites[: sizes["bkg"]], inhibitory, 6.0, rng),
     ]
     inputs = {}
     for name, rate in (("lgn", 0.02), ("bkg", 0.1)):
@@ -156,7 +156,7 @@ def _edges(
     types.write_text("\n".join(rows) + "\n")
     target = np.sort(rng.integers(0, len(inhibitory), n_edges))
     sources = rng.integers(0, len(inhibits), n_edges)
-    weight = rng.lognormal(np.log(mean_pa), 0.5, n_edges) * np.where(inhibits[sources], -4.0, 1.0)
+    weight = rng.lognormal(np.log(mean_pa), 0.5, n_edges) * np.where(inhibits[sources], -12.0, 1.0)
     with h5py.File(path, "w") as file:
         root = file.create_group(f"edges/{source}_to_v1")
         for name, values, population in (
