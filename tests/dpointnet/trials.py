@@ -43,7 +43,8 @@ def run(what: dict[str, Any], n_trials: int) -> None:
     kept = np.unique(np.linspace(0, n - 1, min(n, N_VOLTAGES)).round().astype(int))
     given = np.concatenate([inference.data_itr.next_spikes()[0].numpy() for _ in range(n_trials)])
     sent: dict[str, np.ndarray] = {}
-    first_step = int(cell.noise_step.numpy())
+    # Keras calls the cell once before the first step, to see what it gives: that draws, too.
+    first_step = int(cell.noise_step.numpy()) + 1
     for index, (population, held) in enumerate(cell.inputs.items()):
         if held["input_type"] in _INTERNAL:
             sent[population] = _drawn_inside(
@@ -61,6 +62,7 @@ def run(what: dict[str, Any], n_trials: int) -> None:
     found = rnn.run_inference(
         spikes=tf.constant(given), initial_state=cell.zero_state(n_trials, tf.float32)
     )
+    assert int(cell.noise_step.numpy()) == first_step + what["steps"]
     np.savez(
         "trials.npz",
         spike=np.packbits(found.spikes.to_spikes_table().numpy() > 0, axis=2),

@@ -98,5 +98,5 @@ def reset_kernel(
             verbosity="error",
         )
     if in_order:
-        nest.use_compressed_spikes = False
+        nest.set(use_compressed_spikes=False)
     _log.debug("NEST %s, %d threads", nest.__version__, threads)
