@@ -158,6 +158,7 @@ def test_a_table_of_several_models(tmp_path):
         ("nest:glif_psc", {**GLIF, "Vth": -40.0}, "Vth is no parameter of glif_psc"),
         ("nest:glif_psc", {**GLIF, "Vth": -40.0}, "did you mean V_th?"),
         ("nest:glif_psc", {**GLIF, "g": "6"}, "g is a text"),
+        ("nest:glif_psc", {**GLIF, "V_m": float("nan")}, "V_m is NaN"),
         ("nest:glif_psc", {**GLIF, "tau_syn": 5.5}, "tau_syn is a number"),
         ("nest:glif_psc", {**GLIF, "asc_amps": [1.0]}, "rows differ in length"),
         ("nest:glif_psc", {**GLIF, "after_spike_currents": 1}, "after_spike_currents is a number"),

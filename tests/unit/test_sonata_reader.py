@@ -391,3 +391,10 @@ def test_damaged_files_have_one_message(circuit, tmp_path):
     path.write_bytes(path.read_bytes()[:-500])
     with pytest.raises(NetworkFileError, match="cut off"):
         open_network(tmp_path / "circuit_config.json")
+
+
+@pytest.mark.parametrize("values", [np.ones((360, 2)), np.array([b"1"] * 360), np.ones(360, "?")])
+def test_factors_are_one_number_an_edge(circuit, tmp_path, values):
+    circuit.edges[0].columns[0]["nsyns"] = values
+    with pytest.raises(NetworkFileError, match=r"0/nsyns: has the shape"):
+        read(circuit, tmp_path)

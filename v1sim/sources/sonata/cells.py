@@ -299,6 +299,8 @@ def _number(key: str, value: Any, file: str) -> float:
         raise NetworkFileError(
             f"{printable(key)} is {kind_of(value)}", where=file, expected="a number"
         )
+    if math.isnan(value):  # NaN stands for a parameter that is left out
+        raise NetworkFileError(f"{printable(key)} is NaN", where=file, expected="a number")
     try:
         return float(value)
     except OverflowError:

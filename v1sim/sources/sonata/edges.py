@@ -26,8 +26,10 @@ from v1sim.sources.sonata.config import SonataEdges
 from v1sim.sources.sonata.nodes import group_names
 from v1sim.sources.sonata.types import TypeTable, read_types
 
-__all__ = ["EdgeBlock", "EdgeGroup", "EdgePopulation", "PartOfGroup", "open_edges"]
+__all__ = ["FACTORS", "EdgeBlock", "EdgeGroup", "EdgePopulation", "PartOfGroup", "open_edges"]
 
+#: Columns that weights and delays are made of.
+FACTORS = ("syn_weight", "nsyns", "delay")
 _EXPECTED = (
     "a SONATA file of edges: edges/POPULATION/{source_node_id, target_node_id, edge_type_id, 0, "
     "...}"
@@ -381,6 +383,12 @@ def _group(file: GivenHdf5, path: str, number: int) -> EdgeGroup:
             continue
         if dataset.ndim == 1 and dataset.dtype.kind in "fiu":
             columns[name] = dataset
+        elif name in FACTORS:
+            raise NetworkFileError(
+                f"has the shape {dataset.shape} of {dataset.dtype}",
+                where=file.where(inner),
+                expected="one number a row of the group",
+            )
         else:
             others.append(name)
     lengths = {name: dataset.shape[0] for name, dataset in columns.items()}

@@ -22,7 +22,7 @@ from v1sim.files.identify import printable
 from v1sim.model import SynapseTable
 from v1sim.paging import forget, paged_array
 from v1sim.sources.sonata.edge_types import DEFAULT_DELAY_MS, EdgeTypes
-from v1sim.sources.sonata.edges import EdgeBlock, EdgePopulation, PartOfGroup
+from v1sim.sources.sonata.edges import FACTORS, EdgeBlock, EdgePopulation, PartOfGroup
 from v1sim.sources.sonata.manifest import nearest
 from v1sim.sources.sonata.nodes import Nodes
 from v1sim.sources.sonata.remarks import Remarks
@@ -39,8 +39,6 @@ _NOWHERE = 255
 #: In a table of receptors: the sign of the weight chooses.
 _BY_SIGN = 254
 _IS_SPECIAL = np.isin(np.arange(256), (_BY_SIGN, _NOWHERE))
-#: What a weight is made of, and what names like these are taken for.
-_FACTORS = ("syn_weight", "nsyns", "delay")
 #: Columns of edges that BMTK takes from the types alone.
 _OF_TYPES = (
     *("dynamics_params", "receptor_type", "weight", "model_template", "synapse_model"),
@@ -425,7 +423,7 @@ class _Projection:
         rows = np.flatnonzero(bad)
         if not rows.size:
             return
-        columns = {name: self._edge_column(block, name) for name in _FACTORS}
+        columns = {name: self._edge_column(block, name) for name in FACTORS}
         examples = []
         for i in rows[:_MOST_EXAMPLES]:
             values = {k: v[i] for k, v in columns.items() if v is not None}
@@ -551,11 +549,11 @@ class _Projection:
                     total=len(columns),
                     examples=ignored,
                 )
-            for name in _FACTORS:
+            for name in FACTORS:
                 if name not in columns:
                     self._remark_on_misspelt(name, columns, group.where())
         if not edges.groups:
-            for name in _FACTORS:
+            for name in FACTORS:
                 if name not in table.columns:
                     self._remark_on_misspelt(name, tuple(table.columns), table.where)
 
@@ -586,7 +584,7 @@ def _misspelt_hint(name: str, columns: tuple[str, ...]) -> str | None:
 
 def _is_like(column: str, name: str) -> bool:
     """Whether a column's name looks like a misspelt ``name``."""
-    if column in (*_FACTORS, *_OF_TYPES):
+    if column in (*FACTORS, *_OF_TYPES):
         return False
     return nearest(column, (name,)) == name or (
         column.replace("_", "").lower() == name.replace("_", "")
