@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,9 @@ PUBLIC = {
     "mini_v1_traps/group_index/simulation_config.json": {"sonata.edge_group_index"},
     "mini_v1_traps/weight_function/simulation_config.json": {"sonata.weight_function_groups"},
 }
+
+
+ANY = guard.Policy(require="any")
 
 
 def checked(change: Callable[[Circuit], None], folder: Path) -> CheckReport:
@@ -144,3 +148,20 @@ def test_one_weight_for_all_edges_of_a_type_is_valid_no_weight_at_all_is_not(
 
     assert of(checked(weight(5.0), tmp_path / "a"), "values.constant") == []
     assert of(checked(weight(0.0), tmp_path / "b"), "values.constant")
+
+
+def test_spike_files_that_send_nothing_that_is_meant(tmp_path: Path) -> None:
+    def other_population(circuit: Circuit) -> None:
+        entry, spikes = circuit.inputs["LGN"]
+        assert spikes is not None
+        circuit.inputs["LGN"] = (entry | {"node_set": "lgn"}, replace(spikes, population="LGN"))
+
+    (found,) = of(checked(other_population, tmp_path / "a"), "sonata.spike_file")
+    assert "has spikes of LGN, none of lgn" in found.message
+    path = base_circuit().write(tmp_path / "b")
+    assert of(guard.examine(open_network(path), ANY), "sonata.spike_file") == []
+    (tmp_path / "b" / "inputs" / "LGN.h5").unlink()
+    (found,) = of(guard.examine(open_network(path), ANY), "sonata.spike_file")
+    assert "not there" in found.message
+    (tmp_path / "b" / "inputs" / "LGN.h5").write_bytes(b"no HDF5")
+    assert len(of(guard.examine(open_network(path), ANY), "sonata.spike_file")) == 1
