@@ -281,6 +281,7 @@ def set_key(*keys: Any, to: Any) -> Any:
         (set_key("sources", 0, "role", to="eye"), "role is 'eye', not one of lgn"),
         (set_key("sources", 0, "size", to=-1), "size is -1, not a count"),
         (set_key("sources", 0, "size", to=2**70), "not a count"),
+        (set_key("sources", 0, "size", to=2**31), "not a count"),
         (set_key("cell_types", "model", 0, to="hh_psc_alpha"), "'hh_psc_alpha' cannot be built"),
         (set_key("cell_types", "name", to=["a"]), "not a list of 10 texts"),
         (set_key("cell_types", "receptors", to=[]), "there are none"),

@@ -30,11 +30,15 @@ from v1sim.paging import forget, paged_array
 from v1sim.sources import provenance as provenance_json
 from v1sim.sources.hdf5.datasets import blocks, would_change
 
-__all__ = ["Column", "OpenNetworkFile", "one_line"]
+__all__ = ["MOST_CELLS", "Column", "OpenNetworkFile", "one_line"]
 
 #: Synapses of a table above which its columns lie in scratch files. Trained networks stay in
 #: memory; the whole column leaves it to NEST.
 _PAGED_ABOVE = 1 << 25
+
+
+#: Cells that an index of 31 bits can name.
+MOST_CELLS = 2**31 - 1
 
 
 @dataclass(frozen=True)

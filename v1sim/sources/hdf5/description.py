@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from v1sim.model import NetworkModel, Role, Severity, SourceRemark, TrainingDynamics
 from v1sim.receptors import ReceptorKinds
+from v1sim.sources.hdf5.columns import MOST_CELLS
 
 __all__ = ["Description", "ProjectionEntry", "SourceEntry"]
 
@@ -179,7 +180,7 @@ class Description:
                 for p in top.parts("projections", _names_of(ProjectionEntry))
             ),
             sources=tuple(
-                SourceEntry(p.text("name"), p.one_of("role", _ROLES), p.count("size"))
+                SourceEntry(p.text("name"), p.one_of("role", _ROLES), p.count("size", MOST_CELLS))
                 for p in top.parts("sources", _names_of(SourceEntry))
             ),
             readout=tuple(top.counts("readout")),
@@ -309,8 +310,8 @@ class _Part:
 
         return float(self._get(key, "a number", fits))
 
-    def count(self, key: str) -> int:
-        return int(self._get(key, "a count", _is_count))
+    def count(self, key: str, most: int = _MOST) -> int:
+        return int(self._get(key, "a count", lambda v: _is_count(v) and v <= most))
 
     def counts(self, key: str) -> list[int]:
         def fits(v: Any) -> bool:

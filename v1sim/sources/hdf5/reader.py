@@ -27,7 +27,7 @@ from v1sim.model import (
     SynapseTable,
 )
 from v1sim.receptors import BILLEH_RECEPTORS
-from v1sim.sources.hdf5.columns import Column, OpenNetworkFile, one_line
+from v1sim.sources.hdf5.columns import MOST_CELLS, Column, OpenNetworkFile, one_line
 from v1sim.sources.hdf5.general_reader import GeneralFile, is_general
 from v1sim.sources.hdf5.names import (
     ATTRIBUTES,
@@ -213,7 +213,7 @@ class _BillehFile(OpenNetworkFile):
             except Exception as error:  # h5py raises many kinds on damaged files
                 raise_lack_of_memory(error)
                 valid, shown = False, one_line(error)
-            if not valid:
+            if not valid or count > MOST_CELLS:
                 self.problem("structure.attribute", f"attribute {name}", f"no count: {shown}")
                 continue
             sizes[name] = count
