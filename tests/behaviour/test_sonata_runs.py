@@ -18,6 +18,7 @@ import yaml
 from tests.behaviour.test_command_line import v1sim
 from tests.sonata.base import base_circuit
 from tests.sonata.bmtk import Bmtk
+from tests.sonata.circuits import Circuit, Edges, Nodes, Spikes
 from tests.unit.test_sonata_run import changed
 from v1sim.config import RunConfig
 from v1sim.errors import InputError
@@ -201,6 +202,73 @@ def test_currents_act_alike_in_every_trial(written):
     first = stamps(whole, network, dt_ms)
     for output in (whole, waited):
         assert [stamps(output, network, dt_ms, trial) for trial in (0, 1)] == [first, first]
+
+
+def glif_alone(rng: np.random.Generator, start_mv: float) -> Circuit:
+    """20 glif_psc cells that do not start at rest, which v1sim's NEST module can set back."""
+    cell = {
+        "C_m": 92.0,
+        "g": 6.3,
+        "E_L": -77.5,
+        "V_m": start_mv,
+        "V_reset": -77.5,
+        "V_th": -45.0,
+        "t_ref": 3.75,
+        "asc_decay": [0.003, 0.1],
+        "asc_amps": [-9.0, -200.0],
+        "asc_init": [12.0, -30.0],
+        "tau_syn": [5.5, 8.5],
+        "after_spike_currents": True,
+        "spike_dependent_threshold": False,
+        "adapting_threshold": False,
+    }
+    model = {"model_type": "point_neuron", "model_template": "nest:glif_psc"}
+    types = {1: {**model, "dynamics_params": "c.json", "ei": "e", "pop_name": "e4"}}
+    edge_types = {
+        10: {"dynamics_params": "s.json", "model_template": "static_synapse", "delay": 1.3}
+    }
+
+    def edges(source: str, n_source: int, n: int, weight: float) -> Edges:
+        columns = {
+            "syn_weight": weight * rng.uniform(0.5, 1.0, n),
+            "nsyns": rng.integers(1, 4, n),
+        }
+        ends = rng.integers(0, n_source, n), rng.integers(0, 20, n)
+        name = f"{source}_to_v1"
+        type_id = np.full(n, 10)
+        return Edges(name, source, "v1", edge_types, *ends, type_id, columns={0: columns})
+
+    clamp = {"input_type": "current_clamp", "module": "IClamp", "node_set": "v1"}
+    spikes = Spikes("bkg", rng.integers(0, 5, 400), rng.uniform(0.3, 199.0, 400))
+    return Circuit(
+        nodes=[
+            Nodes("v1", types, np.full(20, 1)),
+            Nodes("bkg", {2: {"model_type": "virtual"}}, np.full(5, 2)),
+        ],
+        edges=[edges("v1", 20, 100, 6.0), edges("bkg", 5, 60, 40.0)],
+        cell_models={"c.json": cell},
+        synaptic_models={"s.json": {"receptor_type": 1}},
+        inputs={
+            "b": ({}, spikes),
+            "c": ({**clamp, "amp": 150.0, "delay": 20.0, "duration": 1000.0}, None),
+        },
+        dt_ms=0.1,
+        stop_ms=200.0,
+    )
+
+
+@pytest.mark.parametrize("start_mv", [-60.0, -44.0], ids=["below threshold", "above threshold"])
+def test_every_trial_is_bmtks_run_however_the_network_returns_to_its_start(
+    start_mv, bmtk, tmp_path
+):
+    written = glif_alone(np.random.default_rng(3), start_mv).write(tmp_path / "circuit")
+    expected = bmtk.run(written).by_step(0.1)
+    assert len(expected) > 300
+    config = load_run(written, ["stimulus.trials=2"])
+    for how in ("rebuild", "gap", "reset"):
+        output, network, dt_ms = simulated(config, between_trials=how)
+        for trial in (0, 1):
+            assert stamps(output, network, dt_ms, trial) == expected, how
 
 
 # --- as a user runs it --------------------------------------------------------------------------

@@ -129,6 +129,7 @@ def test_a_disabled_input_is_silent_and_one_that_is_missing_is_not_there(written
     inputs = json.loads(written.read_text())["inputs"]
     inputs["LGN"]["enabled"] = False
     del inputs["BKG"]
+    inputs["off"] = {**inputs["LGN"], "node_set": "nobody"}
     config = load_run(changed(written, inputs=inputs))
     assert config.inputs == {"lgn": "silent"}
 

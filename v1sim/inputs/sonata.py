@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from v1sim.errors import ConfigError
+from v1sim.errors import ConfigError, NetworkFileError
 from v1sim.files.identify import printable
 from v1sim.sources.sonata.config import SonataConfig, SonataInput, SonataReport, read_config
 from v1sim.sources.sonata.node_sets import NodeSets
@@ -120,10 +120,10 @@ def _inputs(
     for given in config.inputs:
         where = f"{config.path}: inputs.{printable(given.name)}"
         if given.input_type == "spikes":
-            chosen = node_sets.chosen(_node_set(given, where), where, virtual=True)
             if not given.enabled:
-                silent |= set(chosen)
+                silent |= _silenced(given, node_sets, where)
                 continue
+            chosen = node_sets.chosen(_node_set(given, where), where, virtual=True)
             for population, ids in chosen.items():
                 feeds.setdefault(population, []).append(_feed(given, _ids(ids), where))
         elif given.enabled and given.module == "IClamp":
@@ -140,6 +140,14 @@ def _inputs(
     inputs: dict[str, Any] = dict.fromkeys(silent, "silent")
     inputs |= {name: parts[0] if len(parts) == 1 else parts for name, parts in feeds.items()}
     return inputs, currents
+
+
+def _silenced(given: SonataInput, node_sets: NodeSets, where: str) -> set[str]:
+    """The populations that an input which is switched off would have fed."""
+    try:
+        return set(node_sets.chosen(given.node_set, where, virtual=True))
+    except NetworkFileError:  # nobody asks for what it names
+        return set()
 
 
 def _node_set(given: SonataInput, where: str) -> Any:
