@@ -66,8 +66,8 @@ def test_functions_are_typed_and_described(name):
     signature = inspect.signature(function)
     assert signature.return_annotation is not inspect.Signature.empty
     text = inspect.getdoc(function) or ""
-    described = re.findall(r"^([\w, ]+?)(?: : .*)?\n    \S", text, re.MULTILINE)
-    names = {part.strip() for line in described for part in line.split(",")}
+    described = re.findall(r"^([\w*, ]+?)(?: : .*)?\n    \S", text, re.MULTILINE)
+    names = {part.strip(" *") for line in described for part in line.split(",")}
     for parameter in signature.parameters.values():
         assert parameter.annotation is not inspect.Parameter.empty, parameter.name
         assert parameter.name in names, parameter.name
