@@ -168,7 +168,7 @@ def new_folder(
         with _writing(path, folder.temporary):
             folder.temporary.mkdir(parents=True)
         try:
-            with _naming(folder.temporary, path):
+            with _naming(folder.temporary, path), _filling(path, folder.temporary):
                 yield folder
         except BaseException:
             shutil.rmtree(folder.temporary, ignore_errors=True)
@@ -312,6 +312,23 @@ def _writing(path: Path, temporary: Path) -> Iterator[None]:
             expected="a folder that exists, with permission to write and enough space",
             hint="free space there or choose another folder with --out",
         ) from error
+
+
+#: What the system says where nothing more can be written.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
+
+
+@contextmanager
+def _filling(path: Path, temporary: Path) -> Iterator[None]:
+    """A disk that is full or failing, while a folder is filled, becomes an error about ``path``."""
+    try:
+        yield
+    except OSError as error:
+        elsewhere = error.filename is not None and str(temporary) not in str(error.filename)
+        if error.errno not in _FULL or elsewhere:
+            raise
+        with _writing(path, temporary):
+            raise
 
 
 # --- temporary names, and what killed processes left -----------------------------------------

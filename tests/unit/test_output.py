@@ -240,3 +240,13 @@ def test_tables_hold_no_control_characters(tmp_path: Path) -> None:
     write_csv(tmp_path / "a.csv", [["name", "n"], ["e4\x1b[2J\nx", 1], ["\u202eabc", 2.5]])
     text = (tmp_path / "a.csv").read_text(encoding="utf-8")
     assert text == "name,n\ne4\\x1b[2J x,1\n\\u202eabc,2.5\n"
+
+
+def test_a_disk_that_is_full_while_filling_a_folder_names_it(tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(OutputError, match="No space left") as caught, new_folder(out):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert caught.value.where == str(out)
+    with pytest.raises(FileNotFoundError), new_folder(out):
+        raise FileNotFoundError(errno.ENOENT, "no", "input.h5")
+    assert list(tmp_path.iterdir()) == []
