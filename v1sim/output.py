@@ -29,7 +29,14 @@ import psutil
 from v1sim.errors import OutputError
 from v1sim.printable import printable
 
-__all__ = ["NewFolder", "new_folder", "refuse_to_replace", "replacing", "write_csv"]
+__all__ = [
+    "NewFolder",
+    "naming_a_full_disk",
+    "new_folder",
+    "refuse_to_replace",
+    "replacing",
+    "write_csv",
+]
 
 #: The file by which the folder of a run is known.
 RUN_REPORT = "report.json"
@@ -329,6 +336,19 @@ def _filling(path: Path, temporary: Path) -> Iterator[None]:
             raise
         with _writing(path, temporary):
             raise
+
+
+@contextmanager
+def naming_a_full_disk(path: Path) -> Iterator[None]:
+    """A disk that is full or failing becomes an error about ``path``, which is worked in.
+
+    Raises
+    ------
+    OutputError
+        If it is.
+    """
+    with _filling(path, path):
+        yield
 
 
 # --- temporary names, and what killed processes left -----------------------------------------

@@ -19,6 +19,7 @@ from v1sim.batch.warm import WarmProcesses
 from v1sim.cores import separate_cores, variables_that_bind
 from v1sim.errors import InputError, SimulationError
 from v1sim.inputs.shared import SharedInput
+from v1sim.output import naming_a_full_disk
 
 __all__ = ["Request", "collect", "dry_run", "start", "status"]
 
@@ -64,6 +65,11 @@ def start(request: Request, progress: Progress) -> str:
         If runs failed; it lists them.
     """
     sweep, folder = request.load()
+    with naming_a_full_disk(folder.root):
+        return _start(sweep, folder, request, progress)
+
+
+def _start(sweep: Sweep, folder: SweepFolder, request: Request, progress: Progress) -> str:
     if request.resume and not folder.root.is_dir():
         raise InputError(
             "there is no sweep to resume",
