@@ -530,7 +530,7 @@ def scalar_value(entry: TensorEntry) -> float | int | None:
     """The value of a scalar, from its checksum: any float32, and whole numbers below 2**31."""
     if entry.shape != () or entry.dtype not in ("float32", "int32", "int64"):
         return None
-    padding = bytes(entry.size - 4)
+    padding = bytes(max(entry.size - 4, 0))
     word = solve_word(
         unmask(entry.pieces[0].crc32c),
         lambda value: bytes_crc32c(struct.pack("<I", value) + padding),

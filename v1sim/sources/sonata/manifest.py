@@ -59,10 +59,9 @@ def _read_json(path: Path, expected: str, twice: dict[str, int]) -> dict[str, An
 
     try:
         raw = path.read_bytes()
-    except OSError as problem:
-        raise error(
-            f"cannot be read: {problem.strerror or problem}", "check the path and its permissions"
-        ) from problem
+    except (OSError, ValueError) as problem:  # a name with a zero byte is a ValueError
+        reason = getattr(problem, "strerror", None) or problem
+        raise error(f"cannot be read: {reason}", "check the path and its permissions") from problem
     try:
         text = raw.decode("utf-8-sig")
         content = json.loads(text, object_pairs_hook=pairs)
