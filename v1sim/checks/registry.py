@@ -88,6 +88,8 @@ _BLOCK = 1 << 20
 _SMALL_BLOCK = 1 << 16
 #: Values that are told apart by comparing with each of them; beyond, by sorting.
 _MAX_FEW = 32
+#: Whole numbers below this are told apart by counting; beyond, by sorting.
+_MAX_COUNTED = 1 << 16
 
 _Value = TypeVar("_Value")
 
@@ -372,10 +374,15 @@ def _distinct(values: NDArray[np.floating]) -> NDArray[Any]:
 
 def _distinct_rounded(values: NDArray[np.floating], dt_ms: float) -> NDArray[np.float64]:
     """Distinct delays as NEST rounds them, ascending."""
-    found = np.empty(0, dtype=np.int64)
+    few, others = np.zeros(_MAX_COUNTED, dtype=np.int64), np.empty(0, dtype=np.int64)
     for start in range(0, len(values), _BLOCK):
         steps = units.delay_steps(values[start : start + _BLOCK], dt_ms)
-        found = np.union1d(found, steps)
+        counted = (steps >= 0) & (steps < _MAX_COUNTED)
+        if not counted.all():
+            others = np.union1d(others, steps[~counted])
+            steps = steps[counted]
+        few += np.bincount(steps, minlength=_MAX_COUNTED)
+    found = np.union1d(np.flatnonzero(few), others)
     return found.astype(np.float64) * np.float64(dt_ms)
 
 
