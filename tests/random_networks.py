@@ -100,7 +100,8 @@ def networks(draw) -> NetworkModel:
     for name in draw(st.lists(_NAMES, max_size=3, unique=True)):
         size = draw(st.integers(0, 6))
         sources[name] = SourcePopulation(
-            draw(st.sampled_from(["lgn", "background", "other"])),
+            # Every reader takes a population of this name for the LGN.
+            "lgn" if name == "lgn" else draw(st.sampled_from(["lgn", "background", "other"])),
             size,
             rng.integers(0, 99, size) if draw(st.booleans()) else None,
             _lgn_cells(draw, rng, size) if draw(st.booleans()) else None,

@@ -12,8 +12,9 @@ import pytest
 import v1sim
 from tests.sonata.base import base_circuit
 from tests.sonata.bmtk import Bmtk
-from v1sim.errors import NetworkFileError
+from v1sim.errors import NetworkFileError, OutputError
 from v1sim.sources import open_network
+from v1sim.sources.hdf5 import write_network
 
 #: Parameters of lm's cells, and of synapses onto them.
 MODELS = {
@@ -84,3 +85,13 @@ def test_an_allowance_that_cannot_be_read(circuit, tmp_path, names):
     allow(path, names)
     with pytest.raises(NetworkFileError, match=r"v1sim\.allow_models"):
         open_network(path)
+
+
+@pytest.mark.parametrize("circuit", ["iaf_cond_exp"], indirect=True)
+def test_a_network_file_has_no_place_for_them(circuit, tmp_path):
+    model, made = circuit
+    path = made.write(tmp_path)
+    allow(path, [model])
+    with pytest.raises(OutputError, match="which a SONATA configuration allows"):
+        write_network(open_network(path), tmp_path / "net.h5")
+    assert not (tmp_path / "net.h5").exists()

@@ -209,8 +209,8 @@ class Server:
 
     def close(self) -> None:
         assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
+        with self.process:  # closes its pipes and waits
+            self.process.stdin.close()
 
 
 @dataclass

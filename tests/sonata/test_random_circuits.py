@@ -31,7 +31,7 @@ def bmtk() -> Iterator[Bmtk]:
 
 @given(seed=st.integers(0, 2**32 - 1), variety=VARIETIES)
 @settings(
-    max_examples=24,
+    max_examples=12,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

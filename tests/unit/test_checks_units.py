@@ -52,7 +52,7 @@ def test_the_fallback_in_pa_is_found(training):
     found = findings(network, "units.psp")
     # Every receptor that has synapses, in both tables.
     assert len(found) == 6
-    assert all("look like pA" in finding.hint for finding in found)
+    assert all("are probably in pA" in finding.hint for finding in found)
     unusual = {"units.background_unusual"}
     assert unit_findings(network) - unusual == {"units.psp", "units.largest_psp"}
 

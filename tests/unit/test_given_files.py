@@ -359,7 +359,7 @@ def text_of(content):
         (text_of(b"\n<!DOCTYPE html><html>"), "an HTML or XML page"),
         (text_of(b"MATLAB 5.0 MAT-file, Platform"), "a MATLAB 5 file"),
         (text_of(b"\x1f\x8b\x08\x00"), "gzip"),
-        (text_of(b'{"manifest": {}, "networks": {}}'), "a SONATA configuration"),
+        (text_of(b'{"manifest": {}, "networks": {}}'), "names no nodes"),
         (text_of(b"x" * 60 + 0xDB4775248B80FB57.to_bytes(8, "little")), "a TensorFlow checkpoint"),
         (
             text_of(b"bkg_input_weights" * 6 + 0xDB4775248B80FB57.to_bytes(8, "little")),

@@ -11,12 +11,14 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from v1sim.cell_models import CELL_MODELS
 from v1sim.digests import file_sha256, plain_background
 from v1sim.errors import OutputError
 from v1sim.files.hdf5 import fixed_length_texts
 from v1sim.model import NetworkModel, Provenance, SourcePopulation
 from v1sim.output import replacing
 from v1sim.paging import forget
+from v1sim.printable import printable
 from v1sim.receptors import BILLEH_RECEPTORS
 from v1sim.sources import provenance as provenance_json
 from v1sim.sources.hdf5.compression import write_compressed
@@ -68,6 +70,15 @@ def write_network(
         If the layout has no place for what the network holds, or the file cannot be written:
         folder, permission, disk full, or a disk that gives back something else.
     """
+    if network.cell_types.other_models:
+        models = ", ".join(printable(model.name) for model in network.cell_types.other_models)
+        raise OutputError(
+            f"network files have no place for cells of {models}, which a SONATA configuration "
+            "allows",
+            where=str(known_as or path),
+            expected=f"cells of {', '.join(CELL_MODELS)}",
+            hint="run the SONATA circuit as it is: v1sim run CONFIG.json",
+        )
     general = bool(_needs_more(network))
     names = names_of(network).dataset_of if general else dataset_of
     with replacing(path) as temporary:

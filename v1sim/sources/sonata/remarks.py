@@ -100,9 +100,9 @@ _KINDS = (
     ),
     RemarkKind(
         "sonata.spike_file",
-        _E,
+        _W,
         "An input whose file is not there, cannot be read or has no spikes of its population sends "
-        "nothing that is meant.",
+        "nothing that is meant: the network is as good as ever, a run is refused.",
     ),
     RemarkKind(
         "sonata.spike_population",
