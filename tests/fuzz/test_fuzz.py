@@ -46,8 +46,11 @@ def inputs(request, tmp_path_factory):
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(chance=st.randoms(use_true_random=False))
 def test_hypothesis_finds_none_either(inputs, chance):
-    """The same damage, whose choices hypothesis makes and makes smaller."""
-    name = chance.choice(sorted(inputs.sound))
+    """The same damage, whose choices hypothesis makes and makes smaller.
+
+    Without HDF5: what writes it damaged may end the process, and has one of its own elsewhere.
+    """
+    name = chance.choice(sorted(name for name in inputs.sound if not name.endswith(".h5")))
     content = inputs.target.damage[name](inputs.sound[name], chance)
     with contextlib.suppress(V1simError):
         inputs.read(name, content)
