@@ -1,4 +1,4 @@
-"""What a reader of SONATA files saw becomes findings, each under its own name."""
+"""What readers of SONATA and DPointNet files saw becomes findings, each under its own name."""
 
 from __future__ import annotations
 
@@ -8,14 +8,19 @@ import pytest
 
 from tests.networks import findings, tiny_network
 from v1sim import guard
-from v1sim.checks import sonata
+from v1sim.checks import dpointnet, sonata
 from v1sim.checks.registry import registered_checks
 from v1sim.model import Severity, SourceRemark
-from v1sim.sources.sonata.remarks import REMARKS, Remarks
+from v1sim.sources.dpointnet import remarks as dpointnet_remarks
+from v1sim.sources.sonata import remarks as sonata_remarks
+
+FAMILIES = {"sonata": (sonata, sonata_remarks), "dpointnet": (dpointnet, dpointnet_remarks)}
+KINDS = {name: kind for _, remarks in FAMILIES.values() for name, kind in remarks.REMARKS.items()}
 
 
 def noted(name: str) -> tuple[SourceRemark, ...]:
-    remarks = Remarks()
+    _, module = FAMILIES[name.partition(".")[0]]
+    remarks = module.Remarks()
     remarks.add(
         name,
         "v1_v1_edges.h5, edges/v1_to_v1",
@@ -28,39 +33,44 @@ def noted(name: str) -> tuple[SourceRemark, ...]:
     return remarks.all()
 
 
-@pytest.mark.parametrize("name", REMARKS)
+@pytest.mark.parametrize("name", KINDS)
 def test_every_kind_of_remark_is_a_finding(name: str) -> None:
     network = replace(tiny_network(), remarks=noted(name))
     (finding,) = findings(network, name)
-    assert finding.severity is REMARKS[name].severity
+    assert finding.severity is KINDS[name].severity
     assert finding.where == "v1_v1_edges.h5, edges/v1_to_v1"
     assert finding.message.startswith("3 of 7 edges are odd")
     assert (finding.n_bad, finding.n_seen, finding.hint) == (3, 7, "mend them")
     assert finding.examples == ("row 2", "row 4", "row 5")
 
 
-@pytest.mark.parametrize("name", REMARKS)
+@pytest.mark.parametrize("name", KINDS)
 def test_without_the_remark_there_is_no_finding(name: str) -> None:
-    other = next(n for n in REMARKS if n != name)
+    _, module = FAMILIES[name.partition(".")[0]]
+    other = next(n for n in module.REMARKS if n != name)
     assert findings(replace(tiny_network(), remarks=noted(other)), name) == []
     assert findings(tiny_network(), name) == []
 
 
-def test_errors_refuse_and_can_be_waived() -> None:
-    network = replace(tiny_network(), remarks=noted("sonata.fed_twice"))
+@pytest.mark.parametrize("name", ["sonata.fed_twice", "dpointnet.dead_cells"])
+def test_errors_refuse_and_can_be_waived(name: str) -> None:
+    network = replace(tiny_network(), remarks=noted(name))
     assert not guard.examine(network, guard.Policy(require="any")).passed
-    waived = guard.Policy(require="any", waivers={"sonata.fed_twice": "both are meant"})
+    waived = guard.Policy(require="any", waivers={name: "it is meant to be so"})
     assert guard.examine(network, waived).passed
 
 
-def test_warnings_pass() -> None:
-    network = replace(tiny_network(), remarks=noted("sonata.edge_group_index"))
+@pytest.mark.parametrize("name", ["sonata.edge_group_index", "dpointnet.nsyns"])
+def test_warnings_pass(name: str) -> None:
+    network = replace(tiny_network(), remarks=noted(name))
     assert guard.examine(network, guard.Policy(require="any")).passed
 
 
-def test_every_kind_of_remark_has_its_rule_and_calibration() -> None:
-    assert set(sonata.RULES) == set(REMARKS)
-    for name, rule in sonata.RULES.items():
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_kind_of_remark_has_its_rule_and_calibration(family: str) -> None:
+    checks, remarks = FAMILIES[family]
+    assert set(checks.RULES) == set(remarks.REMARKS)
+    for name, rule in checks.RULES.items():
         entry = registered_checks()[name]
         assert entry.function.__doc__ == rule.rule
         assert rule.rule.endswith(".")
