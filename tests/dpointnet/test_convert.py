@@ -287,3 +287,31 @@ def test_a_configuration_of_a_training_is_not_run(sample, run):
     assert code == 2
     assert "is a configuration of DPointNet" in error
     assert "v1sim convert TRAINED_WEIGHTS --base config.json" in error
+
+
+@pytest.mark.parametrize(
+    ("limit", "most", "check"),
+    [
+        ("MOST_CELLS_IN_ORDER", 9, "dpointnet.row_order"),
+        ("_MOST_MODELS", 4, "dpointnet.synaptic_models"),
+    ],
+)
+def test_a_circuit_beyond_a_limit_of_its_trainer_is_told(sample, monkeypatch, limit, most, check):
+    """At the limit, lowered to what the sample has, nothing is said; beyond it, how many."""
+    weights, config = sample / "training" / "trained_weights", sample / "config.json"
+    monkeypatch.setattr(f"v1sim.sources.dpointnet.network.{limit}", most)
+    assert check not in noted(open_training(weights, config, command="tests"))
+    monkeypatch.setattr(f"v1sim.sources.dpointnet.network.{limit}", most - 1)
+    assert noted(open_training(weights, config, command="tests"))[check].total == most
+
+
+def test_a_weight_function_that_training_ignored_is_told(copied):
+    weights, config = copied / "training" / "trained_weights", copied / "config.json"
+    check = "dpointnet.weight_function"
+    assert check not in noted(open_training(weights, config, command="tests"))
+    table = copied / "network" / "lgn_v1_edge_types.csv"
+    lines = table.read_text().splitlines()
+    lines = [f"{lines[0]} weight_function", *(f"{line} wmax" for line in lines[1:])]
+    table.write_text("\n".join(lines) + "\n")
+    found = noted(open_training(weights, config, command="tests"))[check]
+    assert (found.n, found.total) == (33, 33)
